@@ -1,0 +1,1 @@
+"""FROM WHERE: places that can ask, each behind the same Protocol."""

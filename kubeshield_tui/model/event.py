@@ -1,0 +1,215 @@
+"""Everything that happens, as one tagged union.
+
+A session is the fold of its events and its record is their list: screens, reports, replay and tests see nothing else.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from kubeshield_tui.model.cluster import Denied, Inventory
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.evidence import Ruleset
+from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
+from kubeshield_tui.model.observation import Observation, Reason
+from kubeshield_tui.model.vantage import Vantage, VantageFacts, VantageStatus
+from kubeshield_tui.model.verdict import Judgement
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=True, forbid_unknown_fields=True):
+    """Base of all events."""
+
+    at: float
+    """Seconds since the epoch, our clock."""
+
+
+class SessionStarted(Happening):
+    """A run began. `title` names what is looked at."""
+
+    title: str
+    version: str
+    simulated: str = ""
+    """What is simulated, in one sentence; empty on a real estate."""
+
+
+class ClusterRead(Happening):
+    """A cluster answered and was read."""
+
+    inventory: Inventory
+
+
+class ClusterFailed(Happening):
+    """A cluster could not be asked: the others go on."""
+
+    context: str
+    message: str
+    hint: str = ""
+
+
+class ReadDenied(Happening):
+    """Something of a cluster may not be read."""
+
+    denied: Denied
+
+
+class EndpointFound(Happening):
+    """An endpoint is in the grid."""
+
+    endpoint: Endpoint
+
+
+class EndpointGone(Happening):
+    """An endpoint is no longer there."""
+
+    endpoint: EndpointId
+
+
+class VantageAdded(Happening):
+    """A vantage is in the grid."""
+
+    vantage: Vantage
+
+
+class VantageChanged(Happening):
+    """A vantage's health changed."""
+
+    vantage: VantageId
+    status: VantageStatus
+    detail: str = ""
+    facts: VantageFacts | None = None
+
+
+class CellAsked(Happening):
+    """A probe was sent."""
+
+    endpoint: EndpointId
+    vantage: VantageId
+
+    @property
+    def key(self) -> CellKey:
+        """The cell asked."""
+        return CellKey(self.endpoint, self.vantage)
+
+
+class CellUntested(Happening):
+    """A cell is not asked, and why."""
+
+    endpoint: EndpointId
+    vantage: VantageId
+    reason: Reason
+    why: str
+
+    @property
+    def key(self) -> CellKey:
+        """The cell left out."""
+        return CellKey(self.endpoint, self.vantage)
+
+
+class CellObserved(Happening):
+    """An answer came in."""
+
+    observation: Observation
+
+
+class CellJudged(Happening):
+    """A cell's verdict, proof or layers changed."""
+
+    judgement: Judgement
+
+
+class FindingRaised(Happening):
+    """Something is not as it must be."""
+
+    finding: Finding
+
+
+class FindingCleared(Happening):
+    """It is as it must be again."""
+
+    finding: FindingId
+
+
+class RulesetCollected(Happening):
+    """A host's ruleset was read, or could not be."""
+
+    ruleset: Ruleset
+
+
+class ObjectCreated(Happening):
+    """We made an object in a cluster, after consent."""
+
+    cluster: str
+    object: str
+    """`Pod shop/kubeshield-probe`, `Lease shop/kubeshield-...`."""
+
+
+class ObjectRemoved(Happening):
+    """An object of ours is gone."""
+
+    cluster: str
+    object: str
+
+
+class ObjectLeft(Happening):
+    """An object of ours could not be removed: it is said, with why."""
+
+    cluster: str
+    object: str
+    why: str
+
+
+class Progress(Happening):
+    """What the session is doing now, in words: `reading cluster prod`, `first sweep`, `watching`."""
+
+    phase: str
+
+
+class Paused(Happening):
+    """Asking was paused or goes on."""
+
+    paused: bool
+
+
+class SessionEnded(Happening):
+    """The run is over. `incomplete` names what was asked for and could not be measured."""
+
+    incomplete: tuple[str, ...] = ()
+
+
+Event = (
+    SessionStarted
+    | ClusterRead
+    | ClusterFailed
+    | ReadDenied
+    | EndpointFound
+    | EndpointGone
+    | VantageAdded
+    | VantageChanged
+    | CellAsked
+    | CellUntested
+    | CellObserved
+    | CellJudged
+    | FindingRaised
+    | FindingCleared
+    | RulesetCollected
+    | ObjectCreated
+    | ObjectRemoved
+    | ObjectLeft
+    | Progress
+    | Paused
+    | SessionEnded
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """One event as one line of JSON, without the line feed."""
+    return _encoder.encode(event)
+
+
+def decode_event(line: bytes | str) -> Event:
+    """Read one line of a record. Raises msgspec.ValidationError or DecodeError naming the field."""
+    return _decoder.decode(line)

@@ -1,0 +1,33 @@
+"""WHY: raw evidence collected from hosts, with what could not be had."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from kubeshield_tui.model.ids import VantageId
+from kubeshield_tui.model.record import Record
+
+
+class SourceStatus(StrEnum):
+    """Whether an item of evidence could be read. A missing one makes its layer unknown, never `accept`."""
+
+    OK = "ok"
+    DENIED = "denied"
+    MISSING_TOOL = "missing-tool"
+    ERROR = "error"
+
+
+class Ruleset(Record):
+    """One ruleset dump of one host."""
+
+    vantage: VantageId
+    """The SSH vantage that it was read over."""
+    host: str
+    tool: str
+    """The command as it ran: `nft -j list ruleset`, `iptables-save -c`."""
+    status: SourceStatus
+    text: str = ""
+    """Printable, lines kept; empty unless status is ok."""
+    detail: str = ""
+    """What the host said where it could not be read."""
+    at: float = 0.0

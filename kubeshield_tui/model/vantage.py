@@ -1,0 +1,155 @@
+"""FROM WHERE it is asked: specs as the user writes them, zones, health."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from kubeshield_tui.errors import SettingsError
+from kubeshield_tui.model.ids import VantageId, vantage_id
+from kubeshield_tui.model.record import Record
+from kubeshield_tui.model.text import printable
+
+
+class VantageKind(StrEnum):
+    """What a vantage runs on."""
+
+    LOCAL = "local"
+    SSH = "ssh"
+    POD = "pod"
+    NODE = "node"
+    SCRIPT = "script"
+    NMAP = "nmap"
+
+
+class Zone(StrEnum):
+    """Which side of the walls a vantage stands on: stated, never guessed."""
+
+    OUTSIDE = "outside"
+    ADMIN = "admin"
+    POD = "pod"
+    NODE = "node"
+
+
+class VantageStatus(StrEnum):
+    """Health of a vantage."""
+
+    WAITING = "waiting"
+    OPENING = "opening"
+    READY = "ready"
+    LOST = "lost"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+_DEFAULT_ZONES = {
+    VantageKind.LOCAL: Zone.ADMIN,
+    VantageKind.SSH: Zone.ADMIN,
+    VantageKind.POD: Zone.POD,
+    VantageKind.NODE: Zone.NODE,
+    VantageKind.SCRIPT: Zone.OUTSIDE,
+    VantageKind.NMAP: Zone.OUTSIDE,
+}
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_NAME = rf"{_LABEL}(\.{_LABEL})*"
+_POD = re.compile(rf"(?P<namespace>{_LABEL})(/(?P<pod>{_NAME}))?(@(?P<node>{_NAME}))?")
+# No leading dash: it would be read as an option by whatever program meets it later.
+_SSH = re.compile(r"(?:(?P<user>[A-Za-z0-9_][\w.\-]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.\-]*)(?::(?P<port>\d{1,5}))?")
+SPEC_FORMS = "local, ssh:HOST, ssh:USER@HOST:PORT, pod:NAMESPACE, pod:NAMESPACE/POD, pod:NAMESPACE@NODE"
+
+
+class VantageSpec(Record):
+    """A vantage as the user wrote it, taken apart."""
+
+    text: str
+    kind: VantageKind
+    host: str = ""
+    """SSH: alias of ssh_config or host name."""
+    user: str = ""
+    port: int = 0
+    """SSH: 0 where ssh_config or the default decides."""
+    namespace: str = ""
+    pod: str = ""
+    """An existing pod; empty for a pod of our own."""
+    node: str = ""
+    cluster: str = ""
+    """Context of the cluster that a pod is in; empty for the first one."""
+
+    @property
+    def id(self) -> VantageId:
+        """The id that cells, events and reports use."""
+        return vantage_id(self.text, self.cluster)
+
+    @property
+    def creates_pod(self) -> bool:
+        """Whether opening it creates an object in the cluster, which needs consent."""
+        return self.kind is VantageKind.POD and not self.pod
+
+    @property
+    def default_zone(self) -> Zone:
+        """The zone unless the user states another."""
+        return _DEFAULT_ZONES[self.kind]
+
+
+def parse_vantage(text: str, cluster: str = "") -> VantageSpec:
+    """Read a vantage spec (`local`, `ssh:jump`, `pod:shop/web-0`).
+
+    Raises SettingsError naming the spec and the forms that exist.
+    """
+    kind, colon, rest = text.partition(":")
+    if text == "local":
+        return VantageSpec(text=text, kind=VantageKind.LOCAL)
+    if kind == "ssh" and (found := _SSH.fullmatch(rest)):
+        port = int(found["port"] or 0)
+        if port < 65536 and not (found["port"] and port == 0):
+            host = found["host"].strip("[]")
+            return VantageSpec(text=text, kind=VantageKind.SSH, host=host, user=found["user"] or "", port=port)
+    if kind == "pod" and (found := _POD.fullmatch(rest)) and not (found["pod"] and found["node"]):
+        return VantageSpec(
+            text=text,
+            kind=VantageKind.POD,
+            namespace=found["namespace"],
+            pod=found["pod"] or "",
+            node=found["node"] or "",
+            cluster=cluster,
+        )
+    if colon and kind in {"node", "script", "nmap"}:
+        raise SettingsError(f"vantage {printable(text, 80)!r}: kind {kind!r} is not there yet", f"Use one of: {SPEC_FORMS}")
+    raise SettingsError(f"vantage {printable(text, 80)!r} is not a vantage spec", f"Use one of: {SPEC_FORMS}")
+
+
+class VantageFacts(Record):
+    """What a vantage said of itself when it was opened. All text printable."""
+
+    runner: str
+    """What asks there: `python 3.11`, later `nmap`, `bash`, ..."""
+    cannot_see: tuple[str, ...] = ()
+    """Plain statements of what this runner can't tell apart."""
+    host_name: str = ""
+    user: str = ""
+    addresses: tuple[str, ...] = ()
+    in_flight: int = 0
+    """Probes it can hold open at once (its file descriptors decide)."""
+    node: str = ""
+    """Pods: the node it runs on."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Pods: the labels that NetworkPolicies see."""
+    created: str = ""
+    """Object that was made for it (`Pod shop/kubeshield-...`), empty where nothing was."""
+
+
+class Vantage(Record):
+    """A vantage in the grid."""
+
+    id: VantageId
+    spec: VantageSpec
+    zone: Zone
+    status: VantageStatus = VantageStatus.WAITING
+    detail: str = ""
+    """One sentence for people: why it failed, what it runs on."""
+    facts: VantageFacts | None = None
+
+    @property
+    def cluster(self) -> str:
+        """Cluster whose pod network it stands in, empty for others."""
+        return self.spec.cluster if self.spec.kind in {VantageKind.POD, VantageKind.NODE} else ""
