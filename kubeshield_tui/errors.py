@@ -36,7 +36,7 @@ class VantageLost(VantageError):  # noqa: N818 - a fact in the product's words, 
     """The control channel to an open vantage ended: what it had not answered is `lost`, never `filtered`."""
 
 
-class ConsentMissing(SettingsError):
+class ConsentMissing(SettingsError):  # noqa: N818 - a fact, as above
     """A vantage would create objects and nobody said yes."""
 
 

@@ -7,7 +7,7 @@ from kubeshield_tui.model.record import Record
 Labels = tuple[tuple[str, str], ...]
 
 
-class ClusterFacts(Record):
+class ClusterFacts(Record, frozen=True):
     """A cluster that was reached."""
 
     id: str
@@ -23,7 +23,7 @@ class ClusterFacts(Record):
     """The embedded training range, not a real cluster."""
 
 
-class Denied(Record):
+class Denied(Record, frozen=True):
     """Something that could not be read: counted and said, never fatal."""
 
     cluster: str
@@ -33,7 +33,7 @@ class Denied(Record):
     """`forbidden`, `not found`, or what the server said."""
 
 
-class NodeRecord(Record):
+class NodeRecord(Record, frozen=True):
     """A node."""
 
     cluster: str
@@ -44,7 +44,7 @@ class NodeRecord(Record):
     roles: tuple[str, ...] = ()
 
 
-class ContainerPort(Record):
+class ContainerPort(Record, frozen=True):
     """A port that a container declares."""
 
     port: int
@@ -52,7 +52,7 @@ class ContainerPort(Record):
     protocol: str = "TCP"
 
 
-class PodRecord(Record):
+class PodRecord(Record, frozen=True):
     """A pod: what policies and services need to know of it."""
 
     cluster: str
@@ -66,7 +66,7 @@ class PodRecord(Record):
     ports: tuple[ContainerPort, ...] = ()
 
 
-class NamespaceRecord(Record):
+class NamespaceRecord(Record, frozen=True):
     """A namespace and its labels."""
 
     cluster: str
@@ -74,7 +74,7 @@ class NamespaceRecord(Record):
     labels: Labels = ()
 
 
-class PolicyRecord(Record):
+class PolicyRecord(Record, frozen=True):
     """A NetworkPolicy: enough to say which pods it selects, and its text."""
 
     cluster: str
@@ -89,7 +89,7 @@ class PolicyRecord(Record):
     """The spec as YAML, printable, lines kept."""
 
 
-class Inventory(Record):
+class Inventory(Record, frozen=True):
     """What discovery read of one cluster."""
 
     cluster: ClusterFacts

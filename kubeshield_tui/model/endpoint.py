@@ -30,7 +30,7 @@ class TlsMode(StrEnum):
     ON = "on"
 
 
-class Request(Record):
+class Request(Record, frozen=True):
     """One safe, read-only HTTP request. Never a path that serves credentials."""
 
     method: str = "GET"
@@ -38,7 +38,7 @@ class Request(Record):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Conversation(Record):
+class Conversation(Record, frozen=True):
     """What is said to an endpoint once TCP is open. A port that greets first gets no TLS and no HTTP."""
 
     tls: TlsMode = TlsMode.OFF
@@ -48,14 +48,14 @@ class Conversation(Record):
     """At most two, on one connection."""
 
 
-class PodRef(Record):
+class PodRef(Record, frozen=True):
     """A pod by namespace and name."""
 
     namespace: str
     name: str
 
 
-class Endpoint(Record):
+class Endpoint(Record, frozen=True):
     """Something that can be reached, or must not be."""
 
     id: EndpointId

@@ -24,7 +24,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", ta
     """Seconds since the epoch, our clock."""
 
 
-class SessionStarted(Happening):
+class SessionStarted(Happening, frozen=True):
     """A run began. `title` names what is looked at."""
 
     title: str
@@ -33,13 +33,13 @@ class SessionStarted(Happening):
     """What is simulated, in one sentence; empty on a real estate."""
 
 
-class ClusterRead(Happening):
+class ClusterRead(Happening, frozen=True):
     """A cluster answered and was read."""
 
     inventory: Inventory
 
 
-class ClusterFailed(Happening):
+class ClusterFailed(Happening, frozen=True):
     """A cluster could not be asked: the others go on."""
 
     context: str
@@ -47,31 +47,31 @@ class ClusterFailed(Happening):
     hint: str = ""
 
 
-class ReadDenied(Happening):
+class ReadDenied(Happening, frozen=True):
     """Something of a cluster may not be read."""
 
     denied: Denied
 
 
-class EndpointFound(Happening):
+class EndpointFound(Happening, frozen=True):
     """An endpoint is in the grid."""
 
     endpoint: Endpoint
 
 
-class EndpointGone(Happening):
+class EndpointGone(Happening, frozen=True):
     """An endpoint is no longer there."""
 
     endpoint: EndpointId
 
 
-class VantageAdded(Happening):
+class VantageAdded(Happening, frozen=True):
     """A vantage is in the grid."""
 
     vantage: Vantage
 
 
-class VantageChanged(Happening):
+class VantageChanged(Happening, frozen=True):
     """A vantage's health changed."""
 
     vantage: VantageId
@@ -80,7 +80,7 @@ class VantageChanged(Happening):
     facts: VantageFacts | None = None
 
 
-class CellAsked(Happening):
+class CellAsked(Happening, frozen=True):
     """A probe was sent."""
 
     endpoint: EndpointId
@@ -92,7 +92,7 @@ class CellAsked(Happening):
         return CellKey(self.endpoint, self.vantage)
 
 
-class CellUntested(Happening):
+class CellUntested(Happening, frozen=True):
     """A cell is not asked, and why."""
 
     endpoint: EndpointId
@@ -106,37 +106,37 @@ class CellUntested(Happening):
         return CellKey(self.endpoint, self.vantage)
 
 
-class CellObserved(Happening):
+class CellObserved(Happening, frozen=True):
     """An answer came in."""
 
     observation: Observation
 
 
-class CellJudged(Happening):
+class CellJudged(Happening, frozen=True):
     """A cell's verdict, proof or layers changed."""
 
     judgement: Judgement
 
 
-class FindingRaised(Happening):
+class FindingRaised(Happening, frozen=True):
     """Something is not as it must be."""
 
     finding: Finding
 
 
-class FindingCleared(Happening):
+class FindingCleared(Happening, frozen=True):
     """It is as it must be again."""
 
     finding: FindingId
 
 
-class RulesetCollected(Happening):
+class RulesetCollected(Happening, frozen=True):
     """A host's ruleset was read, or could not be."""
 
     ruleset: Ruleset
 
 
-class ObjectCreated(Happening):
+class ObjectCreated(Happening, frozen=True):
     """We made an object in a cluster, after consent."""
 
     cluster: str
@@ -144,14 +144,14 @@ class ObjectCreated(Happening):
     """`Pod shop/kubeshield-probe`, `Lease shop/kubeshield-...`."""
 
 
-class ObjectRemoved(Happening):
+class ObjectRemoved(Happening, frozen=True):
     """An object of ours is gone."""
 
     cluster: str
     object: str
 
 
-class ObjectLeft(Happening):
+class ObjectLeft(Happening, frozen=True):
     """An object of ours could not be removed: it is said, with why."""
 
     cluster: str
@@ -159,19 +159,19 @@ class ObjectLeft(Happening):
     why: str
 
 
-class Progress(Happening):
+class Progress(Happening, frozen=True):
     """What the session is doing now, in words: `reading cluster prod`, `first sweep`, `watching`."""
 
     phase: str
 
 
-class Paused(Happening):
+class Paused(Happening, frozen=True):
     """Asking was paused or goes on."""
 
     paused: bool
 
 
-class SessionEnded(Happening):
+class SessionEnded(Happening, frozen=True):
     """The run is over. `incomplete` names what was asked for and could not be measured."""
 
     incomplete: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ class SourceStatus(StrEnum):
     ERROR = "error"
 
 
-class Ruleset(Record):
+class Ruleset(Record, frozen=True):
     """One ruleset dump of one host."""
 
     vantage: VantageId

@@ -28,7 +28,7 @@ class Severity(StrEnum):
 SEVERITIES = (Severity.INFO, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
 
-class Expectation(Record):
+class Expectation(Record, frozen=True):
     """What was declared for a cell and by which line."""
 
     must: Must = Must.ANY

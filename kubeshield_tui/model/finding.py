@@ -7,7 +7,7 @@ from kubeshield_tui.model.ids import EndpointId, FindingId, VantageId
 from kubeshield_tui.model.record import Record
 
 
-class Finding(Record):
+class Finding(Record, frozen=True):
     """One thing that is not as it must be. `because`, `verify` and `remedy` are never empty."""
 
     id: FindingId

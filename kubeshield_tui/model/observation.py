@@ -58,7 +58,7 @@ class Posture(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Step(Record):
+class Step(Record, frozen=True):
     """One step of the conversation, timed at the vantage beside the system call."""
 
     name: str
@@ -68,7 +68,7 @@ class Step(Record):
     detail: str = ""
 
 
-class Icmp(Record):
+class Icmp(Record, frozen=True):
     """An ICMP or ICMPv6 error from the kernel's error queue."""
 
     type: int
@@ -78,7 +78,7 @@ class Icmp(Record):
     family: int = 4
 
 
-class Certificate(Record):
+class Certificate(Record, frozen=True):
     """What a server's certificate says. Text is foreign and printable."""
 
     subject: str = ""
@@ -89,7 +89,7 @@ class Certificate(Record):
     sha256: str = ""
 
 
-class TlsFacts(Record):
+class TlsFacts(Record, frozen=True):
     """A TLS handshake as far as it came. `client_certificate`: `required`, `requested`, or empty if nobody asked."""
 
     version: str = ""
@@ -100,7 +100,7 @@ class TlsFacts(Record):
     certificate: Certificate | None = None
 
 
-class HttpExchange(Record):
+class HttpExchange(Record, frozen=True):
     """One request and its answer, capped and printable."""
 
     method: str
@@ -113,7 +113,7 @@ class HttpExchange(Record):
     ms: float = 0.0
 
 
-class Attempt(Record):
+class Attempt(Record, frozen=True):
     """One try, with the outcome that it would have had alone."""
 
     state: State
@@ -121,7 +121,7 @@ class Attempt(Record):
     ms: float
 
 
-class Observation(Record):
+class Observation(Record, frozen=True):
     """The answer to a probe."""
 
     endpoint: EndpointId

@@ -15,7 +15,7 @@ class Predicted(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Prediction(Record):
+class Prediction(Record, frozen=True):
     """A prediction with its reason in one sentence."""
 
     verdict: Predicted = Predicted.UNKNOWN

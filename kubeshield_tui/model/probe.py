@@ -16,7 +16,7 @@ CONVERSATION_SECONDS = 3.0
 """What TLS and HTTP may take on top of the attempts: one total deadline ends a tarpit."""
 
 
-class Timing(Record):
+class Timing(Record, frozen=True):
     """How long and how often a probe waits."""
 
     timeout: float = DEFAULT_TIMEOUT
@@ -29,7 +29,7 @@ class Timing(Record):
         return self.timeout + self.confirm * (self.attempts - 1) + CONVERSATION_SECONDS
 
 
-class Probe(Record):
+class Probe(Record, frozen=True):
     """One question. `host` and `port` are what the vantage connects to."""
 
     endpoint: EndpointId

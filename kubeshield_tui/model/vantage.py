@@ -54,11 +54,13 @@ _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _NAME = rf"{_LABEL}(\.{_LABEL})*"
 _POD = re.compile(rf"(?P<namespace>{_LABEL})(/(?P<pod>{_NAME}))?(@(?P<node>{_NAME}))?")
 # No leading dash: it would be read as an option by whatever program meets it later.
-_SSH = re.compile(r"(?:(?P<user>[A-Za-z0-9_][\w.\-]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.\-]*)(?::(?P<port>\d{1,5}))?")
+_SSH = re.compile(
+    r"(?:(?P<user>[A-Za-z0-9_][\w.\-]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.\-]*)(?::(?P<port>\d{1,5}))?"
+)
 SPEC_FORMS = "local, ssh:HOST, ssh:USER@HOST:PORT, pod:NAMESPACE, pod:NAMESPACE/POD, pod:NAMESPACE@NODE"
 
 
-class VantageSpec(Record):
+class VantageSpec(Record, frozen=True):
     """A vantage as the user wrote it, taken apart."""
 
     text: str
@@ -97,6 +99,7 @@ def parse_vantage(text: str, cluster: str = "") -> VantageSpec:
     Raises SettingsError naming the spec and the forms that exist.
     """
     kind, colon, rest = text.partition(":")
+    shown = printable(text, 80)
     if text == "local":
         return VantageSpec(text=text, kind=VantageKind.LOCAL)
     if kind == "ssh" and (found := _SSH.fullmatch(rest)):
@@ -114,11 +117,11 @@ def parse_vantage(text: str, cluster: str = "") -> VantageSpec:
             cluster=cluster,
         )
     if colon and kind in {"node", "script", "nmap"}:
-        raise SettingsError(f"vantage {printable(text, 80)!r}: kind {kind!r} is not there yet", f"Use one of: {SPEC_FORMS}")
-    raise SettingsError(f"vantage {printable(text, 80)!r} is not a vantage spec", f"Use one of: {SPEC_FORMS}")
+        raise SettingsError(f"vantage {shown!r}: kind {kind!r} is not there yet", f"Use one of: {SPEC_FORMS}")
+    raise SettingsError(f"vantage {shown!r} is not a vantage spec", f"Use one of: {SPEC_FORMS}")
 
 
-class VantageFacts(Record):
+class VantageFacts(Record, frozen=True):
     """What a vantage said of itself when it was opened. All text printable."""
 
     runner: str
@@ -138,7 +141,7 @@ class VantageFacts(Record):
     """Object that was made for it (`Pod shop/kubeshield-...`), empty where nothing was."""
 
 
-class Vantage(Record):
+class Vantage(Record, frozen=True):
     """A vantage in the grid."""
 
     id: VantageId

@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     UNTESTED = "untested"
 
 
-class Layer(Record):
+class Layer(Record, frozen=True):
     """One layer of defence and what it would say if it stood alone."""
 
     layer: str
@@ -34,7 +34,7 @@ class Layer(Record):
     """The one thing that decides: a rule, a policy, an answer on the wire."""
 
 
-class Proof(Record):
+class Proof(Record, frozen=True):
     """Why a negative may be believed."""
 
     vantage_alive: bool = False
@@ -48,7 +48,7 @@ class Proof(Record):
     """What is lacking for proof, one sentence."""
 
 
-class Judgement(Record):
+class Judgement(Record, frozen=True):
     """What a cell amounts to."""
 
     endpoint: EndpointId

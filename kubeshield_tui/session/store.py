@@ -1,0 +1,294 @@
+"""The state of a session: a fold over its events.
+
+`apply` is the only place where state changes. Screens pull `changes_since(revision)`; nothing is pushed to them, so a
+burst of answers costs a screen one look, not one message each. No I/O, no clock of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import NamedTuple, assert_never
+
+from kubeshield_tui.model import event as happened
+from kubeshield_tui.model.cluster import Denied, Inventory
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.evidence import Ruleset
+from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
+from kubeshield_tui.model.observation import Observation, Reason, State
+from kubeshield_tui.model.vantage import Vantage, VantageStatus
+from kubeshield_tui.model.verdict import Judgement, Verdict
+
+HISTORY_LENGTH = 16
+"""Changes kept of one cell."""
+RATE_WINDOW = 512
+"""Answers over which the rate is measured."""
+
+
+class Past(NamedTuple):
+    """One earlier answer of a cell, kept when state or reason changed."""
+
+    at: float
+    state: State
+    reason: Reason
+    verdict: Verdict | None
+
+
+@dataclass(slots=True)
+class Cell:
+    """What is known of one cell. `observation` is the last answer, `asking` says that another is on its way."""
+
+    observation: Observation | None = None
+    judgement: Judgement | None = None
+    asking: bool = False
+    untested: Reason | None = None
+    why: str = ""
+    changed_at: float = 0.0
+    """When state or reason last changed (or were first known)."""
+    history: tuple[Past, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict, None while nothing is known."""
+        return self.judgement.verdict if self.judgement else None
+
+
+EMPTY_CELL = Cell()
+
+
+class Changes(NamedTuple):
+    """What changed since a revision."""
+
+    revision: int
+    cells: tuple[CellKey, ...]
+    structure: bool
+    """Endpoints or vantages came or went: rows and columns differ."""
+    vantages: bool
+    """Health or facts of a vantage changed."""
+    findings: bool
+    status: bool
+    """Phase, clusters, evidence, objects or pause changed."""
+
+
+@dataclass(slots=True)
+class _Stamps:
+    structure: int = 0
+    vantages: int = 0
+    findings: int = 0
+    status: int = 0
+
+
+@dataclass(slots=True)
+class Store:
+    """Everything known of a session. Read freely; change only through `apply`."""
+
+    revision: int = 0
+    title: str = ""
+    version: str = ""
+    simulated: str = ""
+    started_at: float = 0.0
+    now: float = 0.0
+    """Time of the newest event."""
+    phase: str = ""
+    paused: bool = False
+    ended: bool = False
+    incomplete: tuple[str, ...] = ()
+    clusters: dict[str, Inventory] = field(default_factory=dict)
+    failed_clusters: dict[str, happened.ClusterFailed] = field(default_factory=dict)
+    denied: list[Denied] = field(default_factory=list)
+    endpoints: dict[EndpointId, Endpoint] = field(default_factory=dict)
+    vantages: dict[VantageId, Vantage] = field(default_factory=dict)
+    cells: dict[CellKey, Cell] = field(default_factory=dict)
+    findings: dict[FindingId, Finding] = field(default_factory=dict)
+    rulesets: dict[tuple[VantageId, str], Ruleset] = field(default_factory=dict)
+    objects: list[tuple[str, str]] = field(default_factory=list)
+    """(cluster, object) of ours that exist now."""
+    removed: list[tuple[str, str]] = field(default_factory=list)
+    left: list[happened.ObjectLeft] = field(default_factory=list)
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    answered: int = 0
+    """Cells that have an answer, or a reason for having none."""
+    answers: int = 0
+    """Answers ever received."""
+    answer_times: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))
+    _changed: dict[CellKey, int] = field(default_factory=dict)
+    _stamps: _Stamps = field(default_factory=_Stamps)
+
+    def cell(self, key: CellKey) -> Cell:
+        """Return a cell; an empty one where nothing is known yet."""
+        return self.cells.get(key, EMPTY_CELL)
+
+    @property
+    def total(self) -> int:
+        """Cells of the grid."""
+        return len(self.endpoints) * len(self.vantages)
+
+    def changes_since(self, revision: int) -> Changes:
+        """Tell what changed after `revision` (0: everything)."""
+        cells = []
+        for key in reversed(self._changed):
+            if self._changed[key] <= revision:
+                break
+            cells.append(key)
+        stamps = self._stamps
+        return Changes(
+            self.revision,
+            tuple(cells),
+            stamps.structure > revision,
+            stamps.vantages > revision,
+            stamps.findings > revision,
+            stamps.status > revision,
+        )
+
+    def apply(self, event: happened.Event) -> None:
+        """Fold one event into the state."""
+        self.revision += 1
+        self.now = max(self.now, event.at)
+        match event:
+            case happened.CellObserved():
+                self._observed(event.observation)
+            case happened.CellJudged():
+                self._judged(event.judgement)
+            case happened.CellAsked():
+                self._touch(event.key).asking = True
+            case happened.CellUntested():
+                self._untested(event)
+            case (
+                happened.EndpointFound() | happened.EndpointGone() | happened.VantageAdded() | happened.VantageChanged()
+            ):
+                self._apply_structure(event)
+            case happened.FindingRaised():
+                self.findings[event.finding.id] = event.finding
+                self._stamps.findings = self.revision
+            case happened.FindingCleared():
+                self.findings.pop(event.finding, None)
+                self._stamps.findings = self.revision
+            case _:
+                self._apply_status(event)
+                self._stamps.status = self.revision
+
+    def _touch(self, key: CellKey) -> Cell:
+        cell = self.cells.get(key)
+        if cell is None:
+            cell = self.cells[key] = Cell()
+        # Taken out and put back at the end: the newest changes stand last.
+        self._changed.pop(key, None)
+        self._changed[key] = self.revision
+        return cell
+
+    def _observed(self, observation: Observation) -> None:
+        cell = self._touch(observation.key)
+        before = cell.observation
+        if before is None and cell.untested is None:
+            self.answered += 1
+        if before is None or (before.state, before.reason) != (observation.state, observation.reason):
+            if before is not None:
+                past = Past(before.at, before.state, before.reason, cell.verdict)
+                cell.history = (*cell.history, past)[-HISTORY_LENGTH:]
+            cell.changed_at = observation.at
+        cell.observation = observation
+        cell.asking = False
+        cell.untested, cell.why = None, ""
+        self.answers += 1
+        self.answer_times.append(observation.at)
+
+    def _judged(self, judgement: Judgement) -> None:
+        cell = self._touch(judgement.key)
+        self._count(cell.verdict, -1)
+        cell.judgement = judgement
+        self._count(judgement.verdict, 1)
+
+    def _untested(self, event: happened.CellUntested) -> None:
+        cell = self._touch(event.key)
+        if cell.untested is None and cell.observation is None:
+            self.answered += 1
+        cell.asking = False
+        cell.observation = None
+        cell.untested, cell.why = event.reason, event.why
+
+    def _count(self, verdict: Verdict | None, by: int) -> None:
+        if verdict is not None:
+            self.verdicts[verdict] += by
+
+    def _apply_structure(
+        self,
+        event: happened.EndpointFound | happened.EndpointGone | happened.VantageAdded | happened.VantageChanged,
+    ) -> None:
+        match event:
+            case happened.EndpointFound():
+                self.endpoints[event.endpoint.id] = event.endpoint
+                self._stamps.structure = self.revision
+            case happened.EndpointGone():
+                self._forget(event.endpoint)
+            case happened.VantageAdded():
+                self.vantages[event.vantage.id] = event.vantage
+                self._stamps.structure = self.revision
+            case happened.VantageChanged():
+                self._vantage_changed(event)
+                self._stamps.vantages = self.revision
+            case _:
+                assert_never(event)
+
+    def _forget(self, endpoint: EndpointId) -> None:
+        if self.endpoints.pop(endpoint, None) is None:
+            return
+        for vantage in self.vantages:
+            key = CellKey(endpoint, vantage)
+            cell = self.cells.pop(key, None)
+            self._changed.pop(key, None)
+            if cell is not None:
+                self._count(cell.verdict, -1)
+                self.answered -= cell.observation is not None or cell.untested is not None
+        self._stamps.structure = self.revision
+
+    def _vantage_changed(self, event: happened.VantageChanged) -> None:
+        known = self.vantages.get(event.vantage)
+        if known is None:
+            return
+        self.vantages[event.vantage] = Vantage(
+            id=known.id,
+            spec=known.spec,
+            zone=known.zone,
+            status=event.status,
+            detail=event.detail,
+            facts=event.facts or known.facts,
+        )
+        if event.status in {VantageStatus.LOST, VantageStatus.FAILED, VantageStatus.CLOSED}:
+            for key, cell in self.cells.items():
+                if key.vantage == event.vantage and cell.asking:
+                    self._touch(key).asking = False
+
+    def _apply_status(self, event: happened.Event) -> None:
+        match event:
+            case happened.SessionStarted():
+                self.title, self.version, self.simulated = event.title, event.version, event.simulated
+                self.started_at = event.at
+            case happened.ClusterRead():
+                self.clusters[event.inventory.cluster.id] = event.inventory
+            case happened.ClusterFailed():
+                self.failed_clusters[event.context] = event
+            case happened.ReadDenied():
+                self.denied.append(event.denied)
+            case happened.RulesetCollected():
+                self.rulesets[event.ruleset.vantage, event.ruleset.tool] = event.ruleset
+            case happened.ObjectCreated():
+                self.objects.append((event.cluster, event.object))
+            case happened.ObjectRemoved():
+                self._discard(event.cluster, event.object)
+                self.removed.append((event.cluster, event.object))
+            case happened.ObjectLeft():
+                self._discard(event.cluster, event.object)
+                self.left.append(event)
+            case happened.Progress():
+                self.phase = event.phase
+            case happened.Paused():
+                self.paused = event.paused
+            case happened.SessionEnded():
+                self.ended, self.incomplete = True, event.incomplete
+            case _:
+                raise TypeError(f"an event that nothing folds: {type(event).__name__}")
+
+    def _discard(self, cluster: str, object_: str) -> None:
+        if (cluster, object_) in self.objects:
+            self.objects.remove((cluster, object_))

@@ -1,0 +1,66 @@
+"""What the user chose for one run, checked."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from kubeshield_tui.model.expectation import Severity
+from kubeshield_tui.model.probe import Timing
+from kubeshield_tui.model.record import Record
+from kubeshield_tui.model.vantage import VantageSpec, Zone
+
+DEFAULT_POD_IMAGE = "python:3-slim"
+DEFAULT_RATE = 2_000
+"""New probes a second over all vantages: a busy grid stays below what a small firewall notices."""
+
+
+class Format(StrEnum):
+    """Formats of an audit's output."""
+
+    TEXT = "text"
+    JSON = "json"
+    NDJSON = "ndjson"
+
+
+class Limits(Record, frozen=True):
+    """How much may be under way at once."""
+
+    rate: float = DEFAULT_RATE
+    """New probes a second, all vantages together."""
+    per_vantage: int = 10_000
+    per_target: int = 64
+    """Probes to one host at once, all vantages together: a kubelet is not a load balancer."""
+    total: int = 20_000
+
+
+class Settings(Record, frozen=True):
+    """One run."""
+
+    kubeconfig: Path | None = None
+    contexts: tuple[str, ...] = ()
+    """Empty: the kubeconfig's current context."""
+    ssh_config: Path | None = None
+    vantages: tuple[VantageSpec, ...] = ()
+    zones: tuple[tuple[str, Zone], ...] = ()
+    """(vantage spec, zone) as given with --zone."""
+    targets: Path | None = None
+    discovery: bool = True
+    consent: bool = False
+    """`--yes`: the objects that were shown may be created."""
+    pod_image: str = DEFAULT_POD_IMAGE
+    timing: Timing = Timing()
+    limits: Limits = Limits()
+    fail_on: Severity = Severity.MEDIUM
+    format: Format = Format.TEXT
+    output: Path | None = None
+    record: Path | None = None
+    title: str = ""
+    simulated: str = ""
+    """What is simulated, for the training range; empty on a real estate."""
+    time_limit: float = 600.0
+    """Seconds after which an audit stops waiting and says what is missing."""
+
+    def zone_of(self, spec: VantageSpec) -> Zone:
+        """The zone that was stated for a vantage, or its kind's default."""
+        return dict(self.zones).get(spec.text, spec.default_zone)
