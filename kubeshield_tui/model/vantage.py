@@ -147,12 +147,9 @@ class Vantage(Record, frozen=True):
     id: VantageId
     spec: VantageSpec
     zone: Zone
+    cluster: str = ""
+    """Context of the cluster whose pod network it stands in, empty for others."""
     status: VantageStatus = VantageStatus.WAITING
     detail: str = ""
     """One sentence for people: why it failed, what it runs on."""
     facts: VantageFacts | None = None
-
-    @property
-    def cluster(self) -> str:
-        """Cluster whose pod network it stands in, empty for others."""
-        return self.spec.cluster if self.spec.kind in {VantageKind.POD, VantageKind.NODE} else ""

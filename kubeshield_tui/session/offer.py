@@ -49,10 +49,10 @@ def intent_of(settings: Settings) -> Intent:
         sends.append(f"read-only list requests to the API of {contexts}")
     timing = settings.timing
     sends.append(
-        f"up to {timing.attempts} TCP connects an endpoint and vantage ({timing.timeout:g} s), a TLS handshake and at most "
-        f"two safe HTTP requests, {settings.limits.rate:g}/s at most"
+        f"up to {timing.attempts} TCP connects an endpoint and vantage ({timing.timeout:g} s), a TLS handshake and "
+        f"at most two safe HTTP requests, {settings.limits.rate:g}/s at most"
     )
-    creates = []
+    creates: list[str] = []
     for spec in settings.vantages:
         match spec.kind:
             case VantageKind.LOCAL:

@@ -250,6 +250,7 @@ class Store:
             id=known.id,
             spec=known.spec,
             zone=known.zone,
+            cluster=known.cluster,
             status=event.status,
             detail=event.detail,
             facts=event.facts or known.facts,

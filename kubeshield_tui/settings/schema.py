@@ -29,8 +29,8 @@ class Limits(Record, frozen=True):
     rate: float = DEFAULT_RATE
     """New probes a second, all vantages together."""
     per_vantage: int = 10_000
-    per_target: int = 64
-    """Probes to one host at once, all vantages together: a kubelet is not a load balancer."""
+    per_target: int = 512
+    """Probes to one host at once, all vantages together."""
     total: int = 20_000
 
 

@@ -1,0 +1,115 @@
+"""What someone should act on: a finding for every cell that is not as it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubeshield_tui.judgement.sentence import describe
+from kubeshield_tui.model.endpoint import Endpoint, TlsMode
+from kubeshield_tui.model.expectation import Severity
+from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.ids import finding_id
+from kubeshield_tui.model.observation import Observation, Posture
+from kubeshield_tui.model.vantage import Vantage, VantageKind
+from kubeshield_tui.model.verdict import Judgement, Verdict
+
+_REMEDIES = {
+    "kube-apiserver": "Admit only known networks to the API: a private address or VPN, a firewall in front of it, and "
+    "for pods a NetworkPolicy with egress to the API's endpoints only where it is needed.",
+    "kubelet": "Admit port 10250 on the nodes' firewall only from the control plane; keep anonymous-auth=false and "
+    "authorization-mode=Webhook.",
+    "kubelet-read-only": "Set the kubelet's readOnlyPort to 0: this port knows no authentication.",
+    "etcd": "Admit 2379 only from control-plane nodes and keep client-cert-auth=true.",
+    "cloud-metadata": "Deny egress to 169.254.169.254/32 for pods (a NetworkPolicy with ipBlock and except), and "
+    "require session tokens with a hop limit of 1 on the instances.",
+}
+
+
+_REMEDY = "Close this path: a NetworkPolicy or a firewall rule that admits known sources only."
+
+
+def findings_of(
+    endpoint: Endpoint, vantage: Vantage, observation: Observation, judgement: Judgement, ambiguous: bool
+) -> Iterator[Finding]:
+    """Findings of one cell."""
+    where = f"{endpoint.name} {endpoint.host}:{endpoint.port}"
+    if judgement.verdict is Verdict.EXPOSED:
+        yield Finding(
+            id=finding_id("exposed", endpoint.id, vantage.id),
+            code="exposed",
+            severity=_severity(judgement, observation),
+            title=f"{where} is reachable from {vantage.id}",
+            endpoint=endpoint.id,
+            vantage=vantage.id,
+            because=_because(judgement, observation),
+            verify=verify_commands(endpoint, vantage),
+            remedy=_REMEDIES.get(endpoint.component, _REMEDY),
+        )
+    if judgement.verdict is Verdict.BROKEN:
+        yield Finding(
+            id=finding_id("broken", endpoint.id, vantage.id),
+            code="broken",
+            severity=judgement.expectation.severity,
+            title=f"{where} must be reachable from {vantage.id} and is not",
+            endpoint=endpoint.id,
+            vantage=vantage.id,
+            because=_because(judgement, observation),
+            verify=verify_commands(endpoint, vantage),
+            remedy="Check that the service runs and listens, then the rules on the way: egress policy, firewalls, "
+            "ingress policy.",
+        )
+    if ambiguous:
+        yield _different_target(endpoint, vantage, observation, where)
+
+
+def _different_target(endpoint: Endpoint, vantage: Vantage, observation: Observation, where: str) -> Finding:
+    certificate = observation.tls.certificate if observation.tls else None
+    seen = f"certificate {certificate.sha256[:16]}… seen from here" if certificate else "no certificate seen from here"
+    return Finding(
+        id=finding_id("different-target", endpoint.id, vantage.id),
+        code="different-target",
+        severity=Severity.LOW,
+        title=f"{where} is not the same server from everywhere",
+        endpoint=endpoint.id,
+        vantage=vantage.id,
+        because=("two server certificates were seen at this private address", seen),
+        verify=verify_commands(endpoint, vantage),
+        remedy="Check whether two networks use this address, or name the servers apart in a targets file.",
+    )
+
+
+def _severity(judgement: Judgement, observation: Observation) -> Severity:
+    # Served to anybody: whatever stood for "reachable" is now "usable".
+    return Severity.CRITICAL if observation.posture is Posture.ANONYMOUS else judgement.expectation.severity
+
+
+def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
+    expectation = judgement.expectation
+    facts = [f"must be {expectation.must}: {expectation.source}", f"observed {describe(observation)}"]
+    facts.extend(f"{layer.layer}: {layer.verdict} ({layer.decider})" for layer in judgement.layers)
+    if observation.simulated:
+        facts.append("simulated by the training range")
+    return tuple(facts)
+
+
+def verify_commands(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
+    """Commands that show the same without this program, run at the vantage."""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    scheme = "https" if endpoint.conversation.tls is TlsMode.ON else "http"
+    requests = endpoint.conversation.requests
+    ask = f"nc -vz -w 3 {endpoint.host} {endpoint.port}"
+    if requests:
+        head = "-I " if requests[-1].method == "HEAD" else ""
+        ask = f"curl -sk -m 5 {head}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
+    spec = vantage.spec
+    match spec.kind:
+        case VantageKind.SSH:
+            target = f"{spec.user}@{spec.host}" if spec.user else spec.host
+            port = f"-p {spec.port} " if spec.port else ""
+            return (f"ssh {port}{target} '{ask}'",)
+        case VantageKind.POD:
+            context = f" --context {vantage.cluster}" if vantage.cluster else ""
+            pod = spec.pod or "A-POD"
+            return (f"kubectl{context} -n {spec.namespace} exec {pod} -- {ask}",)
+        case _:
+            return (ask, f"nmap -Pn -sT --reason -p {endpoint.port} {endpoint.host}")

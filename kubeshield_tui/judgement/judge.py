@@ -1,0 +1,119 @@
+"""The one door to judgement: takes answers, gives back what they amount to.
+
+Judging one answer may change what others amount to (a control that answers proves its neighbours' silence), so
+`judge` is asked for every cell in `affected`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from kubeshield_tui.judgement.depth import authentication, depth_of
+from kubeshield_tui.judgement.expectations import expect
+from kubeshield_tui.judgement.findings import findings_of
+from kubeshield_tui.judgement.ledger import Ledger, shows_vantage_alive
+from kubeshield_tui.judgement.proof import RESET_GAP, Standing, Want, closed_since, identities, stand
+from kubeshield_tui.judgement.sentence import sentence_of
+from kubeshield_tui.judgement.verdict import verdict_of
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
+from kubeshield_tui.model.observation import Observation, State
+from kubeshield_tui.model.vantage import Vantage
+from kubeshield_tui.model.verdict import Judgement, Layer, Proof, Verdict
+
+NEGATIVE = frozenset({State.CLOSED, State.FILTERED})
+
+
+class Outcome(NamedTuple):
+    """What judging one cell gave."""
+
+    judgement: Judgement
+    findings: tuple[Finding, ...]
+    wants: tuple[Want, ...]
+    """Cells to ask so that this one can be proven."""
+
+
+class Judge:
+    """Judges cells from the answers that it was told."""
+
+    def __init__(self, endpoints: Mapping[EndpointId, Endpoint], vantages: Mapping[VantageId, Vantage]) -> None:
+        self._endpoints = endpoints
+        self._vantages = vantages
+        self._ledger = Ledger()
+        self._latest: dict[CellKey, Observation] = {}
+        self._unproven: dict[VantageId, set[EndpointId]] = {}
+
+    def tell(self, observation: Observation) -> tuple[CellKey, ...]:
+        """Take an answer in; returns the cells to judge anew, its own first."""
+        endpoint = self._endpoints[observation.endpoint]
+        vantage = self._vantages[observation.vantage]
+        key = observation.key
+        before = self._latest.get(key)
+        self._latest[key] = observation
+        if not observation.is_answer:
+            return (key,)
+        sighting = self._ledger.record(observation, endpoint, vantage)
+        affected = {key: None}
+        if before is None or State.OPEN in {before.state, observation.state} or before.state is not observation.state:
+            affected |= {CellKey(endpoint.id, other): None for other, _ in self._ledger.of_endpoint(endpoint.id)}
+        if shows_vantage_alive(sighting):
+            affected |= {CellKey(other, vantage.id): None for other in self._unproven.get(vantage.id, ())}
+        return tuple(affected)
+
+    def forget(self, endpoint: EndpointId) -> None:
+        """Drop an endpoint that is gone."""
+        self._ledger.forget(endpoint)
+        for key in [key for key in self._latest if key.endpoint == endpoint]:
+            del self._latest[key]
+
+    def judge(self, key: CellKey) -> Outcome | None:
+        """Judge a cell from its latest answer; None where there is none."""
+        observation = self._latest.get(key)
+        endpoint = self._endpoints.get(key.endpoint)
+        vantage = self._vantages.get(key.vantage)
+        if observation is None or endpoint is None or vantage is None:
+            return None
+        expectation = expect(endpoint, vantage)
+        standing, wants, confirmed = self._weigh(observation, endpoint, vantage)
+        verdict = verdict_of(expectation.must, observation, standing, confirmed)
+        self._note_unproven(key, verdict)
+        proof = standing.proof if standing else Proof()
+        layers: tuple[Layer, ...] = ()
+        if verdict not in {Verdict.LOST, Verdict.UNTESTED}:
+            layers = (authentication(self._ledger, self._vantages, endpoint, vantage),)
+        depth, depth_max = depth_of(layers, verdict)
+        judgement = Judgement(
+            endpoint=key.endpoint,
+            vantage=key.vantage,
+            verdict=verdict,
+            expectation=expectation,
+            proof=proof,
+            layers=layers,
+            depth=depth,
+            depth_max=depth_max,
+            sentence=sentence_of(verdict, observation, endpoint, expectation, proof),
+        )
+        ambiguous = observation.state is State.OPEN and len(identities(self._ledger, endpoint)) > 1
+        return Outcome(judgement, tuple(findings_of(endpoint, vantage, observation, judgement, ambiguous)), wants)
+
+    def _weigh(
+        self, observation: Observation, endpoint: Endpoint, vantage: Vantage
+    ) -> tuple[Standing | None, tuple[Want, ...], bool]:
+        if observation.state not in NEGATIVE:
+            return None, (), False
+        sightings = self._ledger.sightings(observation.key)
+        standing = stand(self._ledger, self._vantages, endpoint, vantage, sightings[-1])
+        wants = standing.wants
+        confirmed = observation.state is State.CLOSED and sightings[-1].at - closed_since(sightings) >= RESET_GAP
+        if observation.state is State.CLOSED and not confirmed and standing.target_ever:
+            wants = (*wants, Want(observation.key, closed_since(sightings) + RESET_GAP))
+        return standing, wants, confirmed
+
+    def _note_unproven(self, key: CellKey, verdict: Verdict) -> None:
+        unproven = self._unproven.setdefault(key.vantage, set())
+        if verdict is Verdict.UNPROVEN:
+            unproven.add(key.endpoint)
+        else:
+            unproven.discard(key.endpoint)

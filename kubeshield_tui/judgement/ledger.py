@@ -1,0 +1,105 @@
+"""Who saw what and when: the memory that proof is made of.
+
+Kept per cell as a short run of sightings, newest last. Holds no judgement and asks no clock.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from kubeshield_tui.model.endpoint import Endpoint, Scope
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
+from kubeshield_tui.model.observation import Observation, Posture, Reason, State
+from kubeshield_tui.model.vantage import Vantage
+
+SIGHTINGS_KEPT = 8
+"""Sightings kept of a cell: enough for a before and an after around any answer still judged."""
+
+
+class Sighting(NamedTuple):
+    """One answer, reduced to what proof needs."""
+
+    at: float
+    state: State
+    reason: Reason
+    posture: Posture
+    identity: str
+    """SHA-256 of the server's certificate, empty where none was seen."""
+    foreign: bool
+    """The answer came from another address than the vantage's own."""
+
+
+class Ledger:
+    """All sightings of a session."""
+
+    def __init__(self) -> None:
+        self._by_endpoint: dict[EndpointId, dict[VantageId, tuple[Sighting, ...]]] = defaultdict(dict)
+        self._alive: dict[VantageId, tuple[tuple[float, EndpointId], ...]] = {}
+
+    def record(self, observation: Observation, endpoint: Endpoint, vantage: Vantage) -> Sighting:
+        """Remember an answer."""
+        certificate = observation.tls.certificate if observation.tls else None
+        sighting = Sighting(
+            at=observation.at,
+            state=observation.state,
+            reason=observation.reason,
+            posture=observation.posture,
+            identity=certificate.sha256 if certificate else "",
+            foreign=_is_foreign(observation, endpoint, vantage),
+        )
+        cells = self._by_endpoint[observation.endpoint]
+        cells[observation.vantage] = (*cells.get(observation.vantage, ()), sighting)[-SIGHTINGS_KEPT:]
+        if shows_vantage_alive(sighting):
+            before = self._alive.get(observation.vantage, ())
+            self._alive[observation.vantage] = (*before, (sighting.at, observation.endpoint))[-SIGHTINGS_KEPT * 4 :]
+        return sighting
+
+    def forget(self, endpoint: EndpointId) -> None:
+        """Drop an endpoint that is gone."""
+        self._by_endpoint.pop(endpoint, None)
+
+    def sightings(self, key: CellKey) -> tuple[Sighting, ...]:
+        """All kept sightings of a cell, oldest first."""
+        return self._by_endpoint.get(key.endpoint, {}).get(key.vantage, ())
+
+    def of_endpoint(self, endpoint: EndpointId) -> Iterator[tuple[VantageId, tuple[Sighting, ...]]]:
+        """Sightings of an endpoint by vantage."""
+        yield from self._by_endpoint.get(endpoint, {}).items()
+
+    def alive_moments(self, vantage: VantageId) -> tuple[tuple[float, EndpointId], ...]:
+        """When and by which endpoint a vantage was seen able to reach something."""
+        return self._alive.get(vantage, ())
+
+
+def shows_vantage_alive(sighting: Sighting) -> bool:
+    """Whether an answer shows that its vantage can reach something: open, or a RST, from a foreign address."""
+    answered = sighting.state is State.OPEN or sighting.reason is Reason.CONN_REFUSED
+    return answered and sighting.foreign
+
+
+def _is_foreign(observation: Observation, endpoint: Endpoint, vantage: Vantage) -> bool:
+    own: Iterable[str] = vantage.facts.addresses if vantage.facts else ()
+    target = observation.peer or endpoint.host
+    if target in own or (target == observation.source and target):
+        return False
+    try:
+        return not ip_address(endpoint.host).is_loopback
+    except ValueError:
+        return True  # a name: resolved at the vantage, `peer` was compared above
+
+
+def same_scope(endpoint: Endpoint, one: Vantage, other: Vantage) -> bool:
+    """Whether two vantages mean the same target by this endpoint's address."""
+    match endpoint.scope:
+        case Scope.GLOBAL:
+            return True
+        case Scope.CLUSTER:
+            return one.cluster == other.cluster
+        case Scope.NODE:
+            if one.id == other.id:
+                return True
+            nodes = [vantage.facts.node if vantage.facts else "" for vantage in (one, other)]
+            return one.cluster == other.cluster and nodes[0] == nodes[1] != ""
