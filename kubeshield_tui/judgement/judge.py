@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from kubeshield_tui.judgement.depth import authentication, depth_of
 from kubeshield_tui.judgement.expectations import expect
 from kubeshield_tui.judgement.findings import findings_of
@@ -44,6 +46,7 @@ class Judge:
         self._ledger = Ledger()
         self._latest: dict[CellKey, Observation] = {}
         self._unproven: dict[VantageId, set[EndpointId]] = {}
+        self._shown: dict[CellKey, tuple[float, Proof]] = {}
 
     def tell(self, observation: Observation) -> tuple[CellKey, ...]:
         """Take an answer in; returns the cells to judge anew, its own first."""
@@ -67,6 +70,7 @@ class Judge:
         self._ledger.forget(endpoint)
         for key in [key for key in self._latest if key.endpoint == endpoint]:
             del self._latest[key]
+            self._shown.pop(key, None)
 
     def judge(self, key: CellKey) -> Outcome | None:
         """Judge a cell from its latest answer; None where there is none."""
@@ -105,11 +109,29 @@ class Judge:
             return None, (), False
         sightings = self._ledger.sightings(observation.key)
         standing = stand(self._ledger, self._vantages, endpoint, vantage, sightings[-1])
+        standing = self._remember(observation.key, sightings[-1].at, standing)
         wants = standing.wants
         confirmed = observation.state is State.CLOSED and sightings[-1].at - closed_since(sightings) >= RESET_GAP
         if observation.state is State.CLOSED and not confirmed and standing.target_ever:
             wants = (*wants, Want(observation.key, closed_since(sightings) + RESET_GAP))
         return standing, wants, confirmed
+
+    def _remember(self, key: CellKey, at: float, standing: Standing) -> Standing:
+        """Keep what was shown about an answer: the sightings that showed it are dropped before it is asked again."""
+        shown_at, shown = self._shown.get(key, (0.0, Proof()))
+        if shown_at == at and not standing.ambiguous:
+            proof = standing.proof
+            if shown.target_alive and not proof.target_alive:
+                proof = replace(proof, target_alive=True, target_by=shown.target_by)
+            if shown.vantage_alive and not proof.vantage_alive:
+                proof = replace(
+                    proof, vantage_alive=True, vantage_basis=shown.vantage_basis, vantage_by=shown.vantage_by
+                )
+            if proof.target_alive and proof.vantage_alive:
+                proof = replace(proof, missing="")
+            standing = standing._replace(proof=proof)
+        self._shown[key] = (at, standing.proof)
+        return standing
 
     def _note_unproven(self, key: CellKey, verdict: Verdict) -> None:
         unproven = self._unproven.setdefault(key.vantage, set())

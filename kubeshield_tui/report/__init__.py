@@ -1,0 +1,1 @@
+"""WHAT WE PRINT: the store as text, JSON or a stream of events."""

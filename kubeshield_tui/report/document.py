@@ -1,0 +1,233 @@
+"""The JSON report, schema `kubeshield/audit/v1`. Other programs rely on it: fields are added, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from kubeshield_tui.model.cluster import Denied
+from kubeshield_tui.model.endpoint import Endpoint, Protocol
+from kubeshield_tui.model.expectation import SEVERITIES, Must, Severity
+from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
+from kubeshield_tui.model.observation import Posture, Reason, State
+from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus, Zone
+from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
+from kubeshield_tui.session.coverage import untested
+from kubeshield_tui.session.store import Cell, Store
+
+
+class ReportVantage(msgspec.Struct, frozen=True):
+    """A place that was asked from."""
+
+    id: VantageId
+    kind: VantageKind
+    zone: Zone
+    status: VantageStatus
+    detail: str
+
+
+class ReportEndpoint(msgspec.Struct, frozen=True):
+    """Something that was asked for."""
+
+    id: EndpointId
+    component: str
+    name: str
+    host: str
+    port: int
+    protocol: Protocol
+    cluster: str
+    namespace: str
+    object: str
+
+
+class ReportProof(msgspec.Struct, frozen=True):
+    """Why a negative may be believed."""
+
+    vantage_alive: bool
+    vantage_basis: str
+    target_alive: bool
+    missing: str
+
+
+class ReportCell(msgspec.Struct, frozen=True):
+    """One endpoint from one vantage."""
+
+    endpoint: EndpointId
+    vantage: VantageId
+    state: State
+    reason: Reason
+    posture: Posture
+    latency_ms: float | None
+    attempts: int
+    expected: Must
+    predicted: Predicted
+    depth: int | None
+    depth_max: int | None
+    verdict: Verdict
+    layers: tuple[Layer, ...]
+    proof: ReportProof
+    simulated: bool
+    """The training range put this answer in; always false on a real estate."""
+
+
+class ReportFinding(msgspec.Struct, frozen=True):
+    """Something to act on."""
+
+    id: FindingId
+    code: str
+    severity: Severity
+    title: str
+    endpoint: EndpointId
+    vantage: VantageId
+    because: tuple[str, ...]
+    verify: tuple[str, ...]
+    remedy: str
+
+
+class ReportUntested(msgspec.Struct, frozen=True):
+    """A cell without an answer from the network."""
+
+    endpoint: EndpointId
+    vantage: VantageId
+    why: Reason
+    detail: str
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """How much of the grid was measured."""
+
+    tested: int
+    untested: tuple[ReportUntested, ...]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """An audit."""
+
+    schema: Literal["kubeshield/audit/v1"]
+    title: str
+    version: str
+    simulated: str
+    """What is simulated, in one sentence; empty on a real estate."""
+    vantages: tuple[ReportVantage, ...]
+    endpoints: tuple[ReportEndpoint, ...]
+    cells: tuple[ReportCell, ...]
+    findings: tuple[ReportFinding, ...]
+    coverage: Coverage
+    denied: tuple[Denied, ...]
+    """What the cluster did not let us read."""
+    incomplete: tuple[str, ...]
+    """Contexts, vantages and cells that were asked for and could not be measured."""
+
+
+def make_report(store: Store) -> Report:
+    """Take the report of a store."""
+    left_out = tuple(
+        ReportUntested(item.key.endpoint, item.key.vantage, item.reason, item.why) for item in untested(store)
+    )
+    return Report(
+        schema="kubeshield/audit/v1",
+        title=store.title,
+        version=store.version,
+        simulated=store.simulated,
+        vantages=tuple(_vantage(vantage) for vantage in store.vantages.values()),
+        endpoints=tuple(_endpoint(endpoint) for endpoint in store.endpoints.values()),
+        cells=tuple(_cells(store)),
+        findings=tuple(_finding(finding) for finding in ranked(store.findings.values())),
+        coverage=Coverage(tested=store.total - len(left_out), untested=left_out),
+        denied=tuple(store.denied),
+        incomplete=store.incomplete,
+    )
+
+
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings, the most severe first."""
+    return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.id))
+
+
+def _vantage(vantage: Vantage) -> ReportVantage:
+    return ReportVantage(vantage.id, vantage.spec.kind, vantage.zone, vantage.status, vantage.detail)
+
+
+def _endpoint(endpoint: Endpoint) -> ReportEndpoint:
+    return ReportEndpoint(
+        id=endpoint.id,
+        component=endpoint.component,
+        name=endpoint.name,
+        host=endpoint.host,
+        port=endpoint.port,
+        protocol=endpoint.protocol,
+        cluster=endpoint.cluster,
+        namespace=endpoint.namespace,
+        object=endpoint.object,
+    )
+
+
+def _cells(store: Store) -> Iterator[ReportCell]:
+    for endpoint in store.endpoints:
+        for vantage in store.vantages:
+            key = CellKey(endpoint, vantage)
+            yield _cell(key, store.cell(key))
+
+
+def _cell(key: CellKey, cell: Cell) -> ReportCell:
+    observation = cell.observation
+    judgement = cell.judgement if observation else None
+    judgement = judgement or Judgement(endpoint=key.endpoint, vantage=key.vantage, verdict=Verdict.UNTESTED)
+    return ReportCell(
+        endpoint=key.endpoint,
+        vantage=key.vantage,
+        state=observation.state if observation else State.UNTESTED,
+        reason=observation.reason if observation else cell.untested or Reason.TIME_LIMIT,
+        posture=observation.posture if observation else Posture.UNKNOWN,
+        latency_ms=observation.latency_ms if observation else None,
+        attempts=len(observation.attempts) if observation else 0,
+        expected=judgement.expectation.must,
+        predicted=judgement.prediction.verdict,
+        depth=judgement.depth,
+        depth_max=judgement.depth_max,
+        verdict=judgement.verdict,
+        layers=judgement.layers,
+        proof=ReportProof(
+            judgement.proof.vantage_alive,
+            judgement.proof.vantage_basis,
+            judgement.proof.target_alive,
+            judgement.proof.missing,
+        ),
+        simulated=observation.simulated if observation else False,
+    )
+
+
+def _finding(finding: Finding) -> ReportFinding:
+    return ReportFinding(
+        finding.id,
+        finding.code,
+        finding.severity,
+        finding.title,
+        finding.endpoint,
+        finding.vantage,
+        finding.because,
+        finding.verify,
+        finding.remedy,
+    )
+
+
+def report_json(store: Store) -> bytes:
+    """The report as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(make_report(store)), indent=2) + b"\n"
+
+
+def report_schema() -> dict[str, object]:
+    """The report's JSON Schema (2020-12), its `properties` at the top level."""
+    (reference,), definitions = msgspec.json.schema_components([Report], ref_template="#/$defs/{name}")
+    name = str(reference["$ref"]).rpartition("/")[2]
+    top = definitions.pop(name)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "kubeshield/audit/v1",
+        **top,
+        "$defs": definitions,
+    }

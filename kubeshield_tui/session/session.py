@@ -1,0 +1,266 @@
+"""The composition root: clusters, vantages, engine and judgement, joined by events.
+
+Everything that happens goes through `_happen`: the store folds it, the record and the listeners get it, and only then
+do we react to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from time import time
+
+from kubeshield_tui import __version__
+from kubeshield_tui.engine.plan import out_of_scope
+from kubeshield_tui.engine.run import Engine
+from kubeshield_tui.errors import ConsentMissing, KubeShieldError, SettingsError
+from kubeshield_tui.model import event as happened
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.observation import Reason
+from kubeshield_tui.model.probe import Probe, probe_of
+from kubeshield_tui.model.text import printable
+from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus
+from kubeshield_tui.session.doors import ClusterWait, LocalChannel, connect_cluster, make_vantage, resolve_contexts
+from kubeshield_tui.session.offer import objects_of
+from kubeshield_tui.session.recorder import Recorder
+from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.verdicts import Verdicts
+from kubeshield_tui.settings.schema import Settings
+from kubeshield_tui.vantages.vantage import VantagePoint
+
+AUDIT_RECONNECTS = 4
+"""Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
+SETTLE_SECONDS = 0.02
+"""How often an audit looks whether it is done."""
+
+Listener = Callable[[happened.Event], None]
+
+
+class Session:
+    """One run over an estate. Use `run` (live) or `audit` (once), then `close`, which is safe to call always."""
+
+    def __init__(
+        self, settings: Settings, *, local_channel: LocalChannel | None = None, listeners: Iterable[Listener] = ()
+    ) -> None:
+        self.settings = settings
+        self.store = Store()
+        self._local_channel = local_channel
+        self._listeners = list(listeners)
+        self._points: dict[VantageId, VantagePoint] = {}
+        self._targets: tuple[Endpoint, ...] = ()
+        self._clusters = ClusterWait(())
+        self._engine: Engine | None = None
+        self._verdicts: Verdicts | None = None
+        self._recorder: Recorder | None = None
+        self._closed = False
+
+    def prepare(self) -> None:
+        """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
+        settings = self.settings
+        contexts = resolve_contexts(settings)
+        if settings.targets is not None:
+            from kubeshield_tui.discovery.targets_file import read_targets
+
+            self._targets = read_targets(settings.targets)
+        unknown = [spec for spec, _ in settings.zones if spec not in {vantage.text for vantage in settings.vantages}]
+        if unknown:
+            raise SettingsError(f"--zone {unknown[0]}: no such vantage in this run", "Name it with --vantage too")
+        asked_for = [spec for spec in settings.vantages if spec.creates_pod]
+        if asked_for and not settings.consent:
+            objects = "\n".join(f"  {line}" for spec in asked_for for line in objects_of(spec, settings.pod_image))
+            raise ConsentMissing(f"these objects would be created:\n{objects}\n", "Say --yes if they may be")
+        if settings.record is not None:
+            self._recorder = Recorder(settings.record)
+        self._clusters = ClusterWait(contexts)
+
+    async def run(self) -> None:
+        """Sweep, then keep asking until cancelled or closed."""
+        self.prepare()
+        try:
+            await self._start(live=True)
+            self._say("watching")
+            await asyncio.Event().wait()
+        finally:
+            await self.close()
+
+    async def audit(self) -> None:
+        """Sweep once, confirm what needs confirming, close. The outcome is the store."""
+        self.prepare()
+        try:
+            async with asyncio.timeout(self.settings.time_limit):
+                await self._start(live=False)
+                await self._settle()
+        except TimeoutError:
+            self._mark_unfinished()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """End all probes, close all vantages and clusters, remove what was created."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._engine is not None:
+            self._say("closing vantages")
+            await self._engine.stop()
+        for client in self._clusters.clients():
+            with contextlib.suppress(Exception):
+                await client.close()
+        self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def ask_again(self, keys: Iterable[CellKey]) -> int:
+        """Ask cells again now, ahead of the others."""
+        return self._engine.put(filter(self._is_in_scope, keys), urgent=True) if self._engine else 0
+
+    def pause(self, paused: bool) -> None:
+        """Stop asking, or go on."""
+        if self._engine is not None:
+            self._engine.pause(paused)
+            self._happen(happened.Paused(at=time(), paused=paused))
+
+    async def collect_rulesets(self, vantage: VantageId) -> None:
+        """Read the rulesets of an SSH vantage's host."""
+        from kubeshield_tui.evidence.collect.rulesets import collect_rulesets
+        from kubeshield_tui.vantages.ssh import SshVantage
+
+        point = self._points.get(vantage)
+        if isinstance(point, SshVantage):
+            for ruleset in await collect_rulesets(vantage, point.spec.host, point.run):
+                self._happen(happened.RulesetCollected(at=time(), ruleset=ruleset))
+
+    # --- starting
+
+    async def _start(self, *, live: bool) -> None:
+        settings = self.settings
+        title = settings.title or ", ".join(self._clusters.contexts) or "targets"
+        self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
+        engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
+        self._engine = engine
+        self._verdicts = Verdicts(self.store, engine, self._happen, live)
+        self._clusters.start()
+        self._add_vantages(engine)
+        for endpoint in self._targets:
+            self._happen(happened.EndpointFound(at=time(), endpoint=endpoint))
+        self._say("reading clusters" if self._clusters.contexts else "first sweep")
+        async with asyncio.TaskGroup() as group:
+            for context in self._clusters.contexts:
+                group.create_task(self._read_cluster(context))
+        self._say("first sweep")
+
+    def _add_vantages(self, engine: Engine) -> None:
+        for spec in self.settings.vantages:
+            cluster = (spec.cluster or self._clusters.first) if spec.kind is VantageKind.POD else ""
+            vantage = Vantage(id=spec.id, spec=spec, zone=self.settings.zone_of(spec), cluster=cluster)
+            self._happen(happened.VantageAdded(at=time(), vantage=vantage))
+            point = make_vantage(spec, self.settings, self._clusters, self._local_channel, self._happen)
+            self._points[spec.id] = point
+            engine.add(spec.id, point)
+
+    async def _read_cluster(self, context: str) -> None:
+        try:
+            client = await connect_cluster(context, self.settings.kubeconfig)
+        except KubeShieldError as error:
+            self._clusters.answered(context, None)
+            self._cluster_failed(context, error)
+            return
+        self._clusters.answered(context, client)
+        if not self.settings.discovery:
+            return
+        from kubeshield_tui.discovery.discover import discover
+
+        try:
+            found = await discover(client)
+        except KubeShieldError as error:
+            self._cluster_failed(context, error)
+            return
+        self._happen(happened.ClusterRead(at=time(), inventory=found.inventory))
+        for denied in found.denied:
+            self._happen(happened.ReadDenied(at=time(), denied=denied))
+        for endpoint in found.endpoints:
+            self._happen(happened.EndpointFound(at=time(), endpoint=endpoint))
+
+    def _cluster_failed(self, context: str, error: KubeShieldError) -> None:
+        message = printable(error.message, 500)
+        self._happen(
+            happened.ClusterFailed(at=time(), context=context, message=message, hint=printable(error.hint, 500))
+        )
+
+    # --- reacting
+
+    def _happen(self, event: happened.Event) -> None:
+        before = None
+        if isinstance(event, happened.CellObserved):
+            if event.observation.endpoint not in self.store.endpoints:
+                return  # it went while it was being asked
+            before = self.store.cell(event.observation.key).observation
+        self.store.apply(event)
+        if self._recorder is not None:
+            self._recorder(event)
+        for listener in self._listeners:
+            listener(event)
+        match event:
+            case happened.CellObserved() if self._verdicts is not None:
+                now = event.observation
+                changed = before is not None and (before.state, before.reason) != (now.state, now.reason)
+                self._verdicts.observed(now, changed)
+            case happened.EndpointFound():
+                for vantage in self.store.vantages.values():
+                    self._plan(event.endpoint, vantage)
+            case happened.VantageChanged():
+                self._vantage_changed(event)
+
+    def _vantage_changed(self, event: happened.VantageChanged) -> None:
+        vantage = self.store.vantages[event.vantage]
+        if event.status in {VantageStatus.READY, VantageStatus.FAILED}:
+            for endpoint in tuple(self.store.endpoints.values()):
+                self._plan(endpoint, vantage)
+
+    def _plan(self, endpoint: Endpoint, vantage: Vantage) -> None:
+        key = CellKey(endpoint.id, vantage.id)
+        cell = self.store.cell(key)
+        if cell.observation is not None or cell.untested is Reason.OUT_OF_SCOPE:
+            return
+        if why := out_of_scope(endpoint, vantage):
+            self._untested(key, Reason.OUT_OF_SCOPE, why)
+        elif vantage.status is VantageStatus.FAILED:
+            self._untested(key, Reason.VANTAGE_LOST, vantage.detail)
+        elif vantage.status is VantageStatus.READY and self._engine is not None:
+            self._engine.put((key,))
+
+    def _untested(self, key: CellKey, reason: Reason, why: str) -> None:
+        self._happen(
+            happened.CellUntested(at=time(), endpoint=key.endpoint, vantage=key.vantage, reason=reason, why=why)
+        )
+
+    def _is_in_scope(self, key: CellKey) -> bool:
+        endpoint, vantage = self.store.endpoints.get(key.endpoint), self.store.vantages.get(key.vantage)
+        return endpoint is not None and vantage is not None and not out_of_scope(endpoint, vantage)
+
+    def _probe_for(self, key: CellKey) -> Probe | None:
+        endpoint = self.store.endpoints.get(key.endpoint)
+        return None if endpoint is None else probe_of(endpoint, key.vantage, self.settings.timing)
+
+    # --- ending
+
+    async def _settle(self) -> None:
+        engine = self._engine
+        # Lanes, schedule and opening all count: a look now and then is simpler than an event from each of them.
+        while engine is not None and (engine.is_opening or engine.is_busy):  # noqa: ASYNC110
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    def _mark_unfinished(self) -> None:
+        for key in self._engine.unfinished() if self._engine else ():
+            if self.store.cell(key).observation is None:
+                self._untested(key, Reason.TIME_LIMIT, f"no answer within {self.settings.time_limit:g} s")
+
+    def _incomplete(self) -> tuple[str, ...]:
+        from kubeshield_tui.session.coverage import incomplete
+
+        return incomplete(self.store)
+
+    def _say(self, phase: str) -> None:
+        self._happen(happened.Progress(at=time(), phase=phase))

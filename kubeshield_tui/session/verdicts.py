@@ -1,0 +1,75 @@
+"""Keeps verdicts and findings true as answers come in: asks judgement, turns its outcomes into events and asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time
+
+from kubeshield_tui.engine.run import Engine
+from kubeshield_tui.judgement.judge import Judge, Outcome
+from kubeshield_tui.model.event import CellJudged, Event, FindingCleared, FindingRaised
+from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId
+from kubeshield_tui.model.observation import Observation
+from kubeshield_tui.model.verdict import Verdict
+from kubeshield_tui.session.store import Store
+
+AGE_SECONDS = 300.0
+"""A cell is asked again when its answer is this old."""
+HOT_AGE_SECONDS = 30.0
+"""Exposed and lately changed cells are asked again sooner."""
+
+
+class Verdicts:
+    """Judges on each answer. `live`: cells are asked again as they age."""
+
+    def __init__(self, store: Store, engine: Engine, emit: Callable[[Event], None], live: bool) -> None:
+        self._store = store
+        self._engine = engine
+        self._emit = emit
+        self._live = live
+        self._judge = Judge(store.endpoints, store.vantages)
+        self._findings: dict[CellKey, dict[FindingId, Finding]] = {}
+
+    def observed(self, observation: Observation, changed: bool) -> None:
+        """Judge the cell of an answer and all that it bears on."""
+        affected = self._judge.tell(observation)
+        for key in affected:
+            outcome = self._judge.judge(key)
+            if outcome is None:
+                continue
+            self._publish(key, outcome)
+            if key == observation.key and self._live:
+                hot = changed or outcome.judgement.verdict is Verdict.EXPOSED
+                self._engine.put_later(key, HOT_AGE_SECONDS if hot else AGE_SECONDS)
+            self._ask_for(outcome)
+
+    def gone(self, endpoint: EndpointId, keys: tuple[CellKey, ...]) -> None:
+        """Forget an endpoint and clear its findings."""
+        self._judge.forget(endpoint)
+        for key in keys:
+            for finding in self._findings.pop(key, {}):
+                self._emit(FindingCleared(at=time(), finding=finding))
+
+    def _publish(self, key: CellKey, outcome: Outcome) -> None:
+        if self._store.cell(key).judgement != outcome.judgement:
+            self._emit(CellJudged(at=time(), judgement=outcome.judgement))
+        before = self._findings.get(key, {})
+        now = {finding.id: finding for finding in outcome.findings}
+        for gone in before.keys() - now.keys():
+            self._emit(FindingCleared(at=time(), finding=gone))
+        for known, finding in now.items():
+            if before.get(known) != finding:
+                self._emit(FindingRaised(at=time(), finding=finding))
+        if now:
+            self._findings[key] = now
+        else:
+            self._findings.pop(key, None)
+
+    def _ask_for(self, outcome: Outcome) -> None:
+        for want in outcome.wants:
+            wait = want.not_before - time()
+            if wait > 0:
+                self._engine.put_later(want.key, wait)
+            else:
+                self._engine.put((want.key,), urgent=True)
