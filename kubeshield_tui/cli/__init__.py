@@ -1,0 +1,1 @@
+"""From argv to settings to a front end; the only place that exits."""

@@ -19,7 +19,7 @@ ASCII = {
     Verdict.REACHABLE: "o",
     Verdict.BLOCKED: "#",
     Verdict.UNPROVEN: "?",
-    Verdict.DEAD: "0",
+    Verdict.DEAD: "-",
     Verdict.BROKEN: "!",
     Verdict.LOST: "~",
     Verdict.UNTESTED: ".",

@@ -1,0 +1,64 @@
+"""`kubeshield`: the dashboard."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from kubeshield_tui.cli.options import settings_from
+from kubeshield_tui.errors import SettingsError
+from kubeshield_tui.session.control import SessionControl
+from kubeshield_tui.session.store import Store
+from kubeshield_tui.settings.schema import Settings
+
+
+def dashboard(arguments: argparse.Namespace) -> int:
+    """Show the welcome screen, or start at once where flags or --yes say what to do."""
+    if not sys.stdout.isatty() or not sys.stdin.isatty():
+        raise SettingsError("the dashboard needs a terminal", "Use `kubeshield audit` where there is none")
+    settings = settings_from(arguments)
+    decided = bool(arguments.vantage or arguments.targets or arguments.yes)
+    if decided and any(spec.creates_pod for spec in settings.vantages) and not settings.consent:
+        decided = False  # the welcome screen shows what would be created and asks
+    return show(settings, arguments, ask_first=not decided)
+
+
+def show(settings: Settings, arguments: argparse.Namespace, *, ask_first: bool) -> int:
+    """Run the app and say what it left."""
+    from kubeshield_tui.session.offer import make_offer
+    from kubeshield_tui.ui.app import KubeShieldApp
+
+    sessions: list[SessionControl] = []
+
+    def open_session(chosen: Settings) -> SessionControl:
+        from kubeshield_tui.session.session import Session
+
+        session = Session(chosen)
+        sessions.append(session)
+        return session
+
+    app = KubeShieldApp(
+        settings,
+        open_session,
+        (lambda: make_offer(settings)) if ask_first else None,
+        theme=arguments.theme,
+        ascii_only=arguments.ascii,
+    )
+    result = app.run()
+    for session in sessions:
+        say_leavings(session.store)
+    if result == "demo":
+        from kubeshield_tui.cli.demo import show_demo
+
+        return show_demo(arguments, "default")
+    return 0
+
+
+def say_leavings(store: Store) -> None:
+    """Tell what was removed and what could not be."""
+    for _, object_ in store.removed:
+        print(f"kubeshield: removed {object_}", file=sys.stderr)
+    for left in store.left:
+        print(f"kubeshield: LEFT BEHIND {left.object}: {left.why}", file=sys.stderr)
+    if not store.removed and not store.left:
+        print("kubeshield: nothing was created, nothing is left behind", file=sys.stderr)

@@ -1,0 +1,183 @@
+"""Flags, and settings made of them. Only argparse is imported until flags are read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kubeshield_tui.errors import SettingsError
+
+if TYPE_CHECKING:
+    from kubeshield_tui.model.probe import Timing
+    from kubeshield_tui.model.vantage import VantageSpec, Zone
+    from kubeshield_tui.settings.schema import Limits, Settings
+
+FORMATS_TODAY = ("text", "json", "ndjson")
+FORMATS_LATER = ("junit", "sarif", "markdown", "html")
+SEVERITIES = ("info", "low", "medium", "high", "critical")
+NOT_YET = ("expect", "per_namespace", "per_node")
+
+
+def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Flags of the dashboard and of `audit`.
+
+    `again`: the same flags behind a command. They have no defaults there, since argparse would lay those over what was
+    given before the command: `kubeshield --context prod audit` must not audit another cluster.
+    """
+    add = _adder(parser, again)
+    add("--kubeconfig", type=Path, metavar="FILE", help="kubeconfig (default: $KUBECONFIG, then ~/.kube/config)")
+    add("--context", action="append", default=[], metavar="C", help="context of the kubeconfig; again for several")
+    add("--ssh-config", type=Path, metavar="FILE", help="OpenSSH client configuration (default: ~/.ssh/config)")
+    add(
+        "--vantage",
+        action="append",
+        default=[],
+        metavar="V",
+        help="local, ssh:HOST, pod:NAMESPACE (own pod), pod:NAMESPACE/POD, pod:NAMESPACE@NODE; again for several",
+    )
+    add("--zone", action="append", default=[], metavar="V=Z", help="zone of a vantage: outside, admin, pod or node")
+    add("--targets", type=Path, metavar="FILE", help="targets, one HOST:PORT a line, ' expect=blocked|reachable'")
+    add("--no-discovery", action="store_true", help="ask the targets only; needs no kubeconfig")
+    add("--expect", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    add("--yes", action="store_true", help="create the pods that pod:NAMESPACE vantages need, without asking")
+    add("--pod-image", default=None, metavar="IMAGE", help="image of own pods, with python3 (default: python:3-slim)")
+    add("--per-namespace", action="store_true", help=argparse.SUPPRESS)
+    add("--per-node", action="store_true", help=argparse.SUPPRESS)
+    add_timing(parser, again=again)
+
+
+def _adder(parser: argparse.ArgumentParser, again: bool) -> Callable[..., argparse.Action]:
+    def add(*names: str, **keywords: Any) -> argparse.Action:
+        if again:
+            keywords["default"] = argparse.SUPPRESS
+        return parser.add_argument(*names, **keywords)
+
+    return add
+
+
+def add_timing(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Flags on how to ask."""
+    add = _adder(parser, again)
+    add("--record", type=Path, metavar="FILE", help="write the event log (it names every weak spot: mode 0600)")
+    add("--timeout", type=float, metavar="S", help="seconds an attempt waits (default: 1.5, confirming ones 3.5)")
+    add("--attempts", type=int, metavar="N", help="attempts before silence counts (default: 2; 1 proves nothing)")
+    add("--rate", type=float, metavar="N", help="new probes a second at most (default: 2000)")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Flags on what to print."""
+    add = parser.add_argument
+    add("--format", default="text", metavar="F", help=f"{', '.join(FORMATS_TODAY)} (default: text)")
+    add("--output", type=Path, metavar="FILE", help="write there instead of standard output")
+    add("--fail-on", default="medium", choices=SEVERITIES, help="severity from which on to exit 1 (default: medium)")
+
+
+def add_screen(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Flags of what has a screen."""
+    add = _adder(parser, again)
+    add("--theme", metavar="NAME", help="colour theme")
+    add("--ascii", action="store_true", help="draw with ASCII only")
+
+
+def add_demo(parser: argparse.ArgumentParser) -> None:
+    """Flags of `demo`."""
+    parser.add_argument("--scenario", default="default", metavar="S", help="name of a scenario, or a TOML file")
+    parser.add_argument("--headless", action="store_true", help="no screen: print the report, exit as audit does")
+    parser.add_argument(
+        "--screenshots", type=Path, metavar="DIR", help="write SVG screenshots of every screen and exit"
+    )
+    add_timing(parser)
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    """Flags of `sweep`."""
+    add = _adder(parser, again=True)
+    add("--kubeconfig", type=Path, metavar="FILE", help="kubeconfig (default: $KUBECONFIG, then ~/.kube/config)")
+    add("--context", action="append", metavar="C", help="context of the kubeconfig; again for several")
+    parser.add_argument("--force", action="store_true", help="also what a live run holds")
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Make settings of flags. Raises SettingsError naming the flag."""
+    from kubeshield_tui.model.expectation import Severity
+    from kubeshield_tui.model.vantage import parse_vantage
+    from kubeshield_tui.settings.schema import DEFAULT_POD_IMAGE, Format, Settings
+
+    for flag in NOT_YET:
+        if getattr(arguments, flag, None):
+            raise SettingsError(f"--{flag.replace('_', '-')} is not there yet", "Leave it out")
+    vantages = tuple(dict.fromkeys(parse_vantage(text) for text in arguments.vantage or ["local"]))
+    return Settings(
+        kubeconfig=arguments.kubeconfig,
+        contexts=tuple(arguments.context),
+        ssh_config=_existing(arguments.ssh_config, "--ssh-config"),
+        vantages=vantages,
+        zones=tuple(_zone(text, vantages) for text in arguments.zone),
+        targets=_existing(arguments.targets, "--targets"),
+        discovery=not arguments.no_discovery,
+        consent=arguments.yes,
+        pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
+        timing=timing_from(arguments),
+        limits=limits_from(arguments),
+        fail_on=Severity(getattr(arguments, "fail_on", "medium")),
+        format=Format(format_from(arguments)),
+        output=getattr(arguments, "output", None),
+        record=arguments.record,
+    )
+
+
+def format_from(arguments: argparse.Namespace) -> str:
+    """The output format. Raises SettingsError for those that come later."""
+    wanted = str(getattr(arguments, "format", "text"))
+    if wanted in FORMATS_TODAY:
+        return wanted
+    if wanted in FORMATS_LATER:
+        raise SettingsError(f"--format {wanted} is not there yet", f"Use one of: {', '.join(FORMATS_TODAY)}")
+    raise SettingsError(f"--format {wanted!r} is not a format", f"Use one of: {', '.join(FORMATS_TODAY)}")
+
+
+def timing_from(arguments: argparse.Namespace) -> Timing:
+    """How long and how often to wait. Raises SettingsError."""
+    from kubeshield_tui.model.probe import CONFIRM_TIMEOUT, DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, Timing
+
+    timeout, attempts = arguments.timeout, arguments.attempts
+    if timeout is not None and not 0.05 <= timeout <= 60:
+        raise SettingsError(
+            f"--timeout {timeout:g}: expected 0.05 to 60 seconds", "1.5 waits for one retransmitted SYN"
+        )
+    if attempts is not None and not 1 <= attempts <= 10:
+        raise SettingsError(f"--attempts {attempts}: expected 1 to 10", "Silence counts when it was met twice")
+    return Timing(
+        timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
+        confirm=CONFIRM_TIMEOUT if timeout is None else timeout,
+        attempts=DEFAULT_ATTEMPTS if attempts is None else attempts,
+    )
+
+
+def limits_from(arguments: argparse.Namespace) -> Limits:
+    """How fast to ask. Raises SettingsError."""
+    from kubeshield_tui.settings.schema import DEFAULT_RATE, Limits
+
+    rate = arguments.rate
+    if rate is not None and not 0.1 <= rate <= 100_000:
+        raise SettingsError(f"--rate {rate:g}: expected 0.1 to 100000 probes a second", "The default is 2000")
+    return Limits(rate=DEFAULT_RATE if rate is None else rate)
+
+
+def _zone(text: str, vantages: tuple[VantageSpec, ...]) -> tuple[str, Zone]:
+    from kubeshield_tui.model.vantage import Zone
+
+    vantage, equals, zone = text.rpartition("=")
+    if not equals or zone not in set(Zone):
+        raise SettingsError(f"--zone {text!r}: expected VANTAGE=ZONE", f"Zones are {', '.join(Zone)}")
+    if vantage not in {spec.text for spec in vantages}:
+        raise SettingsError(f"--zone {text!r}: {vantage!r} is no vantage of this run", "Name it with --vantage too")
+    return vantage, Zone(zone)
+
+
+def _existing(path: Path | None, flag: str) -> Path | None:
+    if path is not None and not path.is_file():
+        raise SettingsError(f"{flag} {path}: no such file", "Check the path")
+    return path
