@@ -55,8 +55,7 @@ class Judge:
         key = observation.key
         before = self._latest.get(key)
         self._latest[key] = observation
-        if not observation.is_answer:
-            return (key,)
+        # Failures are remembered too: a control that can't be asked any more must not be wanted for ever.
         sighting = self._ledger.record(observation, endpoint, vantage)
         affected = {key: None}
         if before is None or State.OPEN in {before.state, observation.state} or before.state is not observation.state:
