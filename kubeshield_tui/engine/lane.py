@@ -139,8 +139,17 @@ class Lane:
             if probe is None:
                 self._queued.discard(key)
                 continue
-            await self._places.acquire()
-            await self._pacer.start()
+            try:
+                await self._places.acquire()
+            except asyncio.CancelledError:
+                self._urgent.appendleft(key)
+                raise
+            try:
+                await self._pacer.start()
+            except asyncio.CancelledError:
+                self._places.release()
+                self._urgent.appendleft(key)
+                raise
             self._queued.discard(key)
             task = asyncio.create_task(self._ask(key, probe))
             self._asking[key] = task
