@@ -6,6 +6,7 @@ Only argparse is loaded here: `--help` and `--version` must be instant, and no f
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +39,13 @@ def run(argv: Sequence[str]) -> int:
         return 141
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        # Python would exit 1, which means "findings" here: a defect of ours must not look like an answer.
+        if os.environ.get("KUBESHIELD_DEBUG"):
+            raise
+        print(f"kubeshield: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+        print("            KUBESHIELD_DEBUG=1 shows where; please report it.", file=sys.stderr)
+        return 3
 
 
 def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
