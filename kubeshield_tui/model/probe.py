@@ -37,6 +37,8 @@ class Probe(Record, frozen=True):
     host: str
     port: int
     protocol: Protocol = Protocol.TCP
+    component: str = ""
+    """What it is thought to be: the same answer means different things on different components."""
     conversation: Conversation = Conversation()
     timing: Timing = Timing()
 
@@ -54,6 +56,7 @@ def probe_of(endpoint: Endpoint, vantage: VantageId, timing: Timing) -> Probe:
         host=endpoint.host,
         port=endpoint.port,
         protocol=endpoint.protocol,
+        component=endpoint.component,
         conversation=endpoint.conversation,
         timing=timing,
     )

@@ -1,0 +1,988 @@
+"""The probe agent: asks many targets at once and says what the network answered.
+
+One file, standard library only, Python 3.6 and later. It is sent as text to wherever it runs: a child process, an SSH
+session, a pod. It reads jobs as lines of JSON from standard input and writes results as lines of JSON to standard
+output; docs/concepts/agent-protocol.md has the lines. It writes no file, opens no listener, keeps nothing.
+
+States and reasons are those of nmap --reason. ICMP errors come from the kernel's error queue (IP_RECVERR; for TCP since
+Linux 5.8, for unprivileged users too), so that a firewall's reject is told from a closed port and its sender is known.
+"""
+
+import base64
+import collections
+import errno
+import json
+import os
+import select
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+import warnings
+
+VERSION = 1
+IN_FLIGHT = 10000  # probes under way at once, file descriptors permitting
+PER_HOST = 512
+RESERVED_FDS = 64
+START_CHUNK = 64  # connects between two looks at the sockets: more would blur the latencies
+LINE_LIMIT = 1 << 22
+HEADER_LIMIT = 16384
+BODY_KEPT = 2048
+BODY_LIMIT = 65536  # what is read of a body so that a second request can follow
+BANNER_LIMIT = 512
+BANNER_WAIT = 0.25  # seconds for a greeting where nothing else is said
+GREETING_WAIT = 0.06  # seconds before we speak: a port that greets first gets no TLS and no HTTP
+ALERT_WAIT = 0.3  # seconds for the alert that TLS 1.3 sends after the handshake
+RETRY_WAIT = 0.05  # seconds until a probe that lacked a local resource tries again
+RESOLVERS = 8
+
+IP_RECVERR, IPV6_RECVERR = 11, 25
+MSG_ERRQUEUE = 0x2000
+NOT_ENOUGH = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
+OWN_FAULTS = {
+    errno.ENETUNREACH: "no-route",
+    errno.EHOSTUNREACH: "no-route",
+    errno.EINVAL: "no-route",  # a blackhole route
+    errno.EAFNOSUPPORT: "no-route",
+    errno.ENETDOWN: "no-route",
+    errno.EACCES: "permission",  # a prohibit route, or a security module
+    errno.EPERM: "permission",  # a cgroup's rule, or a firewall on the way out
+}
+REMOTE_ERRORS = {
+    errno.EHOSTUNREACH: "host-unreach",
+    errno.EHOSTDOWN: "host-unreach",
+    errno.ENETUNREACH: "net-unreach",
+    errno.ENOPROTOOPT: "proto-unreach",
+    errno.EACCES: "admin-prohibited",
+    errno.ETIMEDOUT: "no-response",
+}
+ICMP4 = {
+    0: "net-unreach",
+    1: "host-unreach",
+    2: "proto-unreach",
+    3: "port-unreach",
+    6: "net-unreach",
+    7: "host-unreach",
+    9: "net-prohibited",
+    10: "host-prohibited",
+    11: "net-unreach",
+    12: "host-unreach",
+    13: "admin-prohibited",
+}
+ICMP6 = {
+    0: "net-unreach",
+    1: "admin-prohibited",
+    2: "host-unreach",
+    3: "host-unreach",
+    4: "port-unreach",
+    5: "admin-prohibited",
+    6: "admin-prohibited",
+}
+CERTIFICATE_REQUEST = 13  # TLS handshake message, RFC 8446 section 4
+CERTIFICATE_ALERTS = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE", "CERTIFICATE_UNKNOWN")
+
+
+def monotonic():
+    return time.monotonic()
+
+
+class Poller(object):
+    """epoll where there is one, else poll."""
+
+    def __init__(self):
+        if hasattr(select, "epoll"):
+            self.poller, self.scale = select.epoll(), 1.0
+        else:
+            self.poller, self.scale = select.poll(), 1000.0
+        self.read, self.write = 1, 4  # EPOLLIN and EPOLLOUT are POLLIN and POLLOUT
+        self.register, self.modify, self.unregister = self.poller.register, self.poller.modify, self.poller.unregister
+
+    def wait(self, seconds):
+        try:
+            return self.poller.poll(-1 if seconds is None else max(seconds, 0) * self.scale)
+        except InterruptedError:
+            return []
+
+
+class Timers(object):
+    """Deadlines in queues by length: equal lengths come due in the order they were set, so no heap is needed."""
+
+    def __init__(self):
+        self.queues = {}
+
+    def set(self, probe, length, now):
+        probe.due = due = now + length
+        queue = self.queues.get(length)
+        if queue is None:
+            queue = self.queues[length] = collections.deque()
+        queue.append((due, probe))
+
+    def next(self):
+        earliest = None
+        for queue in self.queues.values():
+            while queue and queue[0][1].due != queue[0][0]:
+                queue.popleft()  # it was set anew since, or is over
+            if queue and (earliest is None or queue[0][0] < earliest):
+                earliest = queue[0][0]
+        return earliest
+
+    def take(self, now):
+        taken = []
+        for length in [length for length, queue in self.queues.items() if not queue]:
+            if len(self.queues) > 64:
+                del self.queues[length]
+        for queue in self.queues.values():
+            while queue and queue[0][0] <= now:
+                due, probe = queue.popleft()
+                if probe.due == due:
+                    taken.append(probe)
+        return taken
+
+
+class Common(object):
+    """How all targets of one line are asked."""
+
+    __slots__ = ("timeout", "confirm", "attempts", "deadline", "tls", "server_name", "requests", "protocol")
+
+    def __init__(self, told):
+        self.protocol = str(told.get("protocol", "tcp"))
+        self.timeout = float(told.get("timeout", 1.5))
+        self.confirm = float(told.get("confirm", 3.5))
+        self.attempts = max(int(told.get("attempts", 2)), 1)
+        self.deadline = float(told.get("deadline", 8.0))
+        self.tls = told.get("tls", "off") == "on"
+        self.server_name = str(told.get("server_name", ""))
+        self.requests = [
+            (clean(method), clean(path), [(clean(name), clean(value)) for name, value in headers])
+            for method, path, headers in told.get("requests", ())[:2]
+        ]
+
+
+def clean(text):
+    """No line break may smuggle a header in."""
+    return str(text).replace("\r", "").replace("\n", "")
+
+
+class Probe(object):
+    """One target under way."""
+
+    __slots__ = (
+        "id", "host", "port", "common", "connect", "addresses", "address", "family", "sock", "fd", "phase", "attempt",
+        "tried", "begun", "sent", "due", "end", "steps", "ms", "source", "banner", "tls", "http",
+        "request", "buffer", "asked", "outgoing", "cancelled", "icmp", "detail", "wanted", "speaking",
+    )  # fmt: skip
+
+    def __init__(self, target, common):
+        self.id, self.host, self.port = target[0], str(target[1]), int(target[2])
+        self.connect = (str(target[3]), int(target[4])) if len(target) > 4 else (self.host, self.port)
+        self.common = common
+        self.addresses = None
+        self.sock = self.fd = self.tls = self.icmp = self.address = None
+        self.phase = "queued"
+        self.attempt = self.wanted = 0
+        self.tried, self.steps, self.http = [], [], []
+        self.begun = self.due = self.end = self.ms = None
+        self.source = self.detail = ""
+        self.banner = self.buffer = self.outgoing = b""
+        self.request = 0
+        self.cancelled = self.speaking = False
+
+
+class Agent(object):
+    """The loop: jobs in, sockets, results out."""
+
+    def __init__(self):
+        self.poller = Poller()
+        self.timers = Timers()
+        self.in_flight = room()
+        self.by_fd = {}
+        self.by_id = {}
+        self.ready = collections.deque()
+        self.held = collections.defaultdict(collections.deque)  # host -> probes beyond the host's limit
+        self.active = collections.Counter()
+        self.under_way = 0
+        self.starved = None
+        self.out = []
+        self.incoming = b""
+        self.ending = False
+        self.resolver = None
+        self.contexts = {}
+
+    # --- lines
+
+    def say(self, **line):
+        self.out.append(json.dumps(line, separators=(",", ":")))
+
+    def flush(self):
+        if not self.out:
+            return
+        data = ("\n".join(self.out) + "\n").encode("utf-8")
+        self.out = []
+        while data:
+            data = data[os.write(1, data) :]
+
+    def run(self):
+        self.say(
+            op="hello", version=VERSION, python="%d.%d" % sys.version_info[:2], host_name=socket.gethostname(),
+            user=user(), addresses=own_addresses(), in_flight=self.in_flight, time=time.time(),
+        )  # fmt: skip
+        self.poller.register(0, self.poller.read)
+        while True:
+            self.flush()
+            if self.ending and not self.by_id:
+                self.say(op="bye")
+                self.flush()
+                return
+            if not self.turn():
+                return
+
+    def turn(self):
+        """One turn of the loop; False at the end of standard input."""
+        now = monotonic()
+        can_start = self.ready and self.under_way < self.in_flight and (self.starved is None or self.starved <= now)
+        due = self.timers.next()
+        if self.starved is not None and self.ready and not can_start:
+            due = self.starved if due is None else min(due, self.starved)
+        events = self.poller.wait(0 if can_start else None if due is None else due - now)
+        for fd, event in events:
+            if fd == 0:
+                if not self.read_lines():
+                    return False
+            elif self.resolver is not None and fd == self.resolver.fd:
+                self.resolved()
+            else:
+                probe = self.by_fd.get(fd)
+                if probe is not None:
+                    self.guarded(self.on_event, probe)
+        # Only after the sockets were looked at: what answered in time must not be called silent because we were late.
+        for probe in self.timers.take(monotonic()):
+            probe.due = None
+            self.guarded(self.on_time, probe)
+        if can_start:
+            self.start_some()
+        return True
+
+    def guarded(self, step, probe):
+        """A defect met with one target must not end the others."""
+        try:
+            step(probe)
+        except Exception as error:
+            if probe.id in self.by_id:
+                probe.detail = "internal error: %s: %s" % (type(error).__name__, error)
+                self.finish(probe, "error", "resources")
+
+    def read_lines(self):
+        data = os.read(0, 1 << 16)
+        if not data:
+            return False
+        self.incoming += data
+        lines = self.incoming.split(b"\n")
+        self.incoming = lines.pop()
+        if len(self.incoming) > LINE_LIMIT:
+            self.incoming = b""
+            self.say(op="error", message="a line longer than %d bytes" % LINE_LIMIT)
+        for line in lines:
+            if line.strip():
+                self.read_line(line)
+        return True
+
+    def read_line(self, line):
+        try:
+            told = json.loads(line.decode("utf-8"))
+            op = told["op"]
+            if op == "probe":
+                common = Common(told.get("common", {}))
+                for target in told["targets"]:
+                    self.put(Probe(target, common))
+            elif op == "cancel":
+                for key in told.get("ids", list(self.by_id)):
+                    self.cancel(key)
+            elif op == "ping":
+                self.say(op="pong", seq=told.get("seq"))
+            elif op == "end":
+                self.ending = True
+            else:
+                self.say(op="error", message="unknown op %r" % (op,))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            self.say(op="error", message="%s: %s" % (type(error).__name__, error))
+
+    # --- starting
+
+    def put(self, probe):
+        self.by_id[probe.id] = probe
+        if probe.common.protocol != "tcp":
+            probe.detail = "%s is not asked by this version" % probe.common.protocol
+            self.finish(probe, "error", "resources")
+        else:
+            self.ready.append(probe)
+
+    def cancel(self, key):
+        probe = self.by_id.pop(key, None)
+        if probe is not None:
+            probe.cancelled = True
+            self.release(probe)
+
+    def start_some(self):
+        self.starved = None
+        for _ in range(START_CHUNK):
+            if not self.ready or self.under_way >= self.in_flight or self.starved is not None:
+                return
+            probe = self.ready.popleft()
+            if probe.cancelled:
+                continue
+            if probe.phase == "queued" and self.active[probe.host] >= PER_HOST:
+                self.held[probe.host].append(probe)
+                continue
+            self.guarded(self.start, probe)
+
+    def start(self, probe):
+        now = monotonic()
+        if probe.phase == "queued":
+            self.active[probe.host] += 1
+            self.under_way += 1
+            probe.phase = "starting"
+            probe.begun, probe.end = now, now + probe.common.deadline
+        if probe.addresses is None:
+            literal = addresses_of(probe.connect)
+            if literal is None:
+                probe.phase = "resolve"
+                self.timers.set(probe, probe.common.deadline, now)
+                if self.resolver is None:
+                    self.resolver = Resolver()
+                    self.poller.register(self.resolver.fd, self.poller.read)
+                self.resolver.ask(probe)
+                return
+            probe.addresses = literal
+        self.connect(probe)
+
+    def resolved(self):
+        for probe, addresses, error in self.resolver.take():
+            if probe.cancelled or probe.phase != "resolve":
+                continue
+            probe.due = None
+            self.step(probe, "resolve", probe.begun, bool(addresses), error or addresses[0][1][0])
+            if not addresses:
+                probe.detail = error
+                self.finish(probe, "error", "dns-failure")
+                continue
+            probe.addresses = addresses
+            self.guarded(self.connect, probe)
+
+    def connect(self, probe):
+        probe.family, probe.address = probe.addresses[0]
+        try:
+            probe.sock = sock = socket.socket(probe.family, socket.SOCK_STREAM)
+        except OSError as error:
+            self.own_fault(probe, error.errno)
+            return
+        sock.setblocking(False)
+        level, option = (41, IPV6_RECVERR) if probe.family == socket.AF_INET6 else (0, IP_RECVERR)
+        try:
+            sock.setsockopt(level, option, 1)
+        except OSError:
+            pass  # not Linux: the reason will be coarser
+        probe.fd = sock.fileno()
+        probe.phase = "connect"
+        probe.sent = monotonic()
+        code = sock.connect_ex(probe.address)
+        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+            self.by_fd[probe.fd] = probe
+            self.poller.register(probe.fd, self.poller.write)
+            first = probe.attempt == 0
+            self.timers.set(probe, probe.common.timeout if first else probe.common.confirm, probe.sent)
+        elif code == 0:
+            self.by_fd[probe.fd] = probe
+            self.poller.register(probe.fd, self.poller.read)
+            self.connected(probe)
+        else:
+            probe.icmp = error_queue(sock)
+            if probe.icmp is None and code != errno.ECONNREFUSED:
+                self.own_fault(probe, code)
+            else:
+                self.refused(probe, code)
+
+    def own_fault(self, probe, code):
+        """The vantage itself could not send."""
+        self.close(probe)
+        if code in NOT_ENOUGH and monotonic() < probe.end:
+            if self.under_way > 1 or probe.wanted < 20:
+                probe.wanted += 1
+                self.starved = monotonic() + RETRY_WAIT
+                self.ready.appendleft(probe)
+                return
+        probe.detail = os.strerror(code)
+        self.finish(probe, "error", OWN_FAULTS.get(code, "resources"))
+
+    # --- events
+
+    def on_event(self, probe):
+        if probe.phase == "connect":
+            code = probe.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code == 0:
+                try:
+                    probe.sock.getpeername()
+                except OSError:
+                    return  # a note in the error queue that does not end the attempt
+                self.connected(probe)
+            else:
+                probe.icmp = error_queue(probe.sock)
+                self.refused(probe, code)
+        elif probe.phase == "greeting":
+            self.greeted(probe)
+        elif probe.phase == "tls":
+            self.handshake(probe)
+        elif probe.phase in ("http", "alert"):
+            self.talk(probe)
+
+    def on_time(self, probe):
+        if probe.phase == "connect":
+            # SYN-ACK or error may stand in the socket already, unread because we were busy.
+            if probe.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and is_connected(probe.sock):
+                self.connected(probe)
+            else:
+                self.silent(probe)
+        elif probe.phase == "greeting":
+            self.speak(probe)
+        elif probe.phase == "resolve":
+            probe.detail = "the resolver did not answer in %.1f s" % probe.common.deadline
+            self.finish(probe, "error", "dns-failure")
+        else:
+            name = {"alert": "tls"}.get(probe.phase, probe.phase)
+            if probe.phase == "http":
+                self.keep_answer(probe)
+            if probe.phase != "alert":
+                self.step(probe, name, probe.sent, False, "no answer before the deadline")
+            self.finish(probe, "open", "syn-ack")
+
+    def silent(self, probe):
+        probe.tried.append(["filtered", "no-response", since(probe.sent)])
+        self.step(probe, "connect", probe.sent, False, "no answer")
+        self.close(probe)
+        probe.attempt += 1
+        if probe.attempt < probe.common.attempts:
+            self.connect(probe)
+        elif len(probe.addresses) > 1:
+            self.next_address(probe)
+        else:
+            self.finish(probe, "filtered", "no-response")
+
+    def next_address(self, probe):
+        """A name with several addresses: the first that answers speaks for it."""
+        probe.addresses = probe.addresses[1:]
+        probe.attempt = 0
+        probe.tried = []
+        if monotonic() < probe.end:
+            self.connect(probe)
+        else:
+            self.finish(probe, "filtered", "no-response")
+
+    def refused(self, probe, code):
+        state, reason = judge(code, probe.icmp)
+        probe.ms = since(probe.sent)
+        probe.tried.append([state, reason, probe.ms])
+        detail = os.strerror(code)
+        if probe.icmp:
+            detail = "ICMP type %(type)d code %(code)d from %(source)s" % probe.icmp
+        self.step(probe, "connect", probe.sent, state == "open", detail)
+        if reason == "no-response" and probe.attempt + 1 < probe.common.attempts:
+            self.close(probe)
+            probe.attempt += 1
+            self.connect(probe)
+            return
+        self.finish(probe, state, reason)
+
+    def connected(self, probe):
+        probe.ms = since(probe.sent)
+        probe.tried.append(["open", "syn-ack", probe.ms])
+        self.step(probe, "connect", probe.sent, True, "SYN-ACK")
+        try:
+            probe.source = probe.sock.getsockname()[0]
+        except OSError:
+            pass
+        self.poller.modify(probe.fd, self.poller.read)
+        probe.phase = "greeting"
+        probe.sent = monotonic()
+        says = probe.common.tls or probe.common.requests
+        # Twice the round trip: a greeting that is on its way when we connect has arrived by then.
+        self.timers.set(
+            probe, round(GREETING_WAIT + min(2 * probe.ms / 1000.0, 0.5), 2) if says else BANNER_WAIT, probe.sent
+        )
+
+    def greeted(self, probe):
+        try:
+            data = probe.sock.recv(BANNER_LIMIT)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.cut(probe, "banner", error)
+            return
+        probe.banner = data
+        detail = "%d bytes, unasked" % len(data) if data else "closed by the peer"
+        self.step(probe, "banner", probe.sent, bool(data), detail)
+        self.finish(probe, "open", "syn-ack")
+
+    def cut(self, probe, name, error):
+        """The peer ended an open connection the hard way."""
+        reset = error.errno == errno.ECONNRESET
+        self.step(probe, name, probe.sent, False, "reset by the peer" if reset else os.strerror(error.errno or 0))
+        first = reset and not probe.speaking
+        self.finish(probe, "open", "reset" if first else "syn-ack")
+
+    # --- conversation
+
+    def speak(self, probe):
+        common = probe.common
+        probe.sent = monotonic()
+        left = probe.end - probe.sent
+        if not (common.tls or common.requests) or left <= 0:
+            self.finish(probe, "open", "syn-ack")
+            return
+        probe.speaking = True
+        self.timers.set(probe, left, probe.sent)
+        if not common.tls:
+            probe.phase = "http"
+            self.ask(probe)
+            return
+        probe.phase = "tls"
+        probe.tls = {"version": "", "cipher": "", "alpn": "", "client_certificate": "", "alert": "", "der": ""}
+        name = common.server_name or None
+        context = self.context()
+        if hasattr(context, "_msg_callback"):
+            context._msg_callback = lambda conn, way, version, content, kind, data: note(probe, way, kind)
+        probe.sock = context.wrap_socket(probe.sock, do_handshake_on_connect=False, server_hostname=name)
+        self.handshake(probe)
+
+    def context(self):
+        """A context of its own for each connection: only so does its callback know whose message it sees."""
+        context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_CLIENT", ssl.PROTOCOL_SSLv23))
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # we look at who answers; whether to trust it is for the reader to say
+        try:
+            context.set_ciphers("ALL:@SECLEVEL=0")  # old servers are the ones to find
+        except ssl.SSLError:
+            pass
+        if hasattr(ssl, "TLSVersion"):
+            try:
+                context.minimum_version = ssl.TLSVersion.TLSv1
+            except (ValueError, OSError):
+                pass
+        try:
+            context.set_alpn_protocols(["http/1.1"])
+        except NotImplementedError:
+            pass
+        return context
+
+    def handshake(self, probe):
+        try:
+            probe.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self.poller.modify(probe.fd, self.poller.read)
+        except ssl.SSLWantWriteError:
+            self.poller.modify(probe.fd, self.poller.write)
+        except OSError as error:
+            self.tls_failed(probe, error)
+        else:
+            self.shaken(probe)
+
+    def shaken(self, probe):
+        sock, told = probe.sock, probe.tls
+        told["version"] = sock.version() or ""
+        told["cipher"] = (sock.cipher() or ("",))[0]
+        told["alpn"] = sock.selected_alpn_protocol() or ""
+        told["der"] = base64.b64encode(sock.getpeercert(True) or b"").decode("ascii")
+        self.step(probe, "tls", probe.sent, True, "%s %s" % (told["version"], told["cipher"]))
+        self.poller.modify(probe.fd, self.poller.read)
+        if probe.common.requests:
+            probe.phase = "http"
+            self.ask(probe)
+        elif told["version"] == "TLSv1.3":
+            probe.phase = "alert"  # its refusal of a client without certificate comes only now
+            self.timers.set(probe, ALERT_WAIT, monotonic())
+            self.talk(probe)
+        else:
+            self.finish(probe, "open", "syn-ack")
+
+    def tls_failed(self, probe, error):
+        reason = getattr(error, "reason", None) or ""
+        if isinstance(error, ssl.SSLError):
+            self.note_alert(probe, reason)
+            detail = reason.replace("_", " ").lower() or str(error)
+        elif error.errno == errno.ECONNRESET:
+            detail = "reset after ClientHello"
+        else:
+            detail = os.strerror(error.errno) if error.errno else "closed by the peer after ClientHello"
+        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            detail = "closed by the peer after ClientHello"
+        self.step(probe, "tls", probe.sent, False, detail)
+        self.finish(probe, "open", "syn-ack")
+
+    def note_alert(self, probe, reason):
+        if "ALERT" not in reason:
+            return
+        told = probe.tls
+        told["alert"] = reason.replace("_", " ").lower()
+        wanted = any(alert in reason for alert in CERTIFICATE_ALERTS)
+        sure = "CERTIFICATE_REQUIRED" in reason or "BAD_CERTIFICATE" in reason
+        if sure or (wanted and told["client_certificate"]):
+            told["client_certificate"] = "required"
+
+    def ask(self, probe):
+        method, path, headers = probe.common.requests[probe.request]
+        last = probe.request + 1 == len(probe.common.requests)
+        host = "[%s]" % probe.host if ":" in probe.host else probe.host
+        lines = ["%s %s HTTP/1.1" % (method, path), "Host: %s:%d" % (host, probe.port), "User-Agent: kubeshield"]
+        if not any(name.lower() == "accept" for name, _ in headers):
+            lines.append("Accept: */*")
+        lines.extend("%s: %s" % pair for pair in headers)
+        lines.append("Connection: %s" % ("close" if last else "keep-alive"))
+        probe.outgoing = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        probe.buffer = b""
+        probe.asked = probe.sent = monotonic()
+        self.talk(probe)
+
+    def talk(self, probe):
+        try:
+            while probe.outgoing:
+                probe.outgoing = probe.outgoing[probe.sock.send(probe.outgoing) :]
+            while True:
+                data = probe.sock.recv(16384)
+                if not data:
+                    self.answered(probe, True)
+                    return
+                if probe.phase == "alert":
+                    continue
+                probe.buffer += data
+                if self.answered(probe, False):
+                    return
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+            self.poller.modify(probe.fd, self.poller.write | self.poller.read if probe.outgoing else self.poller.read)
+        except ssl.SSLWantWriteError:
+            self.poller.modify(probe.fd, self.poller.write | self.poller.read)
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            self.answered(probe, True)
+        except ssl.SSLError as error:
+            reason = error.reason or ""
+            self.note_alert(probe, reason)
+            self.keep_answer(probe)
+            self.step(
+                probe, "http" if probe.common.requests else "tls", probe.sent, False, reason.replace("_", " ").lower()
+            )
+            self.finish(probe, "open", "syn-ack")
+        except OSError as error:
+            self.keep_answer(probe)
+            self.cut(probe, "http" if probe.common.requests else "tls", error)
+
+    def answered(self, probe, ended):
+        """Look whether the answer is whole; True when the probe went on or is over."""
+        if probe.phase == "alert":
+            self.finish(probe, "open", "syn-ack")
+            return True
+        method = probe.common.requests[probe.request][0]
+        whole, keeps = whole_answer(probe.buffer, method, ended)
+        if not whole:
+            return False
+        answer = self.keep_answer(probe)
+        detail = "%s %s: %s %s" % (method, answer["path"], answer["status"] or "no status", answer["reason"])
+        self.step(probe, "http", probe.asked, bool(answer["status"]), detail)
+        probe.request += 1
+        if probe.request < len(probe.common.requests) and keeps and not ended:
+            self.ask(probe)
+        else:
+            self.finish(probe, "open", "syn-ack")
+        return True
+
+    def keep_answer(self, probe):
+        if probe.request < len(probe.http) or not probe.common.requests:
+            return None
+        method, path, _ = probe.common.requests[probe.request]
+        status, reason, headers, body = parse_answer(probe.buffer)
+        answer = {
+            "method": method, "path": path, "status": status, "reason": reason, "headers": headers,
+            "body": base64.b64encode(body[:BODY_KEPT]).decode("ascii"), "ms": since(probe.asked),
+        }  # fmt: skip
+        probe.http.append(answer)
+        return answer
+
+    # --- ending
+
+    def step(self, probe, name, begun, ok, detail):
+        probe.steps.append([name, since(begun), ok, detail])
+
+    def finish(self, probe, state, reason):
+        if self.by_id.pop(probe.id, None) is None:
+            return
+        told = {
+            "op": "result",
+            "id": probe.id,
+            "state": state,
+            "reason": reason,
+            "attempts": probe.tried,
+            "steps": probe.steps,
+        }
+        if probe.tried and probe.tried[-1][0] == "open" and reason == "reset":
+            probe.tried[-1][1] = "reset"
+        for name in ("ms", "icmp", "source", "detail", "tls", "http"):
+            value = getattr(probe, name)
+            if value:
+                told[name] = value
+        if probe.banner:
+            told["banner"] = base64.b64encode(probe.banner).decode("ascii")
+        if probe.address is not None and probe.address[0] != probe.host:
+            told["peer"] = probe.address[0]
+        self.release(probe)
+        self.out.append(json.dumps(told, separators=(",", ":")))
+
+    def release(self, probe):
+        """Give back what a probe holds and let the next one of its host go."""
+        probe.due = None
+        self.close(probe)
+        if probe.phase not in ("queued", "over"):
+            self.under_way -= 1
+            self.active[probe.host] -= 1
+            if not self.active[probe.host]:
+                del self.active[probe.host]
+            queue = self.held.get(probe.host)
+            if queue:
+                self.ready.append(queue.popleft())
+                if not queue:
+                    del self.held[probe.host]
+        probe.phase = "over"
+
+    def close(self, probe):
+        probe.due = None
+        if probe.sock is None:
+            return
+        if self.by_fd.pop(probe.fd, None) is not None:
+            try:
+                self.poller.unregister(probe.fd)
+            except (OSError, KeyError, ValueError):
+                pass
+        try:
+            probe.sock.close()
+        except OSError:
+            pass
+        probe.sock = probe.fd = None
+
+
+class Resolver(object):
+    """Names, resolved in a few threads: getaddrinfo blocks."""
+
+    def __init__(self):
+        self.fd, self.wake = os.pipe()
+        self.jobs = collections.deque()
+        self.there = threading.Semaphore(0)
+        self.done = collections.deque()
+        for _ in range(RESOLVERS):
+            thread = threading.Thread(target=self.work)
+            thread.daemon = True
+            thread.start()
+
+    def ask(self, probe):
+        self.jobs.append(probe)
+        self.there.release()
+
+    def work(self):
+        while True:
+            self.there.acquire()
+            probe = self.jobs.popleft()
+            addresses, error = [], ""
+            try:
+                host, port = probe.connect
+                found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+                addresses = [(family, address) for family, _, _, _, address in found]
+            except (OSError, UnicodeError) as failure:
+                error = getattr(failure, "strerror", None) or str(failure)
+            self.done.append((probe, addresses, error))
+            os.write(self.wake, b".")
+
+    def take(self):
+        os.read(self.fd, 4096)
+        while self.done:
+            yield self.done.popleft()
+
+
+def judge(code, icmp):
+    """State and reason of a failed connect."""
+    if icmp is not None:
+        if icmp["family"] == 4:
+            reason = ICMP4.get(icmp["code"], "host-unreach") if icmp["type"] == 3 else "time-exceeded"
+        else:
+            reason = ICMP6.get(icmp["code"], "host-unreach") if icmp["type"] == 1 else "time-exceeded"
+        return "filtered", reason
+    if code == errno.ECONNREFUSED:
+        return "closed", "conn-refused"
+    if code == errno.ECONNRESET:
+        return "open", "reset"
+    if code == errno.EPERM:
+        return "error", "permission"
+    return "filtered", REMOTE_ERRORS.get(code, "no-response")
+
+
+def error_queue(sock):
+    """The newest ICMP error of a socket, None if there is none. Layout: struct sock_extended_err, ip(7)."""
+    found = None
+    while True:
+        try:
+            _, ancillary, _, _ = sock.recvmsg(1, 512, MSG_ERRQUEUE)
+        except (OSError, AttributeError):
+            return found
+        for level, kind, data in ancillary:
+            if (level, kind) not in ((0, IP_RECVERR), (41, IPV6_RECVERR)) or len(data) < 16:
+                continue
+            _, origin, icmp_type, icmp_code, _, _, _ = struct.unpack("=IBBBBII", data[:16])
+            if origin in (2, 3):  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
+                source = offender(data[16:])
+                found = {"type": icmp_type, "code": icmp_code, "source": source, "family": 4 if origin == 2 else 6}
+
+
+def offender(data):
+    """Address in a struct sockaddr, as text."""
+    if len(data) >= 8:
+        family = struct.unpack("=H", data[:2])[0]
+        if family == socket.AF_INET:
+            return socket.inet_ntop(socket.AF_INET, data[4:8])
+        if family == socket.AF_INET6 and len(data) >= 24:
+            return socket.inet_ntop(socket.AF_INET6, data[8:24])
+    return ""
+
+
+def is_connected(sock):
+    try:
+        sock.getpeername()
+        return True
+    except OSError:
+        return False
+
+
+def note(probe, way, kind):
+    if way == "read" and int(kind) == CERTIFICATE_REQUEST and probe.tls and not probe.tls["client_certificate"]:
+        probe.tls["client_certificate"] = "requested"
+
+
+def addresses_of(place):
+    """[(family, address)] of an IP literal, None for a name."""
+    host, port = place
+    if ":" in host:
+        try:
+            return [
+                (family, address)
+                for family, _, _, _, address in socket.getaddrinfo(
+                    host, port, socket.AF_INET6, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST
+                )
+            ][:1]
+        except OSError:
+            return None
+    try:
+        socket.inet_aton(host)
+    except OSError:
+        return None
+    return [(socket.AF_INET, (host, port))] if host.count(".") == 3 else None
+
+
+def split_answer(data):
+    head, mark, body = data.partition(b"\r\n\r\n")
+    if not mark:
+        head, mark, body = data.partition(b"\n\n")
+    return head, bool(mark), body
+
+
+def parse_answer(data):
+    """Status, reason, headers and body of what came so far; status 0 where it is no HTTP."""
+    head, _, body = split_answer(data[: HEADER_LIMIT + BODY_LIMIT])
+    lines = head[:HEADER_LIMIT].decode("latin-1").splitlines() or [""]
+    words = lines[0].split(None, 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+        return 0, "", [], data[:BODY_KEPT]
+    headers = [[part.strip()[:256] for part in line.split(":", 1)] for line in lines[1:40] if ":" in line]
+    return int(words[1][:3]), words[2][:80] if len(words) > 2 else "", headers, body
+
+
+def whole_answer(data, method, ended):
+    """(the answer is whole, the connection can be used again)."""
+    head, has_head, body = split_answer(data)
+    if not has_head:
+        return ended or len(data) > HEADER_LIMIT or (len(data) >= 5 and not data.startswith(b"HTTP/")), False
+    status, _, headers, _ = parse_answer(data)
+    named = {name.lower(): value.lower() for name, value in headers}
+    keeps = named.get("connection") != "close" and head.startswith(b"HTTP/1.1")
+    if status < 200 and status != 101:
+        return ended, False
+    if method == "HEAD" or status in (204, 304):
+        return True, keeps
+    if "chunked" in named.get("transfer-encoding", ""):
+        return ended or body.endswith(b"0\r\n\r\n") or len(body) > BODY_LIMIT, keeps and body.endswith(b"0\r\n\r\n")
+    if named.get("content-length", "").isdigit():
+        length = int(named["content-length"])
+        return ended or len(body) >= length or len(body) > BODY_LIMIT, keeps and len(body) == length
+    return ended or len(body) > BODY_LIMIT, False
+
+
+def since(begun):
+    return round((monotonic() - begun) * 1000, 3)
+
+
+def room():
+    """How many sockets we may hold: the soft limit is raised to the hard one first."""
+    try:
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (ValueError, OSError):
+            pass
+        if soft == resource.RLIM_INFINITY:
+            return IN_FLIGHT
+        return max(min(IN_FLIGHT, soft - RESERVED_FDS), 1)
+    except ImportError:
+        return 256
+
+
+def user():
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return str(getattr(os, "getuid", lambda: "")())
+
+
+def own_addresses():
+    """Addresses of this host, as the kernel lists them; without /proc, those that a route would use."""
+    found = set()
+    try:
+        with open("/proc/net/fib_trie") as trie:
+            last = ""
+            for line in trie:
+                if "|--" in line:
+                    last = line.split("|--")[1].strip()
+                elif "/32 host LOCAL" in line:
+                    found.add(last)
+    except (OSError, IOError):
+        pass
+    try:
+        with open("/proc/net/if_inet6") as table:
+            for line in table:
+                found.add(socket.inet_ntop(socket.AF_INET6, bytes(bytearray.fromhex(line.split()[0]))))
+    except (OSError, IOError, ValueError):
+        pass
+    if not found:
+        for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+            try:
+                with socket.socket(family, socket.SOCK_DGRAM) as sock:
+                    sock.connect((target, 9))  # nothing is sent: UDP only looks up the route
+                    found.add(sock.getsockname()[0])
+            except OSError:
+                pass
+    return sorted(found)
+
+
+if __name__ == "__main__":
+    try:
+        warnings.simplefilter("ignore")  # old TLS is deprecated, and what we look for
+        Agent().run()
+    except (KeyboardInterrupt, BrokenPipeError):
+        pass

@@ -1,0 +1,199 @@
+"""Both ends' words: job lines out, result lines in. Text of peers becomes printable here, once.
+
+docs/concepts/agent-protocol.md describes the lines. Nothing here raises on what a peer says except ProbeError.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from kubeshield_tui.errors import ProbeError
+from kubeshield_tui.model.observation import (
+    Attempt,
+    HttpExchange,
+    Icmp,
+    Observation,
+    Posture,
+    Reason,
+    State,
+    Step,
+    TlsFacts,
+)
+from kubeshield_tui.model.probe import Probe
+from kubeshield_tui.model.text import printable
+from kubeshield_tui.probes.certificate import read_certificate
+from kubeshield_tui.probes.posture import posture
+
+PROTOCOL_VERSION = 1
+LINE_LIMIT = 262_144
+"""Bytes of one line from an agent: more is not ours."""
+RAW_LIMIT = 2_000
+
+_BOOT = "import sys,base64,zlib;exec(zlib.decompress(base64.b64decode(sys.stdin.buffer.raw.readline())))"
+BOOTSTRAP = ("python3", "-c", _BOOT)
+"""Reads one unbuffered line and executes it. Short: command lines travel in URLs and audit logs."""
+
+
+@cache
+def agent_line() -> bytes:
+    """The agent's text as the one line that the bootstrap reads."""
+    source = resources.files("kubeshield_tui.probes").joinpath("agent.py").read_bytes()
+    return base64.b64encode(zlib.compress(source, 9)) + b"\n"
+
+
+def line(**fields: object) -> bytes:
+    """One line to the agent."""
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+def shape(probe: Probe) -> tuple[object, ...]:
+    """What must be equal for probes to share a line."""
+    return (probe.protocol, probe.conversation, probe.timing)
+
+
+def probe_line(probes: Sequence[tuple[str, Probe]]) -> bytes:
+    """Probes of one shape, each with its id on this connection, as one line."""
+    first = probes[0][1]
+    talk, timing = first.conversation, first.timing
+    common = {
+        "protocol": first.protocol,
+        "timeout": timing.timeout,
+        "confirm": timing.confirm,
+        "attempts": timing.attempts,
+        "deadline": timing.deadline,
+        "tls": talk.tls,
+        "server_name": talk.server_name,
+        "requests": [[request.method, request.path, request.headers] for request in talk.requests],
+    }
+    return line(op="probe", common=common, targets=[[key, probe.host, probe.port] for key, probe in probes])
+
+
+def cancel_line(ids: Iterable[str]) -> bytes:
+    """Forget these probes."""
+    return line(op="cancel", ids=list(ids))
+
+
+def read_line(data: bytes) -> dict[str, Any] | None:
+    """Read a line from the agent; None where it is not one of ours (noise of a login shell)."""
+    if not data.startswith(b'{"op":'):
+        return None
+    try:
+        told = json.loads(data)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def observation(probe: Probe, told: dict[str, Any], at: float, raw: bytes) -> Observation:
+    """Read a result. Raises ProbeError where it does not say what a result must say."""
+    try:
+        state, reason = State(told["state"]), Reason(told["reason"])
+        tls = _tls(told.get("tls"))
+        http = tuple(_exchange(item) for item in _list(told.get("http"))[:2])
+        steps = tuple(_step(item) for item in _list(told.get("steps"))[:40])
+        return Observation(
+            endpoint=probe.endpoint,
+            vantage=probe.vantage,
+            at=at,
+            state=state,
+            reason=reason,
+            posture=_posture(probe, state, tls, http, steps),
+            latency_ms=_number(told.get("ms")),
+            attempts=tuple(_attempt(item) for item in _list(told.get("attempts"))[:20]),
+            steps=steps,
+            icmp=_icmp(told.get("icmp")),
+            tls=tls,
+            http=http,
+            banner=printable(_bytes(told.get("banner")), 512),
+            source=printable(told.get("source", ""), 64),
+            peer=printable(told.get("peer", ""), 64),
+            detail=printable(told.get("detail", ""), 300),
+            simulated=told.get("simulated") is True,
+            raw=_raw(told, raw),
+        )
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        shown = printable(raw, 200)
+        raise ProbeError(f"the agent's result can't be read ({type(error).__name__}): {shown}") from error
+
+
+def _raw(told: dict[str, Any], raw: bytes) -> str:
+    """The line as it came, without the certificate: it is shown in words, and its bytes would fill the memory."""
+    tls = told.get("tls")
+    if isinstance(tls, dict) and tls.get("der"):
+        raw = json.dumps({**told, "tls": {**tls, "der": "..."}}, separators=(",", ":")).encode()
+    return printable(raw, RAW_LIMIT)
+
+
+def _posture(
+    probe: Probe, state: State, tls: TlsFacts | None, http: tuple[HttpExchange, ...], steps: tuple[Step, ...]
+) -> Posture:
+    not_tls = any(step.name == "tls" and not step.ok and "wrong version number" in step.detail for step in steps)
+    return posture(probe.component, state, tls, http, not_tls)
+
+
+def _tls(told: Any) -> TlsFacts | None:
+    if not isinstance(told, dict):
+        return None
+    return TlsFacts(
+        version=printable(told.get("version", ""), 16),
+        cipher=printable(told.get("cipher", ""), 64),
+        alpn=printable(told.get("alpn", ""), 32),
+        client_certificate=printable(told.get("client_certificate", ""), 16),
+        alert=printable(told.get("alert", ""), 80),
+        certificate=read_certificate(_bytes(told.get("der"))),
+    )
+
+
+def _exchange(told: Any) -> HttpExchange:
+    return HttpExchange(
+        method=printable(told["method"], 16),
+        path=printable(told["path"], 200),
+        status=int(told.get("status", 0)),
+        reason=printable(told.get("reason", ""), 80),
+        headers=tuple((printable(name, 80), printable(value, 300)) for name, value in _list(told.get("headers"))[:40]),
+        body=printable(_bytes(told.get("body")), 2_048, lines=True),
+        ms=float(told.get("ms", 0.0)),
+    )
+
+
+def _step(told: Any) -> Step:
+    name, ms, ok, detail = told
+    return Step(name=printable(name, 16), ms=float(ms), ok=bool(ok), detail=printable(detail, 200))
+
+
+def _attempt(told: Any) -> Attempt:
+    state, reason, ms = told
+    return Attempt(state=State(state), reason=Reason(reason), ms=float(ms))
+
+
+def _icmp(told: Any) -> Icmp | None:
+    if not isinstance(told, dict):
+        return None
+    return Icmp(
+        type=int(told["type"]),
+        code=int(told["code"]),
+        source=printable(told.get("source", ""), 64),
+        family=int(told.get("family", 4)),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _bytes(value: Any) -> bytes:
+    try:
+        return base64.b64decode(value) if isinstance(value, str) else b""
+    except (binascii.Error, ValueError):
+        return b""
