@@ -139,9 +139,7 @@ class AgentLink:
             runner=f"python {printable(told.get('python', '?'), 10)}",
             host_name=printable(told.get("host_name", ""), 64),
             user=printable(told.get("user", ""), 64),
-            addresses=tuple(printable(address, 64) for address in addresses[:200])
-            if isinstance(addresses, list)
-            else (),
+            addresses=tuple(printable(address, 64) for address in listed),
             in_flight=int(told.get("in_flight", 0)),
         )
 
