@@ -1,0 +1,110 @@
+"""Targets that the user names: one HOST:PORT a line.
+
+203.0.113.10:6443   expect=blocked     # a comment
+[2001:db8::1]:443/tcp
+db.example.org:8000-8010
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from kubeshield_tui.discovery import catalogue
+from kubeshield_tui.errors import SettingsError
+from kubeshield_tui.model.endpoint import Endpoint, Scope
+from kubeshield_tui.model.ids import endpoint_id
+from kubeshield_tui.model.text import printable
+
+TARGETS_LIMIT = 100_000
+FORM = "Expected HOST:PORT[/tcp], [IPv6]:PORT or HOST:FROM-TO, then expect=blocked or expect=reachable if you like"
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+_LINE = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(?P<first>\d{1,5})(-(?P<last>\d{1,5}))?(/(?P<protocol>\w+))?"
+    r"(\s+expect=(?P<expect>\S+))?"
+)
+
+
+def read_targets(path: Path) -> tuple[Endpoint, ...]:
+    """Read a targets file. Raises SettingsError naming file and line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"--targets {path}: {error.strerror}", "Check the path") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"--targets {path}: not a text file ({error.reason})", FORM) from error
+    found: dict[str, Endpoint] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        for endpoint in parse_line(line, f"{path.name}:{number}", f"{path}:{number}"):
+            found[endpoint.id] = endpoint
+            if len(found) > TARGETS_LIMIT:
+                raise SettingsError(f"{path}:{number}: more than {TARGETS_LIMIT:,} targets", "Split the file")
+    if not found:
+        raise SettingsError(f"{path}: no target in it", FORM)
+    return tuple(found.values())
+
+
+def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
+    """Read one line. Raises SettingsError."""
+    content = line.partition("#")[0].strip()
+    if not content:
+        return
+    shown = printable(content, 80)
+    match = _LINE.fullmatch(content)
+    if match is None:
+        raise SettingsError(f"{where}: {shown!r} is not a target", FORM)
+    host = _host(match["host"], where)
+    protocol, expect = match["protocol"] or "tcp", match["expect"] or ""
+    if protocol == "udp":
+        raise SettingsError(f"{where}: {shown!r}: udp is not asked yet", "Leave the line out")
+    if protocol != "tcp":
+        raise SettingsError(f"{where}: {shown!r}: {protocol!r} is not a protocol", FORM)
+    if expect not in {"", "blocked", "reachable"}:
+        raise SettingsError(f"{where}: expect={printable(expect, 40)}", "Expected expect=blocked or expect=reachable")
+    first = int(match["first"])
+    last = int(match["last"] or first)
+    if not 1 <= first <= last <= 65535:
+        raise SettingsError(f"{where}: {shown!r}: ports are 1 to 65535, the first not above the last", FORM)
+    if last - first >= TARGETS_LIMIT:
+        raise SettingsError(f"{where}: more than {TARGETS_LIMIT:,} targets", "Split the file")
+    for port in range(first, last + 1):
+        yield _endpoint(host, port, expect, source)
+
+
+def _host(text: str, where: str) -> str:
+    host = text.strip("[]")
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        pass
+    if text.startswith("[") or not _NAME.fullmatch(host) or len(host) > 253 or host.replace(".", "").isdigit():
+        raise SettingsError(f"{where}: {printable(text, 80)!r} is no IP address and no host name (RFC 1123)", FORM)
+    return host.lower()
+
+
+def _endpoint(host: str, port: int, expect: str, source: str) -> Endpoint:
+    component = catalogue.component_of_target(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    return Endpoint(
+        id=endpoint_id("", "", "", port, "tcp", host),
+        component=component,
+        name=f"{component} {shown}" if component != catalogue.TARGET else shown,
+        host=host,
+        port=port,
+        group=catalogue.TARGETS_GROUP,
+        scope=_scope(host),
+        conversation=catalogue.conversation_of(component, port),
+        source=source,
+        declared=expect,
+    )
+
+
+def _scope(host: str) -> Scope:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return Scope.NODE if host == "localhost" else Scope.GLOBAL
+    return Scope.NODE if address.is_loopback or address.is_link_local else Scope.GLOBAL

@@ -1,0 +1,101 @@
+"""Services: their cluster addresses, node ports, load balancers, and the pods behind headless ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from kubeshield_tui.cluster.resources import BackendRecord, ServicePort, ServiceRecord
+from kubeshield_tui.discovery import catalogue
+from kubeshield_tui.model.cluster import NodeRecord
+from kubeshield_tui.model.endpoint import Endpoint, PodRef, Scope
+from kubeshield_tui.model.ids import endpoint_id
+
+HEADLESS_PODS = 20
+"""Pods asked behind one headless Service."""
+
+Skipped = tuple[str, str]
+"""(name, why)"""
+
+
+def services(
+    cluster: str,
+    records: Iterable[ServiceRecord],
+    backends: Iterable[BackendRecord],
+    nodes: Iterable[NodeRecord],
+    skipped: list[Skipped],
+) -> Iterator[Endpoint]:
+    """Endpoints of all Services; what is left out is added to `skipped`."""
+    behind: dict[tuple[str, str], list[BackendRecord]] = {}
+    for backend in backends:
+        behind.setdefault((backend.namespace, backend.service), []).append(backend)
+    first_addresses = [(node.name, node.addresses[0]) for node in nodes if node.addresses]
+    for service in records:
+        if (service.namespace, service.name) == ("default", "kubernetes"):
+            continue  # the API server's own
+        mine = behind.get((service.namespace, service.name), [])
+        for port in service.ports:
+            if port.protocol != "TCP":
+                skipped.append(
+                    (f"Service {service.namespace}/{service.name}:{port.port}", f"{port.protocol} is not asked yet")
+                )
+                continue
+            yield from _of_port(cluster, service, port, mine, first_addresses)
+
+
+def _of_port(
+    cluster: str,
+    service: ServiceRecord,
+    port: ServicePort,
+    backends: list[BackendRecord],
+    nodes: list[tuple[str, str]],
+) -> Iterator[Endpoint]:
+    pods = tuple(dict.fromkeys(PodRef(namespace=space, name=name) for each in backends for space, name in each.pods))
+    for number, address in enumerate(service.addresses):
+        yield _endpoint(cluster, service, port, address, port.port, Scope.CLUSTER, pods, address if number else "")
+    if service.headless:
+        yield from _headless(cluster, service, port, backends, pods)
+    for address in service.external:
+        yield _endpoint(cluster, service, port, address, port.port, Scope.GLOBAL, pods, address)
+    if port.node_port:
+        for node, address in nodes:
+            yield _endpoint(cluster, service, port, address, port.node_port, Scope.GLOBAL, pods, address, node)
+
+
+def _headless(
+    cluster: str, service: ServiceRecord, port: ServicePort, backends: list[BackendRecord], pods: tuple[PodRef, ...]
+) -> Iterator[Endpoint]:
+    for backend in backends:
+        number = next((number for name, number in backend.ports if name == port.name), port.port)
+        for address in backend.addresses[:HEADLESS_PODS]:
+            yield _endpoint(cluster, service, port, address, number, Scope.CLUSTER, pods, address)
+
+
+def _endpoint(
+    cluster: str,
+    service: ServiceRecord,
+    port: ServicePort,
+    host: str,
+    number: int,
+    scope: Scope,
+    pods: tuple[PodRef, ...],
+    among_several: str,
+    node: str = "",
+) -> Endpoint:
+    several = len(service.ports) > 1
+    return Endpoint(
+        id=endpoint_id(cluster, service.namespace, f"Service/{service.name}", number, "tcp", among_several),
+        component=catalogue.SERVICE,
+        name=service.name + (f" {port.name}" if several and port.name else "") + (f" via {node}" if node else ""),
+        host=host,
+        port=number,
+        cluster=cluster,
+        namespace=service.namespace,
+        object=f"Service/{service.name}",
+        group=service.namespace,
+        scope=scope,
+        conversation=catalogue.conversation_of_service(port.port, port.name, port.app_protocol, port.target),
+        backends=pods,
+        backend_port=port.target,
+        node=node,
+        source=f"Service {service.namespace}/{service.name}",
+    )
