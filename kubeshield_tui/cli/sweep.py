@@ -18,7 +18,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 async def _sweep(settings: Settings, force: bool) -> int:
     from kubeshield_tui.cluster.client import connect
     from kubeshield_tui.session.doors import resolve_contexts
-    from kubeshield_tui.vantages.pod import sweep as sweep_cluster
+    from kubeshield_tui.vantages.sweep import sweep as sweep_cluster
 
     code = 0
     for context in resolve_contexts(settings):
@@ -32,7 +32,12 @@ async def _sweep(settings: Settings, force: bool) -> int:
             swept = await sweep_cluster(client, force=force)
         finally:
             await client.close()
-        for line in swept.lines:
+        lines = [
+            *(f"removed {shown}" for shown in swept.removed),
+            *(f"held by a living run: {shown}" for shown in swept.held),
+            *(f"LEFT BEHIND {shown}: {why}" for shown, why in swept.left),
+        ]
+        for line in lines or ["nothing of ours is there"]:
             print(f"{context}: {line}")
         code = code or (3 if swept.left else 0)
     return code

@@ -93,7 +93,9 @@ class ClusterClient:
             raise NotReadable(what, "the answer is no object", response.status)
         return told
 
-    async def collect(self, path: str, make: Callable[[dict[str, Any]], T | None]) -> list[T]:
+    async def collect(
+        self, path: str, make: Callable[[dict[str, Any]], T | None], query: Mapping[str, str] | None = None
+    ) -> list[T]:
         """List `path` page by page and keep what `make` makes of each item (None: left out).
 
         Raises as `request`; begins anew when the server forgot where it was.
@@ -101,7 +103,7 @@ class ClusterClient:
         for attempt in range(RESTARTS):
             made: list[T] = []
             try:
-                async for page in self._pages(path):
+                async for page in self._pages(path, query or {}):
                     made.extend(record for item in page if (record := make(item)) is not None)
                     await asyncio.sleep(0)  # decoding a page is work: let the screen draw between two
                 return made
@@ -110,10 +112,10 @@ class ClusterClient:
                     raise
         raise AssertionError("unreachable")
 
-    async def _pages(self, path: str) -> AsyncIterator[list[dict[str, Any]]]:
+    async def _pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[list[dict[str, Any]]]:
         token = ""
         while True:
-            told = await self.request("GET", path, {"limit": PAGE, **({"continue": token} if token else {})})
+            told = await self.request("GET", path, {**query, "limit": PAGE, **({"continue": token} if token else {})})
             items = told.get("items")
             yield [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
             metadata = told.get("metadata")

@@ -87,11 +87,10 @@ def _host(text: str, where: str) -> str:
 
 def _endpoint(host: str, port: int, expect: str, source: str) -> Endpoint:
     component = catalogue.component_of_target(host, port)
-    shown = f"[{host}]" if ":" in host else host
     return Endpoint(
         id=endpoint_id("", "", "", port, "tcp", host),
         component=component,
-        name=f"{component} {shown}" if component != catalogue.TARGET else shown,
+        name=component,
         host=host,
         port=port,
         group=catalogue.TARGETS_GROUP,

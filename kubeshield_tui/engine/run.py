@@ -16,7 +16,7 @@ from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.settings.schema import Limits
 from kubeshield_tui.vantages.vantage import VantagePoint
 
-CLOSE_SECONDS = 20.0
+CLOSE_SECONDS = 30.0
 """What closing one vantage may take, removal of its objects included."""
 
 

@@ -252,7 +252,7 @@ class Store:
             zone=known.zone,
             cluster=known.cluster,
             status=event.status,
-            detail=event.detail,
+            detail=event.detail or (known.detail if event.status is VantageStatus.CLOSED else ""),
             facts=event.facts or known.facts,
         )
         if event.status in {VantageStatus.LOST, VantageStatus.FAILED, VantageStatus.CLOSED}:

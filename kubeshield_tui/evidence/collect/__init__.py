@@ -1,0 +1,1 @@
+"""Collectors: read-only commands on hosts, their output kept as it was said."""

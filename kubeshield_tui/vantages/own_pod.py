@@ -1,0 +1,192 @@
+"""The life of a pod of our own: Lease, pod, renewal, removal. What can't be removed is said."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from kubeshield_tui.cluster.client import ClusterClient, NotReadable
+from kubeshield_tui.cluster.resources import as_dict, as_list
+from kubeshield_tui.errors import ClusterError, VantageError
+from kubeshield_tui.model.event import Event, ObjectCreated, ObjectLeft, ObjectRemoved
+from kubeshield_tui.model.text import printable
+from kubeshield_tui.vantages import pod_objects
+
+START_SECONDS = 60.0
+"""From the pod's creation until it runs: a pull of a small image included."""
+POLL_SECONDS = 0.3
+SETTLE_SECONDS = 3.0
+"""A new pod's policies are programmed a moment after it runs; probes before that would see too much open."""
+REMOVE_SECONDS = 25.0
+"""What removal may take, through a restart of the API server if need be."""
+HOPELESS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError",
+     "CreateContainerError", "RunContainerError"}
+)  # fmt: skip
+UNSCHEDULABLE_SECONDS = 10.0
+
+
+class OwnPod:
+    """One Lease and one pod."""
+
+    def __init__(
+        self, client: ClusterClient, namespace: str, node: str, image: str, report: Callable[[Event], None]
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._node = node
+        self._image = image
+        self._report = report
+        self.name = f"kubeshield-{secrets.token_hex(4)}"
+        self._renewing: asyncio.Task[None] | None = None
+        self._made: list[tuple[str, str]] = []
+        """(kind and name as shown, path), in the order of creation."""
+
+    async def create(self) -> dict[str, Any]:
+        """Create Lease and pod and wait until it runs; returns the pod.
+
+        Raises VantageError after removing what was made; a cancelled call leaves that to `remove`.
+        """
+        try:
+            lease = await self._make("Lease", self._leases, self._lease())
+            uid = str(as_dict(lease.get("metadata")).get("uid"))
+            body = pod_objects.probe_pod(self._namespace, self.name, uid, self._image, self._node)
+            await self._make("Pod", self._pods, body)
+            self._renewing = asyncio.create_task(self._renew(), name="lease renewal")
+            pod = await self._wait()
+            await asyncio.sleep(SETTLE_SECONDS)
+            return pod
+        except ClusterError as error:
+            await self.remove()
+            hint = error.hint or "It needs create, get and delete on pods and leases in that namespace"
+            raise VantageError(f"own pod in {self._namespace}: {error.message}", hint) from error
+        except VantageError:
+            await self.remove()
+            raise
+
+    async def read(self) -> dict[str, Any] | None:
+        """Read the pod; None where it is gone or over. Raises ClusterError."""
+        try:
+            pod = await self._client.request("GET", f"{self._pods}/{self.name}")
+        except NotReadable as error:
+            if error.status == 404:
+                return None
+            raise
+        return pod if as_dict(pod.get("status")).get("phase") == "Running" else None
+
+    async def remove(self) -> None:
+        """Delete what was made and wait until it is gone. Never raises; reports what was removed or left."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+            self._renewing = None
+        made, self._made = self._made, []
+        await asyncio.gather(*(self._remove(shown, path) for shown, path in reversed(made)))
+
+    @property
+    def _pods(self) -> str:
+        return f"/api/v1/namespaces/{self._namespace}/pods"
+
+    @property
+    def _leases(self) -> str:
+        return f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases"
+
+    def _lease(self) -> dict[str, Any]:
+        holder = f"{socket.gethostname()}-{os.getpid()}"
+        return pod_objects.lease(self._namespace, self.name, holder, datetime.now(UTC))
+
+    async def _make(self, kind: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        shown = f"{kind} {self._namespace}/{self.name}"
+        # Noted before it is asked for: a cut connection may have made it, and then it must be removed.
+        self._made.append((shown, f"{path}/{self.name}"))
+        try:
+            made = await self._client.request("POST", path, body=body)
+        except NotReadable:
+            self._made.pop()
+            raise
+        self._report(ObjectCreated(at=time.time(), cluster=self._client.context.name, object=shown))
+        return made
+
+    async def _wait(self) -> dict[str, Any]:
+        begun = time.monotonic()
+        while True:
+            pod = await self._client.request("GET", f"{self._pods}/{self.name}")
+            status = as_dict(pod.get("status"))
+            waited = time.monotonic() - begun
+            if status.get("phase") == "Running":
+                return pod
+            if why := _hopeless(status, waited):
+                raise VantageError(
+                    f"own pod in {self._namespace} does not start: {why}", "See --pod-image, or its events"
+                )
+            if waited > START_SECONDS:
+                phase = printable(status.get("phase"), 40)
+                raise VantageError(
+                    f"own pod in {self._namespace} is {phase} after {START_SECONDS:g} s",
+                    "kubectl describe pod tells why",
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(pod_objects.LEASE_SECONDS / 3)
+            with contextlib.suppress(ClusterError):
+                lease = await self._client.request("GET", f"{self._leases}/{self.name}")
+                lease["spec"] = {**as_dict(lease.get("spec")), **pod_objects.renewal(datetime.now(UTC))["spec"]}
+                await self._client.request("PUT", f"{self._leases}/{self.name}", body=lease)
+
+    async def _remove(self, shown: str, path: str) -> None:
+        cluster = self._client.context.name
+        why = ""
+        try:
+            async with asyncio.timeout(REMOVE_SECONDS):
+                while True:
+                    try:
+                        await delete(self._client, path)
+                        break
+                    except NotReadable as error:
+                        why = error.message
+                        if error.status in {401, 403}:
+                            raise
+                    except ClusterError as error:
+                        why = error.message
+                    await asyncio.sleep(1.0)
+        except (TimeoutError, NotReadable):
+            kind, _, name = shown.partition(" ")
+            command = f"kubectl -n {self._namespace} delete {kind.lower()} {name.rpartition('/')[2]}"
+            self._report(ObjectLeft(at=time.time(), cluster=cluster, object=shown, why=f"{why}; remove it: {command}"))
+        else:
+            self._report(ObjectRemoved(at=time.time(), cluster=cluster, object=shown))
+
+
+async def delete(client: ClusterClient, path: str) -> None:
+    """Delete an object and wait until it is gone; done already is done. Raises ClusterError."""
+    try:
+        await client.request("DELETE", path, body={"gracePeriodSeconds": 1, "propagationPolicy": "Background"})
+        while True:
+            await client.request("GET", path)
+            await asyncio.sleep(POLL_SECONDS)
+    except NotReadable as error:
+        if error.status != 404:
+            raise
+
+
+def _hopeless(status: dict[str, Any], waited: float) -> str:
+    """Why a pod will not start, empty while it may."""
+    if status.get("phase") in {"Failed", "Succeeded"}:
+        return printable(status.get("message") or status.get("reason") or "it ended", 200)
+    for container in map(as_dict, as_list(status.get("containerStatuses"))):
+        waiting = as_dict(as_dict(container.get("state")).get("waiting"))
+        if waiting.get("reason") in HOPELESS:
+            return printable(f"{waiting.get('reason')}: {waiting.get('message') or ''}", 300)
+    for condition in map(as_dict, as_list(status.get("conditions"))):
+        if condition.get("reason") == "Unschedulable" and waited > UNSCHEDULABLE_SECONDS:
+            return printable(f"Unschedulable: {condition.get('message') or ''}", 300)
+    return ""

@@ -1,0 +1,110 @@
+"""What we create for a pod of our own, as plain objects. Pure.
+
+Least of all that works: Pod Security `restricted`, no token, never Ready (so it can't become an endpoint of a Service),
+a deadline after which it ends whatever becomes of us, a Lease as owner so that no controller adopts it and the garbage
+collector takes it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+MANAGED_BY = ("app.kubernetes.io/managed-by", "kubeshield")
+LABELS = {MANAGED_BY[0]: MANAGED_BY[1], "app.kubernetes.io/name": "kubeshield-probe"}
+SELECTOR = "=".join(MANAGED_BY)
+DEADLINE_SECONDS = 3_600
+LEASE_SECONDS = 60
+CONTAINER = "probe"
+_IDLE = "import signal,sys;signal.signal(signal.SIGTERM,lambda *_:sys.exit());signal.pause()"
+
+
+def lease(namespace: str, name: str, holder: str, now: datetime) -> dict[str, Any]:
+    """The owner of everything else: whose renewTime is old, that run is gone."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(LABELS)},
+        "spec": {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "acquireTime": _micro(now),
+            "renewTime": _micro(now),
+        },
+    }
+
+
+def renewal(now: datetime) -> dict[str, Any]:
+    """A merge patch that renews a Lease."""
+    return {"spec": {"renewTime": _micro(now)}}
+
+
+def is_expired(spec: dict[str, Any], now: datetime) -> bool:
+    """Whether the run that holds a Lease is gone. A Lease that can't be read is taken as living."""
+    try:
+        renewed = datetime.fromisoformat(str(spec["renewTime"]))
+        return (now - renewed).total_seconds() > float(spec["leaseDurationSeconds"])
+    except (KeyError, ValueError, TypeError):
+        return False
+
+
+def probe_pod(namespace: str, name: str, owner_uid: str, image: str, node: str = "") -> dict[str, Any]:
+    """A pod that does nothing until something is executed in it."""
+    spec: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": DEADLINE_SECONDS,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "readinessGates": [{"conditionType": "kubeshield.io/never"}],
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["python3", "-c", _IDLE],
+                "resources": {
+                    "requests": {"cpu": "5m", "memory": "16Mi"},
+                    "limits": {"cpu": "500m", "memory": "128Mi"},
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ],
+    }
+    if node:
+        spec["nodeName"] = node
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": dict(LABELS),
+            "ownerReferences": [
+                {
+                    "apiVersion": "coordination.k8s.io/v1",
+                    "kind": "Lease",
+                    "name": name,
+                    "uid": owner_uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": spec,
+    }
+
+
+def _micro(moment: datetime) -> str:
+    """MicroTime of the Kubernetes API."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
