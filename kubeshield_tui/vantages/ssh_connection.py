@@ -29,6 +29,15 @@ KEEPALIVE_MISSED = 2
 RETRY_SECONDS = (0.5, 1.5)
 """Wait before the one retry, at random in between: sshd drops log-ins beyond MaxStartups."""
 CLOSE_SECONDS = 2.0
+HOST_KEY_TYPES = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+"""Plain host keys of any current server, preferred first. Source: ssh_config(5), HostKeyAlgorithms."""
 
 
 class SshConnection:
@@ -110,21 +119,13 @@ async def _log_in(
 
     refused: list[OfferedHostKey] = []
     keys: OfferedKeys | None = None
-    every_key_type = False
     retried = False
     try:
         keys = await offered_keys(hop)
         while True:
             try:
                 async with asyncio.timeout(LOGIN_SECONDS):
-                    return await asyncssh.connect(
-                        hop.alias, **_options(hop, keys, tunnel, files, refused, every_key_type=every_key_type)
-                    )
-            except asyncssh.KeyExchangeFailed:
-                # Only types that are known were asked for. Ask for any, to name the key that is offered instead.
-                if every_key_type or not hop.known:
-                    raise
-                every_key_type = True
+                    return await asyncssh.connect(hop.alias, **_options(hop, keys, tunnel, files, refused))
             except (asyncssh.ConnectionLost, ConnectionResetError):
                 if retried:
                     raise
@@ -143,16 +144,16 @@ def _options(
     tunnel: SSHClientConnection | None,
     files: tuple[Path, ...],
     refused: list[OfferedHostKey],
-    *,
-    every_key_type: bool,
 ) -> dict[str, Any]:
     """Say what ssh_config must not decide; ciphers, ProxyCommand and the like it still does."""
-    options: dict[str, Any] = {
+    trusted, authorities, revoked = _known_keys(hop)
+    return {
         "port": hop.port,
         "username": hop.user,
         "config": [str(path) for path in files],
         "tunnel": tunnel,
-        "known_hosts": _trusted(hop),
+        "known_hosts": (trusted, authorities, revoked),  # never None: that would switch the check off
+        "server_host_key_algs": _host_key_algorithms(trusted, authorities),
         "client_factory": _client_factory(refused),
         "client_keys": keys.pairs or None,
         "agent_path": "",  # its keys are among client_keys
@@ -168,20 +169,25 @@ def _options(
         "keepalive_interval": KEEPALIVE_SECONDS,
         "keepalive_count_max": KEEPALIVE_MISSED,
     }
-    if every_key_type:
-        options["server_host_key_algs"] = "default"
-    return options
 
 
-def _trusted(hop: Hop) -> tuple[list[SSHKey], list[SSHKey], list[SSHKey]]:
-    """Keys, authorities and revoked keys. Never None: that would switch the check off."""
+def _known_keys(hop: Hop) -> tuple[list[SSHKey], list[SSHKey], list[SSHKey]]:
+    """Return trusted keys, authorities and revoked keys."""
     import asyncssh
 
-    trusted: dict[str, list[SSHKey]] = {"": [], "cert-authority": [], "revoked": []}
+    keys: dict[str, list[SSHKey]] = {"": [], "cert-authority": [], "revoked": []}
     for known in hop.known:
         with contextlib.suppress(ValueError):  # a type that the library does not know
-            trusted[known.marker].append(asyncssh.import_public_key(known.text))
-    return trusted[""], trusted["cert-authority"], trusted["revoked"]
+            keys[known.marker].append(asyncssh.import_public_key(known.text))
+    return keys[""], keys["cert-authority"], keys["revoked"]
+
+
+def _host_key_algorithms(trusted: list[SSHKey], authorities: list[SSHKey]) -> str | list[str]:
+    """Ask for types that are known, then for any: a host whose key changed its type is named, not just cut off."""
+    if authorities:
+        return "+" + ",".join(HOST_KEY_TYPES)
+    known = [algorithm.decode("ascii") for key in trusted for algorithm in key.sig_algorithms]
+    return list(dict.fromkeys((*known, *HOST_KEY_TYPES)))
 
 
 def _client_factory(refused: list[OfferedHostKey]) -> type[SSHClient]:
