@@ -25,6 +25,10 @@ FOREIGN = {
 """What must stand in no file. The patterns do not match themselves."""
 
 
+ASKED_FOR = {"cluster", "bench"}
+"""Folders of tests/ that run only when they are named: a real cluster, figures."""
+
+
 def canonical(name: str) -> str:
     """A distribution's name as requirement files spell it."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -104,3 +108,9 @@ def test_text_speaks_of_the_product_alone(what: str) -> None:
             f"{shown(path)}:{number}: {line.strip()[:100]}" for number, line in lines if FOREIGN[what].search(line)
         ]
     assert found == []
+
+
+def test_no_folder_of_tests_is_forgotten() -> None:
+    paths = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["testpaths"]
+    folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py")}
+    assert folders - ASKED_FOR <= {Path(path).name for path in paths}
