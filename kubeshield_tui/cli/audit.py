@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def narrate(event: happened.Event) -> None:
         case happened.ObjectLeft():
             line = f"LEFT BEHIND {event.object}: {event.why}"
     if line:
-        print(f"kubeshield: {line}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # whoever read this went away; the audit goes on
+            print(f"kubeshield: {line}", file=sys.stderr, flush=True)
 
 
 class Output:

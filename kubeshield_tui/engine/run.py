@@ -43,6 +43,8 @@ class Engine:
         self._schedule = Schedule()
         self._scheduled = asyncio.Event()
         self._clock: asyncio.Task[None] | None = None
+        self.failure: BaseException | None = None
+        """A defect that ended a lane: whoever waits for the engine raises it."""
 
     def add(self, vantage: VantageId, point: VantagePoint) -> None:
         """Open a vantage in the background and ask what is put for it."""
@@ -57,9 +59,16 @@ class Engine:
             self._limits.per_vantage,
         )
         self._lanes[vantage] = lane
-        self._tasks[vantage] = asyncio.create_task(lane.run(tries=self._reconnects), name=f"lane {vantage}")
+        task = asyncio.create_task(lane.run(tries=self._reconnects), name=f"lane {vantage}")
+        task.add_done_callback(self._lane_ended)
+        self._tasks[vantage] = task
         if self._clock is None:
             self._clock = asyncio.create_task(self._tick(), name="engine clock")
+
+    def _lane_ended(self, task: asyncio.Task[None]) -> None:
+        """A lane that died of a defect must not be waited for; the first such error ends the run."""
+        if not task.cancelled() and (error := task.exception()) is not None and self.failure is None:
+            self.failure = error
 
     def put(self, keys: Iterable[CellKey], *, urgent: bool = False) -> int:
         """Ask these cells now; returns how many are queued."""

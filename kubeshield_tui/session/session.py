@@ -250,6 +250,8 @@ class Session:
         engine = self._engine
         # Lanes, schedule and opening all count: a look now and then is simpler than an event from each of them.
         while engine is not None and (engine.is_opening or engine.is_busy):  # noqa: ASYNC110
+            if engine.failure is not None:
+                raise engine.failure
             await asyncio.sleep(SETTLE_SECONDS)
 
     def _mark_unfinished(self) -> None:
