@@ -21,7 +21,8 @@ help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.run ## Show the dashboard on the embedded training range: no cluster, no root, no network
-	@$(BIN)/kubeshield demo --scenario $(SCENARIO)
+	@# Without a terminal it prints the report and exits 1, since the range has exposures: that is no failure of make's.
+	@$(BIN)/kubeshield demo --scenario $(SCENARIO) || [ $$? -eq 1 ]
 
 test: $(VENV)/.test ## Run the tests
 	@CI=$${CI:-} $(BIN)/python -m pytest $(TESTS)
