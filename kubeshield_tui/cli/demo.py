@@ -13,6 +13,7 @@ from kubeshield_tui.cli.options import format_from, limits_from, timing_from
 from kubeshield_tui.cli.process import run_until_signal
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model.expectation import Severity
+from kubeshield_tui.model.probe import Timing
 from kubeshield_tui.model.vantage import Zone, parse_vantage
 from kubeshield_tui.settings.schema import Format, Settings
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from kubeshield_tui.range.range import TrainingRange
     from kubeshield_tui.session.session import Session
 
+RANGE_TIMING = Timing(timeout=1.0, confirm=1.5)
+"""On loopback nothing is slow, and silence is the only thing to wait for."""
 HEADLESS_SECONDS = 14.0
 """What a headless demo may take, so that it always ends within 15 s."""
 
@@ -45,8 +48,9 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         ssh_config=training.ssh_config,
         vantages=vantages,
         zones=tuple((spec, Zone(zone)) for spec, zone in training.zones.items()),
+        targets=training.targets,
         consent=True,  # the pods are made in the range, nowhere else
-        timing=timing_from(arguments),
+        timing=timing_from(arguments, RANGE_TIMING),
         limits=limits_from(arguments),
         fail_on=Severity(getattr(arguments, "fail_on", "medium")),
         format=Format(format_from(arguments)),

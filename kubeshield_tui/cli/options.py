@@ -138,10 +138,11 @@ def format_from(arguments: argparse.Namespace) -> str:
     raise SettingsError(f"--format {wanted!r} is not a format", f"Use one of: {', '.join(FORMATS_TODAY)}")
 
 
-def timing_from(arguments: argparse.Namespace) -> Timing:
+def timing_from(arguments: argparse.Namespace, default: Timing | None = None) -> Timing:
     """How long and how often to wait. Raises SettingsError."""
-    from kubeshield_tui.model.probe import CONFIRM_TIMEOUT, DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT, Timing
+    from kubeshield_tui.model.probe import Timing
 
+    default = default or Timing()
     timeout, attempts = arguments.timeout, arguments.attempts
     if timeout is not None and not 0.05 <= timeout <= 60:
         raise SettingsError(
@@ -150,9 +151,9 @@ def timing_from(arguments: argparse.Namespace) -> Timing:
     if attempts is not None and not 1 <= attempts <= 10:
         raise SettingsError(f"--attempts {attempts}: expected 1 to 10", "Silence counts when it was met twice")
     return Timing(
-        timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
-        confirm=CONFIRM_TIMEOUT if timeout is None else timeout,
-        attempts=DEFAULT_ATTEMPTS if attempts is None else attempts,
+        timeout=default.timeout if timeout is None else timeout,
+        confirm=default.confirm if timeout is None else timeout,
+        attempts=default.attempts if attempts is None else attempts,
     )
 
 

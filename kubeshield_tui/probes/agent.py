@@ -729,7 +729,7 @@ class Agent(object):
                 told[name] = value
         if probe.banner:
             told["banner"] = base64.b64encode(probe.banner).decode("ascii")
-        if probe.address is not None and probe.address[0] != probe.host:
+        if probe.address is not None and probe.connect[0] == probe.host and probe.address[0] != probe.host:
             told["peer"] = probe.address[0]
         self.release(probe)
         self.out.append(json.dumps(told, separators=(",", ":")))

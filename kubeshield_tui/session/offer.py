@@ -79,7 +79,7 @@ def make_offer(settings: Settings) -> Offer:
     """Read the kubeconfig's contexts and ssh_config's hosts; what can't be read becomes a sentence."""
     from kubeshield_tui.cluster.kubeconfig import read_kubeconfig
     from kubeshield_tui.errors import SettingsError
-    from kubeshield_tui.settings.ssh_hosts import list_ssh_hosts
+    from kubeshield_tui.settings.ssh_hosts import ssh_hosts
 
     problems: list[str] = []
     contexts: tuple[ContextChoice, ...] = ()
@@ -95,7 +95,7 @@ def make_offer(settings: Settings) -> Offer:
         )
     return Offer(
         contexts=contexts,
-        ssh_hosts=tuple(list_ssh_hosts(settings.ssh_config)),
+        ssh_hosts=ssh_hosts(settings.ssh_config),
         vantages=settings.vantages,
         problems=tuple(problems),
         files=tuple(str(path) for path in files),

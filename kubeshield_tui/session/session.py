@@ -249,7 +249,7 @@ class Session:
     async def _settle(self) -> None:
         engine = self._engine
         # Lanes, schedule and opening all count: a look now and then is simpler than an event from each of them.
-        while engine is not None and (engine.is_opening or engine.is_busy):  # noqa: ASYNC110
+        while engine is not None and (engine.is_opening or engine.is_busy):
             if engine.failure is not None:
                 raise engine.failure
             await asyncio.sleep(SETTLE_SECONDS)

@@ -1,0 +1,207 @@
+"""Listeners that behave: real sockets on loopback, one a behaviour, as the components would answer a stranger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+
+from kubeshield_tui.range.certificates import Authority
+
+Address = tuple[str, int]
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+LOOPBACK = "127.0.0.1"
+FILLERS = 8
+"""Connections that fill a backlog of nothing: from then on the kernel drops every SYN."""
+IDLE_SECONDS = 60.0
+_TEXT = "text/plain"
+_JSON = "application/json"
+_HTML = "text/html"
+_REASONS = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
+
+Answers = dict[str, tuple[int, str, str]]
+"""path -> (status, content type, body); the empty path answers everything else."""
+
+KUBELET: Answers = {"": (401, _TEXT, "Unauthorized")}
+READ_ONLY: Answers = {"/healthz": (200, _TEXT, "ok"), "": (404, _TEXT, "404 page not found\n")}
+METADATA_V1: Answers = {
+    "/latest/meta-data/": (200, _TEXT, "ami-id\nhostname\ninstance-id\nlocal-ipv4\n"),
+    "": (404, _TEXT, ""),
+}
+METADATA_V2: Answers = {"": (401, _TEXT, "")}
+PAGE: Answers = {"": (200, _HTML, "<!doctype html><title>Kubernetes Dashboard</title>")}
+WEB: Answers = {"": (200, _HTML, "<!doctype html><title>shop</title>")}
+LOGIN: Answers = {"": (401, _JSON, '{"error":"token required"}')}
+
+
+class Listeners:
+    """All listeners of a range; `address` starts them as they are asked for."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self._servers: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, behaviour: str, name: str) -> Address:
+        """Start a listener; `name` is put into its certificate."""
+        match behaviour:
+            case "kubelet":
+                return await self._serve(http(KUBELET), self._authority.server(name, ()))
+            case "kubelet-read-only":
+                return await self._serve(http(READ_ONLY))
+            case "etcd":
+                return await self._serve(turn_away(self._authority.server(name, (), client_required=True)))
+            case "metadata-v1":
+                return await self._serve(http(METADATA_V1))
+            case "metadata-v2":
+                return await self._serve(http(METADATA_V2))
+            case "https-page":
+                return await self._serve(http(PAGE), self._authority.server(name, ()))
+            case "http-page":
+                return await self._serve(http(WEB))
+            case "http-login":
+                return await self._serve(http(LOGIN), self._authority.server(name, ()))
+            case "ssh":
+                return await self._serve(greet(b"SSH-2.0-OpenSSH_9.6\r\n"))
+            case "silent":
+                return await self._serve(greet(b""))
+            case "tarpit":
+                return await self._serve(trickle)
+            case "reset":
+                return await self._serve(reset)
+        raise ValueError(f"no such behaviour: {behaviour}")
+
+    def refuse(self) -> Address:
+        """An address that answers with a reset: bound, so that nobody else gets it, and not listening."""
+        taken = socket.socket()
+        taken.bind((LOOPBACK, 0))
+        self._sockets.append(taken)
+        address: Address = taken.getsockname()
+        return address
+
+    def drop(self) -> Address:
+        """An address that keeps silent: a listener whose backlog is full, so that the kernel drops SYNs."""
+        full = socket.socket()
+        full.bind((LOOPBACK, 0))
+        full.listen(0)
+        self._sockets.append(full)
+        address: Address = full.getsockname()
+        for _ in range(FILLERS):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(address)
+            self._sockets.append(filler)
+        return address
+
+    async def close(self) -> None:
+        """Close everything."""
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for each in self._sockets:
+            each.close()
+
+    async def _serve(self, handler: Handler, context: ssl.SSLContext | None = None) -> Address:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            try:
+                with contextlib.suppress(OSError, ssl.SSLError, asyncio.IncompleteReadError, TimeoutError):
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await handler(reader, writer)
+            except asyncio.CancelledError:
+                pass  # the range closes
+            finally:
+                self._tasks.discard(task)
+                writer.close()
+
+        server = await asyncio.start_server(handle, LOOPBACK, 0, ssl=context, backlog=1024)
+        self._servers.append(server)
+        address: Address = server.sockets[0].getsockname()[:2]
+        return address
+
+
+def http(answers: Answers) -> Handler:
+    """A small HTTP/1.1 server with fixed answers."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            method, path, *_ = head.split(b"\r\n")[0].decode("latin-1").split(" ")
+            status, kind, body = answers.get(path.partition("?")[0]) or answers[""]
+            closing = b"connection: close" in head.lower()
+            lines = [
+                f"HTTP/1.1 {status} {_REASONS[status]}",
+                f"Content-Type: {kind}",
+                f"Content-Length: {len(body)}",
+                f"Connection: {'close' if closing else 'keep-alive'}",
+            ]
+            writer.write(("\r\n".join(lines) + "\r\n\r\n" + ("" if method == "HEAD" else body)).encode())
+            await writer.drain()
+            if closing:
+                return
+
+    return handle
+
+
+def greet(banner: bytes) -> Handler:
+    """A server that speaks first, or not at all."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(banner)
+        await writer.drain()
+        while await reader.read(1024):
+            pass
+
+    return handle
+
+
+def turn_away(context: ssl.SSLContext) -> Handler:
+    """A TLS server that demands a client certificate and says so with an alert, as etcd does.
+
+    The handshake is done here: asyncio's own server cuts the connection before the alert is out.
+    """
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        connection = context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            try:
+                connection.do_handshake()
+                return  # nobody holds a certificate of this range
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                await writer.drain()
+                data = await reader.read(1 << 16)
+                if not data:
+                    return
+                incoming.write(data)
+            except ssl.SSLError:
+                writer.write(outgoing.read())
+                await writer.drain()
+                return
+
+    return handle
+
+
+async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A tarpit: takes the connection and one byte of an answer a second."""
+    await reader.readuntil(b"\r\n\r\n")
+    for byte in b"HTTP/1.1 200 OK\r\nServer: tarpit\r\n" * 9:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(1)
+
+
+async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Accepts, then cuts: what a proxy does whose backend is gone."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
