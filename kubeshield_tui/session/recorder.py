@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,8 +17,9 @@ class Recorder:
         """Open `path` for writing. Raises SettingsError naming it."""
         self._path = path
         try:
-            self._file: BinaryIO = path.open("wb")
-            path.chmod(0o600)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.fchmod(descriptor, 0o600)  # it may have been there before, open to others
+            self._file: BinaryIO = os.fdopen(descriptor, "wb")
         except OSError as error:
             raise SettingsError(f"--record {path}: {error.strerror}", "Name a file that can be written") from error
 

@@ -107,6 +107,8 @@ class Store:
     removed: list[tuple[str, str]] = field(default_factory=list)
     left: list[happened.ObjectLeft] = field(default_factory=list)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
+    one_failure_away: int = 0
+    """Proven blocks that a single failure would open."""
     answered: int = 0
     """Cells that have an answer, or a reason for having none."""
     answers: int = 0
@@ -195,9 +197,9 @@ class Store:
 
     def _judged(self, judgement: Judgement) -> None:
         cell = self._touch(judgement.key)
-        self._count(cell.verdict, -1)
+        self._count(cell.judgement, -1)
         cell.judgement = judgement
-        self._count(judgement.verdict, 1)
+        self._count(judgement, 1)
 
     def _untested(self, event: happened.CellUntested) -> None:
         cell = self._touch(event.key)
@@ -207,9 +209,11 @@ class Store:
         cell.observation = None
         cell.untested, cell.why = event.reason, event.why
 
-    def _count(self, verdict: Verdict | None, by: int) -> None:
-        if verdict is not None:
-            self.verdicts[verdict] += by
+    def _count(self, judgement: Judgement | None, by: int) -> None:
+        if judgement is not None:
+            self.verdicts[judgement.verdict] += by
+            if judgement.verdict is Verdict.BLOCKED and judgement.depth == 1:
+                self.one_failure_away += by
 
     def _apply_structure(
         self,
@@ -238,7 +242,7 @@ class Store:
             cell = self.cells.pop(key, None)
             self._changed.pop(key, None)
             if cell is not None:
-                self._count(cell.verdict, -1)
+                self._count(cell.judgement, -1)
                 self.answered -= cell.observation is not None or cell.untested is not None
         self._stamps.structure = self.revision
 

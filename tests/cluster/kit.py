@@ -2,7 +2,7 @@
 
 Settings come from the environment:
 KUBESHIELD_TEST_KUBECONFIG  kubeconfig that works from this machine (without it nothing here runs)
-KUBESHIELD_TEST_KIT         the cluster's control program: `exec-net HOST CMD`, `policy on|off`, `kubeconfig --netns`, `up`
+KUBESHIELD_TEST_KIT         the cluster's control program: `exec-net HOST CMD`, `policy on|off`, `kubeconfig`, `up`
 
 Node and pod addresses exist only inside the cluster's own network namespaces, so the product runs in the namespace of
 the host `outside`, and nothing is ever sent to such an address from the machine itself.

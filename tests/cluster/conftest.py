@@ -1,0 +1,14 @@
+"""Runs only where a real cluster is named: see kit.py. Outside the plain run on purpose."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [name for name in ("KUBESHIELD_TEST_KUBECONFIG", "KUBESHIELD_TEST_KIT") if not os.environ.get(name)]
+    if missing:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=f"no real cluster: set {' and '.join(missing)}"))
