@@ -1,0 +1,182 @@
+"""A cell's page: what was declared, predicted and observed, its proof and its evidence, as lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from textwrap import wrap
+
+from kubeshield_tui.model.cluster import PolicyRecord
+from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.observation import Observation, State
+from kubeshield_tui.model.vantage import VantageKind
+from kubeshield_tui.model.verdict import Judgement
+from kubeshield_tui.session.query import policies_of
+from kubeshield_tui.session.store import Cell, Store
+from kubeshield_tui.ui.summary import age
+from kubeshield_tui.ui.widgets.pager import Line
+
+LABEL = 13
+SECTIONS = ("answer", "conversation", "policies", "firewall", "raw")
+"""Headings, in order; digits lead to them."""
+
+
+def cell_page(store: Store, key: CellKey, now: float, width: int) -> list[Line]:
+    """All lines of a cell's page."""
+    cell = store.cell(key)
+    parts = [
+        _answer(store, key, cell, now, width),
+        _conversation(cell),
+        _policies(store, key),
+        _firewall(store, key),
+        _raw(cell, width),
+    ]
+    lines: list[Line] = []
+    for number, (name, part) in enumerate(zip(SECTIONS, parts, strict=True), 1):
+        lines.append(())
+        lines.append(((f" {number} ", "quiet"), (name.upper(), "heading")))
+        lines.extend(part)
+    return lines
+
+
+def section_line(lines: list[Line], number: int) -> int:
+    """Line of a section's heading."""
+    wanted = SECTIONS[number - 1].upper()
+    return next((index for index, line in enumerate(lines) if len(line) == 2 and line[1][0] == wanted), 0)
+
+
+def _pair(label: str, text: str, token: str = "", width: int = 0) -> Iterator[Line]:
+    pieces = wrap(text, max(width - LABEL - 4, 20)) if width else [text]
+    for number, piece in enumerate(pieces or [""]):
+        yield ((f"   {label if number == 0 else '':<{LABEL}}", "quiet"), (piece, token))
+
+
+def _answer(store: Store, key: CellKey, cell: Cell, now: float, width: int) -> Iterator[Line]:
+    judgement, observation = cell.judgement, cell.observation
+    if observation is None:
+        yield from _pair("observed", cell.why or "not asked yet", "quiet", width)
+        return
+    if judgement is not None:
+        yield from _declared(judgement, width)
+    yield from _pair("observed", _observed(observation, now), "strong", width)
+    if observation.simulated:
+        yield from _pair("", "simulated by the training range: no packet decided it", "simulated", width)
+    if judgement is not None:
+        yield from _proof(judgement, observation, width)
+    if cell.history:
+        changes = [f"{past.state} ({past.reason}) until {age(now - past.at)}" for past in reversed(cell.history)]
+        yield from _pair("before", "; ".join(changes), "quiet", width)
+    yield from _findings(store, key, width)
+
+
+def _declared(judgement: Judgement, width: int) -> Iterator[Line]:
+    depth = "" if judgement.depth is None else f"   depth {judgement.depth}, at most {judgement.depth_max}"
+    yield from _pair("verdict", f"{judgement.verdict.upper()}{depth}", str(judgement.verdict), width)
+    must = judgement.expectation
+    yield from _pair("must be", f"{must.must}: {must.source}", "", width)
+    yield from _pair("rules say", f"{judgement.prediction.verdict}: {judgement.prediction.because}", "quiet", width)
+
+
+def _observed(observation: Observation, now: float) -> str:
+    words = f"{observation.state}, {observation.reason}"
+    if observation.latency_ms is not None:
+        words += f" in {observation.latency_ms:.1f} ms"
+    count = len(observation.attempts)
+    tries = f"{count} attempt{'s' if count != 1 else ''}"
+    return f"{words}, posture {observation.posture}, {tries}, {age(now - observation.at)}"
+
+
+def _proof(judgement: Judgement, observation: Observation, width: int) -> Iterator[Line]:
+    for layer in judgement.layers:
+        yield from _pair("layer", f"{layer.layer}: {layer.verdict}. {layer.decider}", "", width)
+    proof = judgement.proof
+    if observation.state not in {State.FILTERED, State.CLOSED}:
+        return
+    alive = f"{proof.target_by} saw it open around this answer" if proof.target_by else "no vantage saw it open then"
+    yield from _pair("target", alive, "reachable" if proof.target_alive else "unproven", width)
+    reached = f"this vantage reached {proof.vantage_by} then" if proof.vantage_by else "it reached nothing then"
+    yield from _pair("vantage", reached, "reachable" if proof.vantage_alive else "unproven", width)
+    if proof.missing:
+        yield from _pair("missing", proof.missing, "unproven", width)
+
+
+def _findings(store: Store, key: CellKey, width: int) -> Iterator[Line]:
+    for finding in store.findings.values():
+        if (finding.endpoint, finding.vantage) == key:
+            yield ()
+            yield from _pair("finding", f"{finding.severity.upper()} {finding.title}", "exposed", width)
+            for command in finding.verify:
+                yield from _pair("verify", command)
+            yield from _pair("remedy", finding.remedy, "", width)
+
+
+def _conversation(cell: Cell) -> Iterator[Line]:
+    observation = cell.observation
+    if observation is None:
+        return
+    for number, attempt in enumerate(observation.attempts, 1):
+        yield from _pair(f"attempt {number}", f"{attempt.state} {attempt.reason} {attempt.ms:8.1f} ms")
+    for step in observation.steps:
+        yield from _pair(step.name, f"{step.ms:8.1f} ms  {step.detail}", "" if step.ok else "unproven")
+    if observation.icmp is not None:
+        icmp = observation.icmp
+        yield from _pair("icmp", f"v{icmp.family} type {icmp.type} code {icmp.code} from {icmp.source}", "unproven")
+    if observation.banner:
+        yield from _pair("greeting", observation.banner)
+    yield from _tls(observation)
+    for exchange in observation.http:
+        yield from _pair("request", f"{exchange.method} {exchange.path}   {exchange.ms:.1f} ms", "strong")
+        yield from _pair("", f"{exchange.status or 'no status'} {exchange.reason}")
+        yield from chain.from_iterable(_pair("", f"{name}: {value}", "quiet") for name, value in exchange.headers)
+        yield from chain.from_iterable(_pair("", line, "quiet") for line in exchange.body.splitlines()[:20])
+
+
+def _tls(observation: Observation) -> Iterator[Line]:
+    tls = observation.tls
+    if tls is None:
+        return
+    yield from _pair("tls", f"{tls.version or 'no handshake'} {tls.cipher} {tls.alpn}".rstrip())
+    if tls.client_certificate:
+        yield from _pair("", f"client certificate {tls.client_certificate} {tls.alert}".rstrip(), "reachable")
+    if tls.certificate is not None:
+        certificate = tls.certificate
+        yield from _pair("certificate", f"{certificate.subject}, issued by {certificate.issuer}")
+        yield from _pair("", ", ".join(certificate.names[:12]))
+        yield from _pair("", f"{certificate.not_before} to {certificate.not_after}")
+        yield from _pair("", f"sha256 {certificate.sha256}", "quiet")
+
+
+def _policies(store: Store, key: CellKey) -> Iterator[Line]:
+    endpoint, vantage = store.endpoints.get(key.endpoint), store.vantages.get(key.vantage)
+    if endpoint is None or vantage is None:
+        return
+    found = policies_of(store, endpoint, vantage)
+    if not found:
+        unread = any("networkpolicies" in denied.what for denied in store.denied)
+        yield from _pair("", "could not be read" if unread else "none selects either end", "quiet")
+    for selected in found:
+        policy = selected.policy
+        end = f"{selected.direction.lower()} of {selected.pod} ({selected.end})"
+        yield from _pair("policy", f"{policy.namespace}/{policy.name} selects {end}", "strong")
+        yield from _spec(policy)
+
+
+def _spec(policy: PolicyRecord) -> Iterator[Line]:
+    return chain.from_iterable(_pair("", line, "quiet") for line in policy.spec.splitlines())
+
+
+def _firewall(store: Store, key: CellKey) -> Iterator[Line]:
+    vantage = store.vantages.get(key.vantage)
+    rulesets = [ruleset for (where, _), ruleset in store.rulesets.items() if where == key.vantage]
+    if not rulesets:
+        over_ssh = vantage is not None and vantage.spec.kind is VantageKind.SSH
+        how = "w reads the rulesets of this host, read-only" if over_ssh else "rulesets are read over SSH vantages"
+        yield from _pair("", how, "quiet")
+    for ruleset in rulesets:
+        yield from _pair(str(ruleset.status), f"{ruleset.tool} on {ruleset.host}  {ruleset.detail}", "strong")
+        yield from chain.from_iterable(_pair("", line, "quiet") for line in ruleset.text.splitlines())
+
+
+def _raw(cell: Cell, width: int) -> Iterator[Line]:
+    if cell.observation is not None:
+        yield from _pair("", cell.observation.raw or "nothing", "quiet", width)

@@ -1,0 +1,189 @@
+"""The grid with what stands around it: the screen that is open all day."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Input, Static
+
+from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.session.control import SessionControl
+from kubeshield_tui.session.query import keys_of_column, keys_of_row
+from kubeshield_tui.ui.summary import cell_line, headline, legend, title_line, vantage_line
+from kubeshield_tui.ui.widgets.lines import Lines
+from kubeshield_tui.ui.widgets.matrix import Matrix
+from kubeshield_tui.ui.widgets.pager import Line
+
+if TYPE_CHECKING:
+    from kubeshield_tui.ui.app import KubeShieldApp
+
+FRAME_HZ = 20
+"""Faster is not readable and costs CPU."""
+SMALLEST = (60, 15)
+"""Columns and rows below which a sentence is shown instead."""
+KEYS: Line = (
+    (" enter", "heading"), (" open  ", "quiet"), ("/", "heading"), (" filter  ", "quiet"),
+    ("f", "heading"), (" findings  ", "quiet"), ("n", "heading"), (" next exposed  ", "quiet"),
+    ("r", "heading"), (" ask again  ", "quiet"), ("?", "heading"), (" all keys  ", "quiet"),
+    ("q", "heading"), (" quit", "quiet"),
+)  # fmt: skip
+
+
+class AuditScreen(Screen[None]):
+    """Live until the session ends."""
+
+    DEFAULT_CSS = """
+    AuditScreen #top { background: $panel; }
+    AuditScreen #cell { height: 2; background: $panel; }
+    AuditScreen #filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
+    AuditScreen #filter.-open { display: block; }
+    AuditScreen.-tiny Matrix, AuditScreen.-tiny Lines { display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", id="grid.filter"),
+        Binding("f", "findings", "Findings", id="grid.findings"),
+        Binding("v", "vantages", "Vantages", show=False, id="grid.vantages"),
+        Binding("space", "pause", "Pause", show=False, id="grid.pause"),
+        Binding("r", "again('cell')", "Ask again", id="grid.ask"),
+        Binding("R", "again('row')", "Ask the row again", show=False, id="grid.ask_row"),
+        Binding("C", "again('column')", "Ask the column again", show=False, id="grid.ask_column"),
+        Binding("colon", "app.command_palette", "Palette", show=False, id="grid.palette"),
+        Binding("escape", "clear", "Clear the filter", show=False),
+    ]
+
+    def __init__(self, session: SessionControl) -> None:
+        super().__init__()
+        self.session = session
+        self.store = session.store
+        self._revision = 0
+
+    @property
+    def kubeshield(self) -> KubeShieldApp:
+        """The app, with its type."""
+        return cast("KubeShieldApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """Title, headline, vantages; the grid; the cell's sentence; legend and keys."""
+        yield Lines(id="top")
+        yield Matrix(self.store, self.kubeshield.alphabet)
+        yield Input(placeholder="filter: name, address, namespace or verdict", id="filter")
+        yield Lines(id="cell", wraps=True)
+        yield Lines(id="bottom")
+        columns, rows = SMALLEST
+        yield Static(f"This needs a terminal of {columns} x {rows}; make it larger.", id="tiny")
+
+    def on_mount(self) -> None:
+        """Start pulling."""
+        self._paint()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._paint())
+        self.query_one(Matrix).focus()
+        self.set_interval(1 / FRAME_HZ, self.tick)
+        self.tick()
+
+    def _paint(self) -> None:
+        palette = self.kubeshield.palette
+        self.query_one(Matrix).set_palette(palette)
+        for lines in self.query(Lines):
+            lines.palette = palette
+            lines.refresh()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Say so where there is no room."""
+        self.set_class(event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1], "-tiny")
+
+    def tick(self) -> None:
+        """Pull what changed since the last frame."""
+        changes = self.store.changes_since(self._revision)
+        matrix = self.query_one(Matrix)
+        if changes.structure:
+            matrix.rebuild()
+        elif changes.cells:
+            matrix.touch(changes.cells)
+        if changes.vantages:
+            matrix.refresh_line(1)
+        self._revision = changes.revision
+        self._show_lines()
+
+    def _show_lines(self) -> None:
+        now, store, alphabet = time.time(), self.store, self.kubeshield.alphabet
+        top = [title_line(store, now, self.size.width), headline(store, alphabet, now), vantage_line(store, alphabet)]
+        if store.simulated and self.size.height >= 30:
+            top.append(((f" SIMULATED: {store.simulated}", "simulated"),))
+        self.query_one("#top", Lines).show(*top)
+        self.query_one("#cell", Lines).show(cell_line(store, self.query_one(Matrix).cursor_key, now))
+        bottom = [KEYS] if self.size.height < 30 else [legend(alphabet), KEYS]
+        self.query_one("#bottom", Lines).show(*bottom)
+
+    @on(Matrix.CursorMoved)
+    def _cursor_moved(self) -> None:
+        now = time.time()
+        self.query_one("#cell", Lines).show(cell_line(self.store, self.query_one(Matrix).cursor_key, now))
+        self.query_one(Matrix).refresh_line(1)
+
+    @on(Matrix.CellOpened)
+    def _cell_opened(self, message: Matrix.CellOpened) -> None:
+        self.open_cell(message.key)
+
+    def open_cell(self, key: CellKey) -> None:
+        """Show everything about a cell."""
+        from kubeshield_tui.ui.screens.cell import CellScreen
+
+        self.app.push_screen(CellScreen(self.session, key))
+
+    def go_to(self, key: CellKey | None) -> None:
+        """Put the cursor on a cell."""
+        if key is not None:
+            self.query_one(Matrix).go_to(key)
+
+    def action_findings(self) -> None:
+        """List what someone should act on."""
+        from kubeshield_tui.ui.screens.findings import FindingsScreen
+
+        self.app.push_screen(FindingsScreen(self.store), self.go_to)
+
+    def action_vantages(self) -> None:
+        """Show every vantage with its health."""
+        from kubeshield_tui.ui.screens.vantages import VantagesScreen
+
+        self.app.push_screen(VantagesScreen(self.store))
+
+    def action_pause(self) -> None:
+        """Stop asking, or go on."""
+        self.session.pause(not self.store.paused)
+
+    def action_again(self, what: str) -> None:
+        """Ask a cell, its row or its column again."""
+        key = self.query_one(Matrix).cursor_key
+        if key is None:
+            return
+        keys = {"cell": (key,), "row": keys_of_row(self.store, key), "column": keys_of_column(self.store, key)}[what]
+        count = self.session.ask_again(keys)
+        self.notify(f"asking {count} of {len(keys)} again" if count else "this can't be asked", markup=False, timeout=2)
+
+    def action_filter(self) -> None:
+        """Open the filter's line."""
+        line = self.query_one("#filter", Input)
+        line.add_class("-open")
+        line.focus()
+
+    def action_clear(self) -> None:
+        """Close the filter's line and show all."""
+        line = self.query_one("#filter", Input)
+        line.value = ""
+        line.remove_class("-open")
+        self.query_one(Matrix).focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        matrix = self.query_one(Matrix)
+        matrix.wanted = event.value.strip()
+        matrix.rebuild()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_taken(self) -> None:
+        self.query_one(Matrix).focus()

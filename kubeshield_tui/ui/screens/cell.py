@@ -1,0 +1,97 @@
+"""Everything about one cell, live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.vantage import VantageKind
+from kubeshield_tui.session.control import SessionControl
+from kubeshield_tui.ui.detail import SECTIONS, cell_page, section_line
+from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.widgets.layout import row_label
+from kubeshield_tui.ui.widgets.pager import Line, Pager
+
+REFRESH_SECONDS = 0.5
+
+
+class CellScreen(PageScreen[None]):
+    """One cell."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(str(number), f"section({number})", name, show=False) for number, name in enumerate(SECTIONS, 1)),
+        Binding("r", "again", "Ask again", id="page.ask"),
+        Binding("w", "rulesets", "Read rulesets", id="page.rulesets"),
+        Binding("s", "save", "Save", id="page.save"),
+    ]
+    keys: ClassVar[Line] = (
+        (" esc", "heading"), (" back  ", "quiet"), ("1-5", "heading"), (" sections  ", "quiet"),
+        ("/", "heading"), (" search  ", "quiet"), ("r", "heading"), (" ask again  ", "quiet"),
+        ("w", "heading"), (" rulesets  ", "quiet"), ("s", "heading"), (" save as text", "quiet"),
+    )  # fmt: skip
+
+    def __init__(self, session: SessionControl, key: CellKey) -> None:
+        super().__init__()
+        self.session = session
+        self.store = session.store
+        self.key = key
+
+    def on_mount(self) -> None:
+        """Keep it live."""
+        self.set_interval(REFRESH_SECONDS, self.fill)
+
+    def title_lines(self) -> Sequence[Line]:
+        """What this cell is, and its verdict."""
+        endpoint = self.store.endpoints.get(self.key.endpoint)
+        cell = self.store.cell(self.key)
+        name = row_label(endpoint) if endpoint else self.key.endpoint
+        verdict = str(cell.verdict or "")
+        return (((f" {name}", "strong"), (f"  from {self.key.vantage}   ", "quiet"), (verdict.upper(), verdict)),)
+
+    def page_lines(self) -> Sequence[Line]:
+        """The page."""
+        return cell_page(self.store, self.key, time.time(), self.size.width or 80)
+
+    def action_section(self, number: int) -> None:
+        """Go to a section."""
+        pager = self.query_one(Pager)
+        pager.scroll_to(0, section_line(list(pager.lines), number), animate=False)
+
+    def action_again(self) -> None:
+        """Ask this cell again."""
+        count = self.session.ask_again((self.key,))
+        self.notify("asking again" if count else "this can't be asked", markup=False, timeout=2)
+
+    def action_rulesets(self) -> None:
+        """Read the rulesets of this cell's host."""
+        vantage = self.store.vantages.get(self.key.vantage)
+        if vantage is None or vantage.spec.kind is not VantageKind.SSH:
+            self.notify("rulesets are read over SSH vantages", markup=False)
+            return
+        self.run_worker(self._read_rulesets(), exclusive=True, group="rulesets", exit_on_error=False)
+
+    async def _read_rulesets(self) -> None:
+        self.notify("reading rulesets, read-only ...", markup=False, timeout=2)
+        await self.session.collect_rulesets(self.key.vantage)
+        self.fill()
+        self.action_section(SECTIONS.index("firewall") + 1)
+
+    def action_save(self) -> None:
+        """Save the page as text."""
+        safe = "".join(
+            letter if letter.isalnum() or letter in ".-" else "_" for letter in f"{self.key[0]}@{self.key[1]}"
+        )
+        path = Path(f"kubeshield-{safe}.txt").absolute()
+        text = "\n".join("".join(piece for piece, _ in line) for line in [*self.title_lines(), *self.page_lines()])
+        try:
+            path.touch(mode=0o600)
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            self.notify(f"can't write {path}: {error.strerror}", severity="error", markup=False)
+        else:
+            self.notify(f"saved {path}", markup=False)

@@ -1,0 +1,57 @@
+"""All keys, and what the signs mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubeshield_tui.model.verdict import Verdict
+from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.widgets.pager import Line
+
+MEANINGS = {
+    Verdict.EXPOSED: "answers, and must not be reachable from there",
+    Verdict.REACHABLE: "answers, and may",
+    Verdict.BLOCKED: "does not answer, and that is proven: the target lives and this vantage reaches others",
+    Verdict.UNPROVEN: "does not answer, but one of the two controls is missing",
+    Verdict.DEAD: "nothing listens there, seen from anywhere; the path may well be open",
+    Verdict.BROKEN: "must be reachable and is not",
+    Verdict.LOST: "the vantage was lost before the answer; it says nothing of the target",
+    Verdict.UNTESTED: "not asked from there: another target, or the vantage could not ask",
+}
+KEYS = (
+    ("arrows, hjkl", "move"),
+    ("enter", "open the cell; on a heading fold it"),
+    ("n  N", "next, previous exposed or broken cell"),
+    ("/", "filter by name, address, namespace or verdict; esc clears"),
+    ("f", "findings, the worst first; enter goes to the cell"),
+    ("v", "vantages with their health"),
+    ("r  R  C", "ask the cell, its row, its column again"),
+    ("space", "pause, go on"),
+    (":", "command palette, themes"),
+    ("e", "save the screen as SVG"),
+    ("w", "in a cell: read the firewall rulesets of its SSH host, read-only"),
+    ("s", "in a cell: save the page as text"),
+    ("1-5", "in a cell: answer, conversation, policies, firewall, raw"),
+    ("q", "leave: vantages are closed and what was created is removed"),
+)
+
+
+class HelpScreen(PageScreen[None]):
+    """Keys and signs."""
+
+    def title_lines(self) -> Sequence[Line]:
+        """The title."""
+        return (((" Keys and signs", "strong"),),)
+
+    def page_lines(self) -> Sequence[Line]:
+        """The page."""
+        alphabet = self.kubeshield.alphabet
+        lines: list[Line] = [()]
+        lines.extend(((f"   {key:<14}", "heading"), (text, "")) for key, text in KEYS)
+        lines.append(())
+        for verdict, text in MEANINGS.items():
+            lines.append(((f"   {alphabet.verdicts[verdict]} {verdict:<12}", str(verdict)), (text, "")))
+        lines.append(())
+        lines.append((("   The digit behind a sign is the depth: layers that would still hold if one failed.", ""),))
+        lines.append((("   What is not known is never counted as a layer, and never as a block.", "quiet"),))
+        return lines

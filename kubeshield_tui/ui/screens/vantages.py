@@ -1,0 +1,59 @@
+"""Where it is asked from: health, what each is, what each cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kubeshield_tui.model.vantage import Vantage
+from kubeshield_tui.session.store import Store
+from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.symbols import STATUS_TOKENS, status_glyph
+from kubeshield_tui.ui.widgets.pager import Line
+
+
+class VantagesScreen(PageScreen[None]):
+    """All vantages."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+
+    def title_lines(self) -> Sequence[Line]:
+        """How many."""
+        return (((f" {len(self.store.vantages)} vantages", "strong"),),)
+
+    def page_lines(self) -> Sequence[Line]:
+        """Each with its facts; then what could not be read or was left."""
+        lines = [line for vantage in self.store.vantages.values() for line in self._lines(vantage)]
+        lines.extend(((f" not readable: {denied.what} ({denied.why})", "unproven"),) for denied in self.store.denied)
+        lines.extend(
+            ((f" cluster {failed.context}: {failed.message}. {failed.hint}", "exposed"),)
+            for failed in self.store.failed_clusters.values()
+        )
+        lines.extend(((f" ours in the cluster: {shown}", "simulated"),) for _, shown in self.store.objects)
+        return lines
+
+    def _lines(self, vantage: Vantage) -> Iterator[Line]:
+        token = STATUS_TOKENS[vantage.status]
+        glyph = status_glyph(self.kubeshield.alphabet, vantage.status)
+        yield ()
+        yield ((f" {glyph} ", token), (vantage.id, "strong"), (f"  zone {vantage.zone}, {vantage.status}", token))
+        if vantage.detail:
+            yield ((f"     {vantage.detail}", "" if vantage.facts else "exposed"),)
+        facts = vantage.facts
+        if facts is None:
+            return
+        yield (
+            (f"     {facts.runner} on {facts.host_name} as {facts.user}, {facts.in_flight:,} probes at once", "quiet"),
+        )
+        if facts.node:
+            yield (
+                (
+                    f"     node {facts.node}   labels {', '.join(f'{key}={value}' for key, value in facts.labels)}",
+                    "quiet",
+                ),
+            )
+        if facts.created:
+            yield ((f"     {facts.created}, ours, removed at the end", "simulated"),)
+        yield ((f"     addresses {', '.join(facts.addresses[:8])}", "quiet"),)
+        yield from (((f"     cannot see: {text}", "unproven"),) for text in facts.cannot_see)

@@ -1,0 +1,193 @@
+"""The first screen: what can be chosen, what would be sent and created. Nothing is connected before a yes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from msgspec.structs import replace
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Button, Checkbox, Input, SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from kubeshield_tui.errors import SettingsError
+from kubeshield_tui.model.vantage import VantageSpec, Zone, parse_vantage
+from kubeshield_tui.session.offer import Offer, intent_of
+from kubeshield_tui.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from kubeshield_tui.ui.app import KubeShieldApp
+
+
+class WelcomeScreen(Screen[None]):
+    """Starts a session, or asks for the training range."""
+
+    DEFAULT_CSS = """
+    WelcomeScreen #head { background: $panel; padding: 0 1; height: 1; }
+    WelcomeScreen Horizontal { height: 1fr; }
+    WelcomeScreen .side { width: 1fr; padding: 0 1; }
+    WelcomeScreen SelectionList { height: auto; max-height: 12; border: none; padding: 0; background: $background; }
+    WelcomeScreen Input { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0 0 0; }
+    WelcomeScreen .heading { color: $verdict-heading; text-style: bold; margin: 1 0 0 0; }
+    WelcomeScreen #problem { color: $verdict-exposed; height: auto; }
+    WelcomeScreen Button { margin: 1 0; }
+    WelcomeScreen Checkbox { border: none; background: $background; padding: 0; margin: 1 0 0 0; }
+    WelcomeScreen #keys { background: $panel; padding: 0 1; height: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "start", "Start", id="welcome.start"),
+        Binding("d", "demo", "Training range", id="welcome.demo"),
+        Binding("z", "zone", "Zone", id="welcome.zone"),
+    ]
+
+    def __init__(self, offer: Offer, settings: Settings) -> None:
+        super().__init__()
+        self._offer = offer
+        self._settings = settings
+        self._specs: dict[str, VantageSpec] = {}
+        self._zones: dict[str, Zone] = dict(settings.zones)
+        for text in ("local", *(f"ssh:{host}" for host in offer.ssh_hosts)):
+            try:
+                self._specs[text] = parse_vantage(text)
+            except SettingsError:
+                continue
+        self._specs |= {spec.text: spec for spec in offer.vantages}
+        self._chosen = {spec.text for spec in offer.vantages} or {"local"}
+
+    def compose(self) -> ComposeResult:
+        """Choices on the left, consequences on the right."""
+        yield Static(
+            Content("KubeShield   nothing is connected to and nothing is sent before you say start"), id="head"
+        )
+        with Horizontal():
+            with Vertical(classes="side"):
+                yield Static("Clusters", classes="heading")
+                yield SelectionList[str](*self._contexts(), id="contexts")
+                yield Static("Ask from", classes="heading")
+                yield SelectionList[str](*self._vantages(), id="vantages")
+                yield Input(placeholder="add: ssh:HOST, pod:NAMESPACE, pod:NAMESPACE/POD", id="add")
+                yield Static(Content("\n".join(self._offer.problems)), id="problem")
+            with VerticalScroll(classes="side", can_focus=False):
+                yield Static("Will be sent", classes="heading")
+                yield Static(id="sends")
+                yield Static("Will be created", classes="heading")
+                yield Static(id="creates")
+                yield Checkbox("Yes, create these and remove them at the end", id="consent")
+                yield Button("Start (s)", variant="primary", id="start")
+        yield Static(
+            Content("s start   d training range   z zone of the vantage   space choose   tab next   q quit"), id="keys"
+        )
+
+    def on_mount(self) -> None:
+        """Say what it would do."""
+        self.query_one("#vantages").focus()
+        self._tell()
+
+    def _contexts(self) -> list[Selection[str]]:
+        wanted = set(self._settings.contexts)
+        return [
+            Selection(
+                Content.assemble(choice.name, (f"  {choice.server}", "$text-muted")),
+                choice.name,
+                choice.name in wanted if wanted else choice.is_current,
+            )
+            for choice in self._offer.contexts
+        ]
+
+    def _vantages(self) -> list[Selection[str]]:
+        return [
+            Selection(
+                Content.assemble(text, (f"  zone {self._zones.get(text, spec.default_zone)}", "$text-muted")),
+                text,
+                text in self._chosen,
+            )
+            for text, spec in self._specs.items()
+        ]
+
+    def chosen(self) -> Settings:
+        """Settings of what is chosen now."""
+        contexts = tuple(self.query_one("#contexts", SelectionList).selected)
+        vantages = tuple(self._specs[text] for text in self._specs if text in self._chosen)
+        return replace(
+            self._settings,
+            contexts=contexts,
+            discovery=self._settings.discovery and bool(contexts),
+            vantages=vantages,
+            zones=tuple((text, zone) for text, zone in self._zones.items() if text in self._chosen),
+            consent=self.query_one("#consent", Checkbox).value,
+        )
+
+    def _tell(self) -> None:
+        settings = self.chosen()
+        intent = intent_of(settings)
+        self.query_one("#sends", Static).update(Content("\n".join(f"• {line}" for line in intent.sends)))
+        creates = "\n".join(f"• {line}" for line in intent.creates) or "nothing"
+        self.query_one("#creates", Static).update(Content(creates))
+        self.query_one("#consent", Checkbox).display = bool(intent.creates)
+
+    @on(SelectionList.SelectedChanged, "#vantages")
+    def _vantages_changed(self) -> None:
+        self._chosen = set(self.query_one("#vantages", SelectionList).selected)
+        self._tell()
+
+    @on(SelectionList.SelectedChanged, "#contexts")
+    @on(Checkbox.Changed)
+    def _changed(self) -> None:
+        self._tell()
+
+    @on(Input.Submitted, "#add")
+    def _add(self, event: Input.Submitted) -> None:
+        try:
+            spec = parse_vantage(event.value.strip())
+        except SettingsError as error:
+            self._complain(str(error))
+            return
+        self._specs[spec.text] = spec
+        self._chosen.add(spec.text)
+        event.input.value = ""
+        self._complain("")
+        self._refill()
+
+    def _refill(self) -> None:
+        listed = self.query_one("#vantages", SelectionList)
+        highlighted = listed.highlighted
+        listed.clear_options()
+        listed.add_options(self._vantages())
+        listed.highlighted = highlighted
+        self._tell()
+
+    def _complain(self, sentence: str) -> None:
+        self.query_one("#problem", Static).update(Content(sentence))
+
+    def action_zone(self) -> None:
+        """Give the highlighted vantage its next zone."""
+        listed = self.query_one("#vantages", SelectionList)
+        if listed.highlighted is None:
+            return
+        text = str(listed.get_option_at_index(listed.highlighted).value)
+        zones = list(Zone)
+        now = self._zones.get(text, self._specs[text].default_zone)
+        self._zones[text] = zones[(zones.index(now) + 1) % len(zones)]
+        self._refill()
+
+    @on(Button.Pressed, "#start")
+    def action_start(self) -> None:
+        """Start, if there is something to ask and the consent that it needs."""
+        settings = self.chosen()
+        if not settings.vantages:
+            self._complain("Choose at least one vantage to ask from")
+        elif not settings.discovery and settings.targets is None:
+            self._complain("Choose a cluster, or give targets with --targets")
+        elif any(spec.creates_pod for spec in settings.vantages) and not settings.consent:
+            self._complain("Own pods are created only after you tick the box")
+            self.query_one("#consent").focus()
+        else:
+            cast("KubeShieldApp", self.app).start(settings)
+
+    def action_demo(self) -> None:
+        """Leave for the training range."""
+        self.app.exit("demo")

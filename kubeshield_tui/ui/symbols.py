@@ -1,0 +1,79 @@
+"""Glyph, word and colour token of everything that a cell can be. No state is told by colour alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kubeshield_tui.model.vantage import VantageStatus
+from kubeshield_tui.model.verdict import Verdict
+from kubeshield_tui.report.glyphs import ASCII, GLYPHS
+from kubeshield_tui.session.store import Cell
+
+
+class Alphabet(NamedTuple):
+    """One set of symbols."""
+
+    verdicts: dict[Verdict, str]
+    asking: str
+    unknown: str
+    ready: str
+    broken: str
+    waiting: str
+    folded: str
+    unfolded: str
+    line: str
+    bar_full: str
+    bar_empty: str
+    dot: str
+
+
+UNICODE = Alphabet(GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·")
+PLAIN = Alphabet(ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-")
+
+STATUS_TOKENS = {
+    VantageStatus.WAITING: "quiet",
+    VantageStatus.OPENING: "quiet",
+    VantageStatus.READY: "reachable",
+    VantageStatus.LOST: "lost",
+    VantageStatus.FAILED: "exposed",
+    VantageStatus.CLOSED: "quiet",
+}
+
+
+def status_glyph(alphabet: Alphabet, status: VantageStatus) -> str:
+    """Glyph of a vantage's health."""
+    if status is VantageStatus.READY:
+        return alphabet.ready
+    if status in {VantageStatus.FAILED, VantageStatus.LOST}:
+        return alphabet.broken
+    return alphabet.waiting
+
+
+def token_of(cell: Cell) -> str:
+    """Colour token of a cell: a block that is one failure away is told from a layered one."""
+    if cell.observation is None:
+        return "untested"
+    verdict = cell.verdict
+    if verdict is None:
+        return "quiet"
+    if verdict is Verdict.BLOCKED and cell.judgement is not None and (cell.judgement.depth or 0) >= 2:
+        return "layered"
+    return str(verdict)
+
+
+def short(cell: Cell, alphabet: Alphabet) -> str:
+    """A cell in two characters: glyph and depth; a third while it is asked again."""
+    if cell.observation is None:
+        if cell.untested is not None:
+            return alphabet.verdicts[Verdict.UNTESTED]
+        return alphabet.asking if cell.asking else alphabet.unknown
+    glyph = alphabet.verdicts[cell.verdict] if cell.verdict else alphabet.asking
+    depth = cell.judgement.depth if cell.judgement else None
+    return f"{glyph}{'' if depth is None else depth}{alphabet.asking if cell.asking else ''}"
+
+
+def word(cell: Cell) -> str:
+    """A cell's word."""
+    if cell.observation is None:
+        return "out of scope" if cell.untested == "out-of-scope" else "untested" if cell.untested else ""
+    return str(cell.verdict or "")

@@ -1,0 +1,124 @@
+"""Which rows and columns the grid has, and how wide. Pure: numbers in, numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from rich.cells import cell_len, set_cell_size
+
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
+from kubeshield_tui.model.vantage import Vantage, Zone
+from kubeshield_tui.session.store import Store
+
+FIRST_MIN, FIRST_MAX = 24, 50
+ZONE_ORDER = (Zone.OUTSIDE, Zone.ADMIN, Zone.POD, Zone.NODE)
+
+
+class Detail(IntEnum):
+    """How much a cell shows, and how wide that is."""
+
+    GLYPH = 5
+    WORD = 14
+    FULL = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A group's heading, or an endpoint."""
+
+    group: str
+    endpoint: EndpointId | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A vantage."""
+
+    vantage: VantageId
+    label: str
+    zone: Zone
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The whole grid."""
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    first: int
+    """Width of the frozen first column."""
+    detail: Detail
+
+    @property
+    def width(self) -> int:
+        """All columns together."""
+        return self.first + sum(column.width for column in self.columns)
+
+
+EMPTY_GRID = Grid((), (), FIRST_MIN, Detail.GLYPH)
+
+
+def lay_out(store: Store, width: int, folded: Iterable[str], wanted: str) -> Grid:
+    """Lay out what a store holds for `width` columns. `wanted` is the filter's text."""
+    rows = _rows(store, set(folded), wanted.lower())
+    vantages = sorted(store.vantages.values(), key=lambda vantage: ZONE_ORDER.index(vantage.zone))
+    longest = max((cell_len(row.label) for row in rows if row.endpoint), default=FIRST_MIN)
+    first = min(max(longest + 3, FIRST_MIN), FIRST_MAX, max(width // 2, FIRST_MIN))
+    for detail in (Detail.FULL, Detail.WORD, Detail.GLYPH):
+        columns = tuple(_column(vantage, detail, len(vantages)) for vantage in vantages)
+        grid = Grid(rows, columns, first, detail)
+        if grid.width <= width:
+            break
+    return grid
+
+
+def _column(vantage: Vantage, detail: Detail, count: int) -> Column:
+    label = short_name(vantage)
+    room = 10 if count > 6 else 16
+    width = max(detail, min(cell_len(label) + 2, detail if detail > Detail.GLYPH else room))
+    return Column(vantage.id, label, vantage.zone, width)
+
+
+def short_name(vantage: Vantage) -> str:
+    """A column's label: the spec without its kind."""
+    return vantage.spec.text.partition(":")[2] or vantage.spec.text
+
+
+def _rows(store: Store, folded: set[str], wanted: str) -> tuple[Row, ...]:
+    groups: dict[str, list[Endpoint]] = {}
+    for endpoint in store.endpoints.values():
+        if not wanted or wanted in _haystack(store, endpoint):
+            groups.setdefault(endpoint.group or "targets", []).append(endpoint)
+    rows: list[Row] = []
+    for group, endpoints in groups.items():
+        rows.append(Row(group))
+        if group not in folded:
+            rows.extend(Row(group, endpoint.id, row_label(endpoint)) for endpoint in endpoints)
+    return tuple(rows)
+
+
+def row_label(endpoint: Endpoint) -> str:
+    """Name and address of an endpoint."""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"{endpoint.name} {host}:{endpoint.port}"
+
+
+def _haystack(store: Store, endpoint: Endpoint) -> str:
+    words = [row_label(endpoint), endpoint.namespace, endpoint.component, endpoint.group]
+    for vantage in store.vantages:
+        verdict = store.cell(CellKey(endpoint.id, vantage)).verdict
+        if verdict is not None:
+            words.append(str(verdict))
+    return " ".join(words).lower()
+
+
+def fit(text: str, width: int) -> str:
+    """Cut or pad to exactly `width` columns; what is cut ends in an ellipsis."""
+    if cell_len(text) > width:
+        return set_cell_size(set_cell_size(text, max(width - 1, 0)).rstrip() + "…", width)
+    return set_cell_size(text, width)
