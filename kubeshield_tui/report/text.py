@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import groupby
 from textwrap import wrap
 
 from kubeshield_tui.model.ids import CellKey
@@ -13,6 +12,7 @@ from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.report.document import ranked
 from kubeshield_tui.report.glyphs import ASCII, GLYPHS
 from kubeshield_tui.session.coverage import untested
+from kubeshield_tui.session.query import grouped
 from kubeshield_tui.session.store import Store
 
 WIDTH = 100
@@ -56,9 +56,8 @@ def _grid(store: Store, ascii_only: bool) -> str:
     first = max(len(name) for name in names.values())
     widths = {vantage: max(len(vantage), 12) for vantage in store.vantages}
     lines = [" " * first + "  " + "  ".join(f"{vantage:<{width}}" for vantage, width in widths.items())]
-    ordered = sorted(store.endpoints.values(), key=lambda endpoint: list(store.endpoints).index(endpoint.id))
-    for group, endpoints in groupby(ordered, key=lambda endpoint: endpoint.group):
-        lines.append(group or "targets")
+    for group, endpoints in grouped(store).items():
+        lines.append(group)
         for endpoint in endpoints:
             cells = []
             for vantage, width in widths.items():

@@ -112,6 +112,17 @@ def pace(store: Store, now: float) -> Pace:
     return Pace(rate, remaining, remaining / rate if rate and remaining else None)
 
 
+GROUPS_FIRST = ("control plane", "nodes", "cloud metadata", "targets")
+
+
+def grouped(store: Store) -> dict[str, list[Endpoint]]:
+    """Endpoints by group, in the order of the grid: what matters most first, then namespaces as they were found."""
+    groups: dict[str, list[Endpoint]] = {group: [] for group in GROUPS_FIRST}
+    for endpoint in store.endpoints.values():
+        groups.setdefault(endpoint.group or "targets", []).append(endpoint)
+    return {group: endpoints for group, endpoints in groups.items() if endpoints}
+
+
 def keys_of_row(store: Store, key: CellKey) -> tuple[CellKey, ...]:
     """All cells of an endpoint."""
     return tuple(CellKey(key.endpoint, vantage) for vantage in store.vantages)

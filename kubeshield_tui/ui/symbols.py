@@ -75,5 +75,5 @@ def short(cell: Cell, alphabet: Alphabet) -> str:
 def word(cell: Cell) -> str:
     """A cell's word."""
     if cell.observation is None:
-        return "out of scope" if cell.untested == "out-of-scope" else "untested" if cell.untested else ""
+        return "untested" if cell.untested else ""
     return str(cell.verdict or "")

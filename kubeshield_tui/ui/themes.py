@@ -21,10 +21,10 @@ DEFAULT_THEME = "night"
 TOKENS = {
     "exposed": "#ff5c7a",
     "broken": "#ff9e64",
-    "unproven": "#c9a86a",
+    "unproven": "#d8b365",
     "lost": "#c792ea",
     "reachable": "#8fbf7f",
-    "blocked": "#d9b45b",
+    "blocked": "#a8915a",
     "layered": "#6fa8dc",
     "dead": "#7d8499",
     "untested": "#4a5066",

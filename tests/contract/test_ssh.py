@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import time
@@ -322,11 +323,17 @@ async def test_a_log_in_that_is_dropped_once_is_tried_again(estate: Estate) -> N
     server = estate.server("jump")
     dropped = 0
 
+    relays: list[asyncio.Task[None]] = []
+
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal dropped
+        task = asyncio.current_task()
+        assert task is not None
+        relays.append(task)
         if not dropped:
             dropped += 1
             writer.close()
+            await writer.wait_closed()
             return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", server.port)
         await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
@@ -339,13 +346,18 @@ async def test_a_log_in_that_is_dropped_once_is_tried_again(estate: Estate) -> N
     async with opened(estate, "jump"):
         assert dropped == 1
     front.close()
+    await asyncio.gather(*relays)
+    await front.wait_closed()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
     writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _gone(server: Sshd) -> bool:

@@ -36,6 +36,7 @@ class FindingsScreen(Screen[CellKey]):
     DEFAULT_CSS = """
     FindingsScreen #title { background: $panel; }
     FindingsScreen OptionList { height: 1fr; border: none; background: $background; scrollbar-size: 1 1; }
+    FindingsScreen OptionList:focus { border: none; }
     FindingsScreen #more { height: auto; max-height: 12; background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f", "back", "Back")]

@@ -31,6 +31,7 @@ class WelcomeScreen(Screen[None]):
     WelcomeScreen Horizontal { height: 1fr; }
     WelcomeScreen .side { width: 1fr; padding: 0 1; }
     WelcomeScreen SelectionList { height: auto; max-height: 12; border: none; padding: 0; background: $background; }
+    WelcomeScreen SelectionList:focus { border: none; }
     WelcomeScreen Input { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0 0 0; }
     WelcomeScreen .heading { color: $verdict-heading; text-style: bold; margin: 1 0 0 0; }
     WelcomeScreen #problem { color: $verdict-exposed; height: auto; }

@@ -11,6 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.vantage import Vantage, Zone
+from kubeshield_tui.session.query import grouped
 from kubeshield_tui.session.store import Store
 
 FIRST_MIN, FIRST_MAX = 24, 50
@@ -73,8 +74,10 @@ def lay_out(store: Store, width: int, folded: Iterable[str], wanted: str) -> Gri
         columns = tuple(_column(vantage, detail, len(vantages)) for vantage in vantages)
         grid = Grid(rows, columns, first, detail)
         if grid.width <= width:
-            break
-    return grid
+            return grid
+    # Glyphs alone do not fit either: names give way before the columns have to scroll.
+    room = max(width - sum(column.width for column in columns), FIRST_MIN)
+    return Grid(rows, columns, min(first, room), detail)
 
 
 def _column(vantage: Vantage, detail: Detail, count: int) -> Column:
@@ -90,15 +93,13 @@ def short_name(vantage: Vantage) -> str:
 
 
 def _rows(store: Store, folded: set[str], wanted: str) -> tuple[Row, ...]:
-    groups: dict[str, list[Endpoint]] = {}
-    for endpoint in store.endpoints.values():
-        if not wanted or wanted in _haystack(store, endpoint):
-            groups.setdefault(endpoint.group or "targets", []).append(endpoint)
     rows: list[Row] = []
-    for group, endpoints in groups.items():
-        rows.append(Row(group))
+    for group, endpoints in grouped(store).items():
+        shown = [endpoint for endpoint in endpoints if not wanted or wanted in _haystack(store, endpoint)]
+        if shown:
+            rows.append(Row(group))
         if group not in folded:
-            rows.extend(Row(group, endpoint.id, row_label(endpoint)) for endpoint in endpoints)
+            rows.extend(Row(group, endpoint.id, row_label(endpoint)) for endpoint in shown)
     return tuple(rows)
 
 

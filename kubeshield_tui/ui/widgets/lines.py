@@ -14,10 +14,13 @@ from kubeshield_tui.ui.widgets.pager import Line
 class Lines(Widget):
     """Lines of (text, token) pieces."""
 
-    DEFAULT_CSS = "Lines { height: auto; }"
+    DEFAULT_CSS = """
+    Lines { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
+    Lines.-wraps { text-wrap: wrap; }
+    """
 
     def __init__(self, *lines: Line, id: str | None = None, wraps: bool = False) -> None:
-        super().__init__(id=id)
+        super().__init__(id=id, classes="-wraps" if wraps else None)
         self._shown: Sequence[Line] = lines
         self._wraps = wraps
         self.palette = Palette({})

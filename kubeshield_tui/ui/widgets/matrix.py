@@ -90,7 +90,7 @@ class Matrix(ScrollView, can_focus=True):
     def rebuild(self) -> None:
         """Lay out anew: endpoints or vantages came or went, a group was folded, the filter or the size changed."""
         row = self._row(self.cursor_row)
-        grid = lay_out(self.store, self.size.width or 80, self.folded, self.wanted)
+        grid = lay_out(self.store, (self.size.width or 80) - 1, self.folded, self.wanted)
         self._row_of = {each.endpoint: number for number, each in enumerate(grid.rows) if each.endpoint}
         self._group_row = {each.group: number for number, each in enumerate(grid.rows) if each.endpoint is None}
         self.grid = grid

@@ -1,0 +1,115 @@
+"""A laboratory of network namespaces: a client, a router and a server, joined by veth pairs.
+
+    client 192.0.2.1/24, 2001:db8:1::1 -- router .254 -- server 198.51.100.1/24, 2001:db8:2::1
+
+Made with `ip netns`, needs root; everything is removed at the end. Names carry the process id, so that runs can't meet.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVER4, SERVER6 = "198.51.100.1", "2001:db8:2::1"
+ROUTER4 = "192.0.2.254"
+ROUTER6 = "2001:db8:1::fe"
+
+
+def run(*command: str, given: str | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, input=given, timeout=30, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout
+
+
+class Lab:
+    """Three hosts."""
+
+    def __init__(self) -> None:
+        self.prefix = f"ks{os.getpid()}"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def name(self, host: str) -> str:
+        return f"{self.prefix}-{host}"
+
+    def on(self, host: str, *command: str, given: str | None = None) -> str:
+        return run("ip", "netns", "exec", self.name(host), *command, given=given)
+
+    def argv(self, host: str, *command: str) -> list[str]:
+        return ["ip", "netns", "exec", self.name(host), *command]
+
+    def rules(self, host: str, text: str) -> None:
+        """Load rules of the forward chain, in place of those before."""
+        chain = f"table inet lab {{\nchain forward {{\ntype filter hook forward priority 0;\n{text}\n}}\n}}\n"
+        self.on(host, "nft", "-f", "-", given=f"flush ruleset\n{chain}")
+
+    def spawn(self, host: str, *command: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(self.argv(host, *command), stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+        self._processes.append(process)
+        return process
+
+    def up(self) -> None:
+        for host in ("client", "router", "server"):
+            run("ip", "netns", "add", self.name(host))
+            self.on(host, "ip", "link", "set", "lo", "up")
+        self._join("client", "192.0.2.1", "2001:db8:1::1", ROUTER4, ROUTER6)
+        self._join("server", SERVER4, SERVER6, "198.51.100.254", "2001:db8:2::fe")
+        self.on("router", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        # The kernel's own limit on ICMP errors would make rejects look like silence.
+        self.on("router", "sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
+
+    def _join(self, host: str, own4: str, own6: str, router4: str, router6: str) -> None:
+        near, far = f"{self.prefix}{host[0]}", f"{self.prefix}r{host[0]}"
+        run(
+            "ip",
+            "link",
+            "add",
+            near,
+            "netns",
+            self.name(host),
+            "type",
+            "veth",
+            "peer",
+            far,
+            "netns",
+            self.name("router"),
+        )
+        for where, link, four, six in ((host, near, own4, own6), ("router", far, router4, router6)):
+            self.on(where, "ip", "addr", "add", f"{four}/24", "dev", link)
+            self.on(where, "ip", "-6", "addr", "add", f"{six}/64", "dev", link, "nodad")
+            self.on(where, "ip", "link", "set", link, "up")
+        self.on(host, "ip", "route", "add", "default", "via", router4)
+        self.on(host, "ip", "-6", "route", "add", "default", "via", router6)
+
+    def down(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+        for host in ("client", "router", "server"):
+            subprocess.run(["ip", "netns", "del", self.name(host)], capture_output=True, check=False)
+
+
+@contextmanager
+def lab() -> Iterator[Lab]:
+    made = Lab()
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+def can_make_namespaces() -> str:
+    """Why not; empty where it can."""
+    if sys.platform != "linux":
+        return "needs Linux"
+    if os.geteuid() != 0:
+        return "needs root"
+    missing = [tool for tool in ("ip", "nft") if not any((Path(each) / tool).exists() for each in PATHS)]
+    return f"needs {', '.join(missing)}" if missing else ""
+
+
+PATHS = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/sbin", "/sbin"]
