@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from kubeshield_tui.cli.leavings import say_leavings
 from kubeshield_tui.cli.options import settings_from
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.session.control import SessionControl
-from kubeshield_tui.session.store import Store
 from kubeshield_tui.settings.schema import Settings
 
 
@@ -52,13 +52,3 @@ def show(settings: Settings, arguments: argparse.Namespace, *, ask_first: bool) 
 
         return show_demo(arguments, "default")
     return 0
-
-
-def say_leavings(store: Store) -> None:
-    """Tell what was removed and what could not be."""
-    for _, object_ in store.removed:
-        print(f"kubeshield: removed {object_}", file=sys.stderr)
-    for left in store.left:
-        print(f"kubeshield: LEFT BEHIND {left.object}: {left.why}", file=sys.stderr)
-    if not store.removed and not store.left:
-        print("kubeshield: nothing was created, nothing is left behind", file=sys.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubeshield_tui.cli.audit import Output, audit_session, finish
+from kubeshield_tui.cli.leavings import say_leavings
 from kubeshield_tui.cli.options import format_from, limits_from, timing_from
 from kubeshield_tui.cli.process import run_until_signal
 from kubeshield_tui.errors import SettingsError
@@ -93,6 +94,7 @@ async def _show(arguments: argparse.Namespace, scenario: str) -> int:
         session = Session(settings, local_channel=training.local_channel)
         app = KubeShieldApp(settings, lambda _: session, None, theme=arguments.theme, ascii_only=arguments.ascii)
         await app.run_async()
+    say_leavings(session.store)
     return 0
 
 

@@ -27,13 +27,13 @@ def title_line(store: Store, now: float, width: int) -> Line:
     versions = ", ".join(inventory.cluster.version for inventory in store.clusters.values())
     if versions:
         pieces.append((f" {versions}", "quiet"))
+    state = "ended" if store.ended else "PAUSED" if store.paused else store.phase
+    clock = strftime("%H:%M:%S", localtime(store.now if store.ended else now))
+    pieces.append((f"   {state} {clock}", "broken" if store.paused else "quiet"))
     if width >= 100:
         pieces.append((f"   {len(store.endpoints)} endpoints from {len(store.vantages)} vantages", "quiet"))
         created = len(store.objects)
         pieces.append((f"   {created} objects of ours there" if created else "   reads only", "quiet"))
-    state = "ended" if store.ended else "PAUSED" if store.paused else store.phase
-    clock = strftime("%H:%M:%S", localtime(store.now if store.ended else now))
-    pieces.append((f"   {state} {clock}", "broken" if store.paused else "quiet"))
     return tuple(pieces)
 
 

@@ -54,12 +54,17 @@ class Lab:
     def up(self) -> None:
         for host in ("client", "router", "server"):
             run("ip", "netns", "add", self.name(host))
+            # Without it an address can't be used for a second, and rejects of that second are lost.
+            self.on(host, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0")
             self.on(host, "ip", "link", "set", "lo", "up")
         self._join("client", "192.0.2.1", "2001:db8:1::1", ROUTER4, ROUTER6)
         self._join("server", SERVER4, SERVER6, "198.51.100.254", "2001:db8:2::fe")
         self.on("router", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         # The kernel's own limit on ICMP errors would make rejects look like silence.
         self.on("router", "sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
+
+        for address in (SERVER4, SERVER6):
+            self.on("client", sys.executable, "-c", REACH, address)
 
     def _join(self, host: str, own4: str, own6: str, router4: str, router6: str) -> None:
         near, far = f"{self.prefix}{host[0]}", f"{self.prefix}r{host[0]}"
@@ -112,4 +117,16 @@ def can_make_namespaces() -> str:
     return f"needs {', '.join(missing)}" if missing else ""
 
 
+REACH = """import socket, sys, time
+for _ in range(100):
+    try:
+        socket.create_connection((sys.argv[1], 9), 0.2)
+    except ConnectionRefusedError:
+        break
+    except OSError:
+        time.sleep(0.1)
+else:
+    sys.exit("the lab's hosts do not reach each other")
+"""
+"""Links need a moment until neighbours are known; rejects of that moment would be lost."""
 PATHS = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/sbin", "/sbin"]

@@ -213,7 +213,7 @@ async def test_whatever_an_open_port_does_it_stays_open_and_ends_in_time(served:
     assert loop.time() - begun < timing.deadline + 3
     for observation in observations:
         assert all(character.isprintable() for character in observation.raw)
-    assert observations[3].posture is Posture.PLAIN  # TLS was tried and the answer was none
+    assert observations[2].posture is Posture.PLAIN  # TLS was tried and the answer was none
 
 
 async def test_names_are_resolved_at_the_vantage(served: Lab) -> None:

@@ -70,6 +70,7 @@ class Matrix(ScrollView, can_focus=True):
         self.folded: set[str] = set()
         self.wanted = ""
         self._tally = Tally(store)
+        self._was_moved = False
         self._row_of: dict[str, int] = {}
         self._group_row: dict[str, int] = {}
 
@@ -95,11 +96,11 @@ class Matrix(ScrollView, can_focus=True):
         self._group_row = {each.group: number for number, each in enumerate(grid.rows) if each.endpoint is None}
         self.grid = grid
         self._tally.reset()
-        if row is not None and row in grid.rows:
+        if row is not None and row in grid.rows and self._was_moved:
             self.cursor_row = grid.rows.index(row)  # the cursor stays with its endpoint
+        elif not self._was_moved:
+            self.cursor_row = 1  # the first endpoint, until the user chose another
         self.cursor_row = min(self.cursor_row, max(len(grid.rows) - 1, 0))
-        if row is None and len(grid.rows) > 1:
-            self.cursor_row = 1
         self.virtual_size = Size(grid.width, len(grid.rows) + HEADER_LINES)
         self.refresh()
         self.post_message(self.CursorMoved())
@@ -269,6 +270,7 @@ class Matrix(ScrollView, can_focus=True):
             self._go(self._row_of[key.endpoint], columns.index(key.vantage))
 
     def _go(self, row: int, column: int) -> None:
+        self._was_moved = True
         self.cursor_row = max(0, min(row, len(self.grid.rows) - 1))
         self.cursor_column = max(0, min(column, len(self.grid.columns) - 1))
         self._keep_in_sight()

@@ -1,0 +1,17 @@
+"""What a session leaves: said when the screen is gone."""
+
+from __future__ import annotations
+
+import sys
+
+from kubeshield_tui.session.store import Store
+
+
+def say_leavings(store: Store) -> None:
+    """Tell what was removed and what could not be."""
+    for _, object_ in store.removed:
+        print(f"kubeshield: removed {object_}", file=sys.stderr)
+    for left in store.left:
+        print(f"kubeshield: LEFT BEHIND {left.object}: {left.why}", file=sys.stderr)
+    if not store.removed and not store.left:
+        print("kubeshield: nothing was created, nothing is left behind", file=sys.stderr)
