@@ -11,6 +11,7 @@ Linux 5.8, for unprivileged users too), so that a firewall's reject is told from
 import base64
 import collections
 import errno
+import gc
 import json
 import os
 import select
@@ -27,6 +28,7 @@ IN_FLIGHT = 10000  # probes under way at once, file descriptors permitting
 PER_HOST = 512
 RESERVED_FDS = 64
 START_CHUNK = 64  # connects between two looks at the sockets: more would blur the latencies
+BURY_CHUNK = 256  # silent sockets closed between two looks at the others
 LINE_LIMIT = 1 << 22
 HEADER_LIMIT = 16384
 BODY_KEPT = 2048
@@ -38,6 +40,11 @@ ALERT_WAIT = 0.3  # seconds for the alert that TLS 1.3 sends after the handshake
 RETRY_WAIT = 0.05  # seconds until a probe that lacked a local resource tries again
 RESOLVERS = 8
 
+SILENCE = '{"op":"result","id":%s,"state":"filtered","reason":"no-response","attempts":%s,"steps":%s}'
+NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
+STREAM = int(socket.SOCK_STREAM) | int(NONBLOCK)
+TCP_INFO = getattr(socket, "TCP_INFO", 0) if sys.platform.startswith("linux") else 0
+SYN_SENT, CLOSED = 2, 7  # tcp_states.h
 IP_RECVERR, IPV6_RECVERR = 11, 25
 MSG_ERRQUEUE = 0x2000
 NOT_ENOUGH = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
@@ -199,6 +206,7 @@ class Agent(object):
         self.in_flight = room()
         self.by_fd = {}
         self.by_id = {}
+        self.dying = collections.deque()
         self.ready = collections.deque()
         self.held = collections.defaultdict(collections.deque)  # host -> probes beyond the host's limit
         self.active = collections.Counter()
@@ -241,11 +249,12 @@ class Agent(object):
     def turn(self):
         """One turn of the loop; False at the end of standard input."""
         now = monotonic()
-        can_start = self.ready and self.under_way < self.in_flight and (self.starved is None or self.starved <= now)
+        room_left = self.under_way + len(self.dying) < self.in_flight
+        can_start = self.ready and room_left and (self.starved is None or self.starved <= now)
         due = self.timers.next()
         if self.starved is not None and self.ready and not can_start:
             due = self.starved if due is None else min(due, self.starved)
-        events = self.poller.wait(0 if can_start else None if due is None else due - now)
+        events = self.poller.wait(0 if can_start or self.dying else None if due is None else due - now)
         for fd, event in events:
             if fd == 0:
                 if not self.read_lines():
@@ -262,6 +271,9 @@ class Agent(object):
             self.guarded(self.on_time, probe)
         if can_start:
             self.start_some()
+        if self.dying:
+            self.flush()
+            self.bury()
         return True
 
     def guarded(self, step, probe):
@@ -327,7 +339,7 @@ class Agent(object):
     def start_some(self):
         self.starved = None
         for _ in range(START_CHUNK):
-            if not self.ready or self.under_way >= self.in_flight or self.starved is not None:
+            if not self.ready or self.under_way + len(self.dying) >= self.in_flight or self.starved is not None:
                 return
             probe = self.ready.popleft()
             if probe.cancelled:
@@ -373,11 +385,12 @@ class Agent(object):
     def connect(self, probe):
         probe.family, probe.address = probe.addresses[0]
         try:
-            probe.sock = sock = socket.socket(probe.family, socket.SOCK_STREAM)
+            probe.sock = sock = socket.socket(probe.family, STREAM)
         except OSError as error:
             self.own_fault(probe, error.errno)
             return
-        sock.setblocking(False)
+        if not NONBLOCK:
+            sock.setblocking(False)
         level, option = (41, IPV6_RECVERR) if probe.family == socket.AF_INET6 else (0, IP_RECVERR)
         try:
             sock.setsockopt(level, option, 1)
@@ -439,7 +452,11 @@ class Agent(object):
     def on_time(self, probe):
         if probe.phase == "connect":
             # SYN-ACK or error may stand in the socket already, unread because we were busy.
-            if probe.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and is_connected(probe.sock):
+            code = probe.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                probe.icmp = error_queue(probe.sock)
+                self.refused(probe, code)
+            elif is_connected(probe.sock):
                 self.connected(probe)
             else:
                 self.silent(probe)
@@ -457,9 +474,10 @@ class Agent(object):
             self.finish(probe, "open", "syn-ack")
 
     def silent(self, probe):
-        probe.tried.append(["filtered", "no-response", since(probe.sent)])
-        self.step(probe, "connect", probe.sent, False, "no answer")
-        self.close(probe)
+        ms = since(probe.sent)
+        probe.tried.append(["filtered", "no-response", ms])
+        probe.steps.append(["connect", ms, False, "no answer"])
+        self.close_later(probe)
         probe.attempt += 1
         if probe.attempt < probe.common.attempts:
             self.connect(probe)
@@ -750,6 +768,21 @@ class Agent(object):
                     del self.held[probe.host]
         probe.phase = "over"
 
+    def close_later(self, probe):
+        """Closing thousands of silent sockets takes the kernel longer than telling of them: that comes after."""
+        self.dying.append((probe.sock, probe.fd))
+        self.by_fd.pop(probe.fd, None)
+        probe.due = probe.sock = probe.fd = None
+
+    def bury(self):
+        for _ in range(min(len(self.dying), BURY_CHUNK)):
+            sock, fd = self.dying.popleft()
+            try:
+                self.poller.unregister(fd)
+            except (OSError, KeyError, ValueError):
+                pass
+            sock.close()
+
     def close(self, probe):
         probe.due = None
         if probe.sock is None:
@@ -849,6 +882,8 @@ def offender(data):
 
 
 def is_connected(sock):
+    if TCP_INFO:
+        return sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1)[0] not in (SYN_SENT, CLOSED)
     try:
         sock.getpeername()
         return True
@@ -982,6 +1017,7 @@ def own_addresses():
 
 if __name__ == "__main__":
     try:
+        gc.set_threshold(50000)  # ten thousand probes are not garbage; looking through them costs more than all else
         warnings.simplefilter("ignore")  # old TLS is deprecated, and what we look for
         Agent().run()
     except (KeyboardInterrupt, BrokenPipeError):

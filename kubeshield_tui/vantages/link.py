@@ -39,6 +39,7 @@ class AgentLink:
         self._outbox: list[tuple[str, Probe]] = []
         self._cancelled: list[str] = []
         self._send = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._heard = time.monotonic()
         self._lost: VantageLost | None = None
         self._ended = asyncio.Event()
@@ -87,6 +88,8 @@ class AgentLink:
         self._outbox.append((key, probe))
         self._send.set()
         try:
+            if len(self._outbox) >= BATCH:  # thousands of asks in one turn: the agent starts while they come
+                await self._write_jobs()
             return await future
         except asyncio.CancelledError:
             if self._waiting.pop(key, None) is not None:
@@ -197,7 +200,7 @@ class AgentLink:
                 await asyncio.sleep(0)  # let the others of this turn join the batch
                 if self._cancelled:
                     cancelled, self._cancelled = self._cancelled, []
-                    await self._channel.write(protocol.cancel_line(cancelled))
+                    await self._write_line(protocol.cancel_line(cancelled))
                 await self._write_jobs()
         except VantageError as error:
             self._fail(VantageLost(error.message, error.hint))
@@ -210,7 +213,11 @@ class AgentLink:
                 shapes.setdefault(protocol.shape(probe), []).append((key, probe))
         for alike in shapes.values():
             for begin in range(0, len(alike), BATCH):
-                await self._channel.write(protocol.probe_line(alike[begin : begin + BATCH]))
+                await self._write_line(protocol.probe_line(alike[begin : begin + BATCH]))
+
+    async def _write_line(self, line: bytes) -> None:
+        async with self._writing:  # a channel may cut a long line into pieces, which must not mix with another's
+            await self._channel.write(line)
 
     async def _beat(self) -> None:
         with contextlib.suppress(VantageError):
@@ -221,7 +228,7 @@ class AgentLink:
                     await self._channel.close()
                     return
                 async with asyncio.timeout(SILENCE_SECONDS):
-                    await self._channel.write(protocol.line(op="ping", seq=number))
+                    await self._write_line(protocol.line(op="ping", seq=number))
 
     def _fail(self, lost: VantageLost) -> None:
         if self._lost is None:
