@@ -40,7 +40,9 @@ ALERT_WAIT = 0.3  # seconds for the alert that TLS 1.3 sends after the handshake
 RETRY_WAIT = 0.05  # seconds until a probe that lacked a local resource tries again
 RESOLVERS = 8
 
-SILENCE = '{"op":"result","id":%s,"state":"filtered","reason":"no-response","attempts":%s,"steps":%s}'
+SILENCE = '{"op":"result","id":%s,"state":"filtered","reason":"no-response","attempts":[%s],"steps":[%s]}'
+SILENT_ATTEMPT = '["filtered","no-response",%r]'
+SILENT_STEP = '["connect",%r,false,"no answer"]'
 NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
 STREAM = int(socket.SOCK_STREAM) | int(NONBLOCK)
 TCP_INFO = getattr(socket, "TCP_INFO", 0) if sys.platform.startswith("linux") else 0
@@ -730,6 +732,12 @@ class Agent(object):
 
     def finish(self, probe, state, reason):
         if self.by_id.pop(probe.id, None) is None:
+            return
+        if reason == "no-response" and len(probe.steps) == len(probe.tried) and not probe.detail:
+            self.release(probe)
+            times = [tried[2] for tried in probe.tried]
+            attempts, steps = (",".join(form % ms for ms in times) for form in (SILENT_ATTEMPT, SILENT_STEP))
+            self.out.append(SILENCE % (json.dumps(probe.id), attempts, steps))
             return
         told = {
             "op": "result",
