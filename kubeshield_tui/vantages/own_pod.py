@@ -26,6 +26,8 @@ SETTLE_SECONDS = 3.0
 """A new pod's policies are programmed a moment after it runs; probes before that would see too much open."""
 REMOVE_SECONDS = 25.0
 """What removal may take, through a restart of the API server if need be."""
+GRACE_SECONDS = 4.0
+"""How long a pod may take to end by itself before it is deleted without grace."""
 HOPELESS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError",
      "CreateContainerError", "RunContainerError"}
@@ -88,7 +90,8 @@ class OwnPod:
             await asyncio.gather(self._renewing, return_exceptions=True)
             self._renewing = None
         made, self._made = self._made, []
-        await asyncio.gather(*(self._remove(shown, path) for shown, path in reversed(made)))
+        for shown, path in reversed(made):  # the pod before its owner: two deletions of it at once slow each other
+            await self._remove(shown, path)
 
     @property
     def _pods(self) -> str:
@@ -167,12 +170,18 @@ class OwnPod:
 
 
 async def delete(client: ClusterClient, path: str) -> None:
-    """Delete an object and wait until it is gone; done already is done. Raises ClusterError."""
+    """Delete an object and wait until it is gone; done already is done. Raises ClusterError.
+
+    A pod that is still there after a few seconds is deleted without grace: it holds nothing that could be lost, and
+    some kubelets take half a minute to report the end of a container.
+    """
     try:
-        await client.request("DELETE", path, body={"gracePeriodSeconds": 1, "propagationPolicy": "Background"})
-        while True:
-            await client.request("GET", path)
-            await asyncio.sleep(POLL_SECONDS)
+        for grace in (1, 0):
+            await client.request("DELETE", path, body={"gracePeriodSeconds": grace, "propagationPolicy": "Background"})
+            begun = time.monotonic()
+            while grace == 0 or time.monotonic() - begun < GRACE_SECONDS:
+                await client.request("GET", path)
+                await asyncio.sleep(POLL_SECONDS)
     except NotReadable as error:
         if error.status != 404:
             raise
