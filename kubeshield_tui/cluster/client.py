@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -220,6 +222,7 @@ async def _configuration(entry: ContextEntry, kubeconfig: Path | None) -> Any:
                 persist_config=False,  # read-only means the user's kubeconfig too
             )
     except TimeoutError:
+        _end_plugin(entry.plugin)
         what = f"the credential plugin `{entry.plugin}`" if entry.plugin else "loading credentials"
         raise ClusterError(
             f"context {entry.name}: {what} did not end within {PLUGIN_SECONDS:g} s", "Run it by hand"
@@ -234,6 +237,18 @@ async def _configuration(entry: ContextEntry, kubeconfig: Path | None) -> Any:
         raise ClusterError(f"context {entry.name}: credential plugin `{entry.plugin}`: {said}", "Run it by hand")
     configuration.retries = False
     return configuration
+
+
+def _end_plugin(command: str) -> None:
+    """End the plugin that hangs: the library gives no hold of the process that it started.
+
+    Only a child of this very process whose command is the plugin's is ended.
+    """
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text().split():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] == command.encode():
+                    os.kill(int(pid), signal.SIGKILL)
 
 
 def _warm_up() -> None:

@@ -145,7 +145,8 @@ class Session:
         self._add_vantages(engine)
         for endpoint in self._targets:
             self._happen(happened.EndpointFound(at=time(), endpoint=endpoint))
-        self._say("reading clusters" if self._clusters.contexts else "first sweep")
+        if self._clusters.contexts:
+            self._say("reading clusters")
         async with asyncio.TaskGroup() as group:
             for context in self._clusters.contexts:
                 group.create_task(self._read_cluster(context))

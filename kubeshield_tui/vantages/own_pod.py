@@ -67,6 +67,8 @@ class OwnPod:
             return pod
         except ClusterError as error:
             await self.remove()
+            if isinstance(error, NotReadable) and error.status == 404:
+                raise VantageError(f"there is no namespace {self._namespace}", "kubectl get namespaces") from error
             hint = error.hint or "It needs create, get and delete on pods and leases in that namespace"
             raise VantageError(f"own pod in {self._namespace}: {error.message}", hint) from error
         except VantageError:
