@@ -18,6 +18,7 @@ from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model.vantage import VantageSpec, Zone, parse_vantage
 from kubeshield_tui.session.offer import Offer, intent_of
 from kubeshield_tui.settings.schema import Settings
+from kubeshield_tui.ui.widgets.choices import Choices
 
 if TYPE_CHECKING:
     from kubeshield_tui.ui.app import KubeShieldApp
@@ -67,9 +68,9 @@ class WelcomeScreen(Screen[None]):
         with Horizontal():
             with Vertical(classes="side"):
                 yield Static("Clusters", classes="heading")
-                yield SelectionList[str](*self._contexts(), id="contexts")
+                yield Choices(*self._contexts(), id="contexts")
                 yield Static("Ask from", classes="heading")
-                yield SelectionList[str](*self._vantages(), id="vantages")
+                yield Choices(*self._vantages(), id="vantages")
                 yield Input(placeholder="add: ssh:HOST, pod:NAMESPACE, pod:NAMESPACE/POD", id="add")
                 yield Static(Content("\n".join(self._offer.problems)), id="problem")
             with VerticalScroll(classes="side", can_focus=False):
