@@ -35,8 +35,8 @@ RESTARTS = 3
 class NotReadable(ClusterError):  # noqa: N818 - a fact, like the other names of errors.py
     """One thing may not or can not be read; `why` is a word or a short sentence."""
 
-    def __init__(self, what: str, why: str, status: int = 0) -> None:
-        super().__init__(f"{what}: {why}")
+    def __init__(self, what: str, why: str, status: int = 0, said: str = "") -> None:
+        super().__init__(f"{what}: {why}" + (f" ({said})" if said else ""))
         self.what = what
         self.why = why
         self.status = status
@@ -85,7 +85,9 @@ class ClusterClient:
         except Exception as error:
             raise self._mapped(what, error) from error
         if response.status >= 400:
-            raise NotReadable(what, _reason(response.status, data), response.status)
+            # Why something may not be created only the server knows: quota, Pod Security, a webhook.
+            said = "" if method == "GET" else _said(data)
+            raise NotReadable(what, _reason(response.status, data), response.status, said)
         try:
             told = json.loads(data)
         except ValueError:
@@ -153,11 +155,14 @@ class ClusterClient:
 def _reason(status: int, data: bytes) -> str:
     """Say why in a word where the status has one, else in the server's own words."""
     words = {401: "unauthorized", 403: "forbidden", 404: "not found", 410: "expired"}
+    return words.get(status) or _said(data) or f"status {status}"
+
+
+def _said(data: bytes) -> str:
+    """The message of a Status object."""
     with contextlib.suppress(ValueError, AttributeError):
-        told = json.loads(data)
-        if status not in words:
-            return printable(told.get("message") or f"status {status}", 200)
-    return words.get(status, f"status {status}")
+        return printable(json.loads(data).get("message") or "", 300)
+    return ""
 
 
 async def connect(context: str, kubeconfig: Path | None, *, limit: float = CONNECT_SECONDS) -> ClusterClient:

@@ -37,7 +37,8 @@ class ExecStream:
     @property
     def protocol(self) -> str:
         """The negotiated subprotocol."""
-        return str(self._socket.protocol or "")
+        # aiohttp knows only protocols that it was told to offer; ours went as a header.
+        return str(self._socket._response.headers.get("Sec-WebSocket-Protocol", ""))
 
     async def read(self) -> bytes:
         """Return the next piece of standard output, empty at its end. Raises ExecEnded where the stream was cut."""
