@@ -157,8 +157,8 @@ def test_a_bad_target_names_its_line(tmp_path: Path, line: str) -> None:
 
 
 FIELDS = """metadata name namespace labels spec status ports port addresses address podIP podIPs ip type subsets
-endpoints targetRef kind conditions ingress podSelector matchLabels matchExpressions key values policyTypes egress containers
-clusterIP clusterIPs loadBalancer daemonEndpoints kubeletEndpoint""".split()
+endpoints targetRef kind conditions ingress podSelector matchLabels matchExpressions key values policyTypes egress
+containers clusterIP clusterIPs loadBalancer daemonEndpoints kubeletEndpoint""".split()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5),
