@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from kubeshield_tui.cli.leavings import say_leavings
 from kubeshield_tui.cli.options import settings_from
 from kubeshield_tui.errors import SettingsError
-from kubeshield_tui.session.control import SessionControl
-from kubeshield_tui.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from kubeshield_tui.session.control import SessionControl
+    from kubeshield_tui.session.offer import Offer
+    from kubeshield_tui.settings.schema import Settings
 
 
 def dashboard(arguments: argparse.Namespace) -> int:
@@ -25,7 +28,6 @@ def dashboard(arguments: argparse.Namespace) -> int:
 
 def show(settings: Settings, arguments: argparse.Namespace, *, ask_first: bool) -> int:
     """Run the app and say what it left."""
-    from kubeshield_tui.session.offer import make_offer
     from kubeshield_tui.ui.app import KubeShieldApp
 
     sessions: list[SessionControl] = []
@@ -37,14 +39,21 @@ def show(settings: Settings, arguments: argparse.Namespace, *, ask_first: bool) 
         sessions.append(session)
         return session
 
+    def offer() -> Offer:
+        from kubeshield_tui.session.offer import make_offer
+
+        return make_offer(settings)
+
     app = KubeShieldApp(
         settings,
         open_session,
-        (lambda: make_offer(settings)) if ask_first else None,
+        offer if ask_first else None,
         theme=arguments.theme,
         ascii_only=arguments.ascii,
     )
     result = app.run()
+    from kubeshield_tui.cli.leavings import say_leavings
+
     for session in sessions:
         say_leavings(session.store)
     if result == "demo":

@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
 
-from kubeshield_tui.errors import KubeShieldError
 from kubeshield_tui.model.text import printable
-from kubeshield_tui.session.control import SessionControl
-from kubeshield_tui.session.offer import Offer
-from kubeshield_tui.settings.schema import Settings
-from kubeshield_tui.ui.screens.audit import AuditScreen
-from kubeshield_tui.ui.screens.notice import NoticeScreen
-from kubeshield_tui.ui.screens.welcome import WelcomeScreen
-from kubeshield_tui.ui.symbols import PLAIN, UNICODE, Alphabet
-from kubeshield_tui.ui.themes import DEFAULT_THEME, Palette, load_themes, token_defaults
+
+if TYPE_CHECKING:
+    from kubeshield_tui.session.control import SessionControl
+    from kubeshield_tui.session.offer import Offer
+    from kubeshield_tui.settings.schema import Settings
+    from kubeshield_tui.ui.symbols import Alphabet
+    from kubeshield_tui.ui.themes import Palette
 
 CLOSE_SECONDS = 45.0
 """What leaving may take: our pods are removed first, through a restart of the API server if need be."""
@@ -40,7 +40,8 @@ class KubeShieldApp(App[str]):
     .-tiny #tiny { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,ctrl+c", "leave", "Quit", id="app.quit", priority=True),
+        Binding("q", "leave", "Quit", id="app.quit"),
+        Binding("ctrl+c", "leave", "Quit", show=False, priority=True),
         Binding("question_mark,f1", "help", "Help", id="app.help"),
         Binding("e", "picture", "Screenshot", show=False, id="app.screenshot"),
     ]
@@ -55,7 +56,7 @@ class KubeShieldApp(App[str]):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.alphabet: Alphabet = PLAIN if ascii_only else UNICODE
+        self.ascii_only = ascii_only
         self.session: SessionControl | None = None
         self._open_session = open_session
         self._offer = offer
@@ -65,15 +66,54 @@ class KubeShieldApp(App[str]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our tokens, for themes that do not name them."""
+        from kubeshield_tui.ui.tokens import token_defaults
+
         return token_defaults()
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """The signs to draw with."""
+        from kubeshield_tui.ui.symbols import PLAIN, UNICODE
+
+        return PLAIN if self.ascii_only else UNICODE
 
     @property
     def palette(self) -> Palette:
         """Styles of the current theme."""
+        from kubeshield_tui.ui.themes import Palette
+
         return Palette(self.theme_variables)
 
+    def compose(self) -> ComposeResult:
+        """The first frame: our name. Everything else is loaded while it stands."""
+        yield Static(Content(" KubeShield"))
+
     def on_mount(self) -> None:
+        """Let the first frame out, then load the rest."""
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
         """Take the theme, then ask or start."""
+        self._take_theme()
+        if self._offer is not None:
+            self._ask()
+        else:
+            self.start(self.settings)
+
+    def _ask(self) -> None:
+        from kubeshield_tui.ui.screens.welcome import WelcomeScreen
+
+        assert self._offer is not None
+        screen = WelcomeScreen(self._offer(), self.settings)
+        if len(self.screen_stack) > 1:
+            self.switch_screen(screen)
+        else:
+            self.push_screen(screen)
+
+    def _take_theme(self) -> None:
+        from kubeshield_tui.ui.themes import load_themes
+        from kubeshield_tui.ui.tokens import DEFAULT_THEME
+
         themes = load_themes()
         for theme in themes.loaded:
             self.register_theme(theme)
@@ -86,13 +126,11 @@ class KubeShieldApp(App[str]):
             problems.append(f"there is no theme {printable(wanted, 40)}; there are {names}")
         if problems:
             self.notify("\n".join(problems), severity="warning", markup=False, timeout=10)
-        if self._offer is not None:
-            self.push_screen(WelcomeScreen(self._offer(), self.settings))
-        else:
-            self.start(self.settings)
 
     def start(self, settings: Settings) -> None:
         """Open a session and show it."""
+        from kubeshield_tui.ui.screens.audit import AuditScreen
+
         self.settings = settings
         self.session = self._open_session(settings)
         self._session_task = asyncio.create_task(self.session.run(), name="session")
@@ -105,6 +143,8 @@ class KubeShieldApp(App[str]):
     def _session_ended(self, task: asyncio.Task[None]) -> None:
         if self._leaving or task.cancelled():
             return
+        from kubeshield_tui.errors import KubeShieldError
+
         error = task.exception()
         if isinstance(error, KubeShieldError):
             self._say_error(f"{error.message}. {error.hint}")
@@ -112,13 +152,15 @@ class KubeShieldApp(App[str]):
             self._say_error(f"internal error: {type(error).__name__}: {error}")
 
     def _say_error(self, sentence: str) -> None:
+        from kubeshield_tui.ui.screens.notice import NoticeScreen
+
         back = self._offer is not None
         self.push_screen(NoticeScreen(printable(sentence, 2000, lines=True), can_go_back=back), self._after_error)
 
     def _after_error(self, back: bool | None) -> None:
         if back and self._offer is not None:
             self.session = None
-            self.switch_screen(WelcomeScreen(self._offer(), self.settings))
+            self._ask()
         else:
             self.exit()
 

@@ -61,6 +61,8 @@ async def _picture(session: SessionControl, name: str, size: tuple[int, int], th
     settings = Settings() if name == "welcome" else session.settings
     app = KubeShieldApp(settings, lambda _: still, (lambda: offer) if name == "welcome" else None, theme=theme)
     async with app.run_test(size=size) as pilot:
+        while len(app.screen_stack) < 2:
+            await pilot.pause()
         await pilot.pause()
         if name == "cell":
             app.screen.open_cell(_interesting(session))  # type: ignore[attr-defined]

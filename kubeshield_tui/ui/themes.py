@@ -16,23 +16,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from kubeshield_tui.model.text import printable
-
-DEFAULT_THEME = "night"
-TOKENS = {
-    "exposed": "#ff5c7a",
-    "broken": "#ff9e64",
-    "unproven": "#d8b365",
-    "lost": "#c792ea",
-    "reachable": "#8fbf7f",
-    "blocked": "#a8915a",
-    "layered": "#6fa8dc",
-    "dead": "#7d8499",
-    "untested": "#4a5066",
-    "quiet": "#7d8499",
-    "heading": "#9aa5ce",
-    "simulated": "#7dcfff",
-}
-"""Token -> colour where a theme does not say otherwise; themes set them as `variables.verdict-NAME`."""
+from kubeshield_tui.ui.tokens import TOKENS
 
 COLOURS = (
     "primary",
@@ -90,11 +74,6 @@ def read_theme(path: Path) -> Theme:
         except ColorParseError as error:
             raise ValueError(f"{name}: {value!r} is no colour") from error
     return Theme(**told)
-
-
-def token_defaults() -> dict[str, str]:
-    """Our tokens as theme variables."""
-    return {f"verdict-{name}": colour for name, colour in TOKENS.items()}
 
 
 class Palette:

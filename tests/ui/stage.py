@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from textual.pilot import Pilot
+
 from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.ids import CellKey, VantageId
@@ -121,3 +123,9 @@ async def until(condition: Callable[[], bool], what: str) -> None:
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"waited for: {what}") from None
+
+
+async def ready(pilot: Pilot[str]) -> None:
+    """Wait until the first screen stands: the app draws its name first and loads the rest after."""
+    await until(lambda: len(pilot.app.screen_stack) > 1, "the first screen")
+    await pilot.pause()

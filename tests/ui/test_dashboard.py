@@ -25,7 +25,7 @@ from kubeshield_tui.ui.screens.welcome import WelcomeScreen
 from kubeshield_tui.ui.symbols import PLAIN, UNICODE
 from kubeshield_tui.ui.themes import load_themes, read_theme
 from kubeshield_tui.ui.widgets.matrix import HEADER_LINES, Matrix
-from tests.ui.stage import ENDPOINTS, VANTAGES, FakeSession, app_on, screen_text, story, until
+from tests.ui.stage import ENDPOINTS, VANTAGES, FakeSession, app_on, ready, screen_text, story, until
 from tests.unit.estate import answer, endpoint, vantage
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
@@ -39,6 +39,7 @@ def matrix(app: KubeShieldApp) -> Matrix:
 async def test_the_grid_tells_what_is_wrong_at_every_size(size: tuple[int, int]) -> None:
     store = story()
     async with app_on(FakeSession(store)).run_test(size=size) as pilot:
+        await ready(pilot)
         await pilot.pause()
         text = screen_text(pilot.app)  # type: ignore[arg-type]
         assert "prod-eu" in text
@@ -53,6 +54,7 @@ async def test_the_grid_tells_what_is_wrong_at_every_size(size: tuple[int, int])
 
 async def test_ascii_draws_the_same_without_a_single_other_character() -> None:
     async with app_on(FakeSession(story()), ascii_only=True).run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await pilot.pause()
         lines = [matrix(pilot.app).render_line(y).text for y in range(30)]  # type: ignore[arg-type]
     assert all(line.replace("…", "").isascii() for line in lines)
@@ -68,6 +70,7 @@ async def test_keys_move_open_and_come_back() -> None:
     session = FakeSession(story())
     app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await pilot.press("down", "right", "enter")
         assert isinstance(app.screen, CellScreen)
         assert app.screen.key == CellKey(ENDPOINTS[1].id, app.screen.key.vantage)
@@ -82,6 +85,7 @@ async def test_again_asks_the_cell_its_row_and_its_column() -> None:
     session = FakeSession(story())
     app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await pilot.press("r", "R", "C")
         cell, row, column = session.asked
         assert len(cell) == 1
@@ -95,6 +99,7 @@ async def test_pause_filter_findings_and_next() -> None:
     session = FakeSession(story())
     app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await pilot.press("space")
         assert session.store.paused
         grid = matrix(app)
@@ -117,6 +122,7 @@ async def test_quit_closes_the_session_once_it_is_over() -> None:
     session = FakeSession(story())
     app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await until(lambda: session.ran == 1, "the session")
         await pilot.press("q")
         await until(lambda: session.closed >= 1, "the session's end")
@@ -125,6 +131,7 @@ async def test_quit_closes_the_session_once_it_is_over() -> None:
 async def test_a_terminal_that_is_too_small_is_told_so_and_forgiven() -> None:
     app = app_on(FakeSession(story()))
     async with app.run_test(size=(50, 12)) as pilot:
+        await ready(pilot)
         await pilot.pause()
         assert "60 x 15" in screen_text(app)
         await pilot.resize_terminal(120, 40)
@@ -137,6 +144,7 @@ async def test_one_changed_cell_repaints_its_row_and_heading_and_nothing_else(mo
     store = story()
     app = app_on(FakeSession(store))
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await pilot.pause()
         grid = matrix(app)
         painted: list[int] = []
@@ -182,6 +190,7 @@ def hostile() -> Store:
 async def test_hostile_text_breaks_no_screen_and_reaches_no_terminal(keys: tuple[str, ...]) -> None:
     app = app_on(FakeSession(hostile()))
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await pilot.press(*keys)
         await pilot.pause()
         text = screen_text(app)
@@ -202,6 +211,7 @@ async def test_nothing_starts_before_a_yes_and_the_choice_is_what_starts() -> No
 
     app = KubeShieldApp(Settings(), open_session, lambda: OFFER)
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await pilot.pause()
         assert isinstance(app.screen, WelcomeScreen)
         assert "nothing is" in screen_text(app)
@@ -219,6 +229,7 @@ async def test_an_own_pod_needs_its_tick_and_a_bad_spec_its_correction() -> None
     opened: list[Settings] = []
     app = KubeShieldApp(Settings(), lambda settings: opened.append(settings) or FakeSession(story()), lambda: OFFER)  # type: ignore[func-returns-value]
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         add = app.screen.query_one("#add")
         add.focus()
         await pilot.press(*"pod:Shop!", "enter")
@@ -236,6 +247,7 @@ async def test_an_own_pod_needs_its_tick_and_a_bad_spec_its_correction() -> None
 async def test_the_training_range_is_one_key_away() -> None:
     app = KubeShieldApp(Settings(), lambda _: FakeSession(story()), lambda: OFFER)
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await pilot.press("d")
     assert app.return_value == "demo"
 
@@ -247,6 +259,7 @@ async def test_settings_that_can_not_be_used_are_said_not_thrown() -> None:
 
     app = app_on(Refusing(story()))
     async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
         await until(lambda: "context prod is not in config" in screen_text(app), "the sentence")
         await pilot.press("enter")
 
