@@ -112,3 +112,44 @@ def test_an_output_that_can_not_be_written_is_said_before_anything_is_asked(tmp_
 def test_schema_prints_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["schema"]) == 0
     assert "findings" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_a_vantage_that_does_not_open_does_not_hold_up_the_others_and_makes_it_incomplete(tmp_path: Path) -> None:
+    targets = tmp_path / "targets.txt"
+    targets.write_text("127.0.0.1:1\n")
+    done = kubeshield(
+        "audit", "--no-discovery", "--targets", str(targets), "--vantage", "local", "--vantage", "ssh:no.invalid",
+        "--format", "json",
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    report = json.loads(done.stdout)
+    assert {vantage["id"]: vantage["status"] for vantage in report["vantages"]} == {
+        "local": "closed",
+        "ssh:no.invalid": "failed",
+    }
+    assert any("ssh:no.invalid" in line for line in report["incomplete"])
+    verdicts = {cell["vantage"]: cell["verdict"] for cell in report["cells"]}
+    assert verdicts == {"local": "dead", "ssh:no.invalid": "untested"}
+
+
+def test_ctrl_c_ends_in_order_with_what_is_known(tmp_path: Path) -> None:
+    import signal
+    import time
+
+    targets, record = tmp_path / "targets.txt", tmp_path / "events.ndjson"
+    targets.write_text("".join(f"127.0.0.1:{port}\n" for port in range(1, 400)))
+    code = "from kubeshield_tui.cli.main import main; main()"
+    arguments = ["audit", "--no-discovery", "--targets", str(targets), "--rate", "20", "--record", str(record)]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        end = time.monotonic() + 20
+        while not (record.exists() and b"CellObserved" in record.read_bytes()):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "measured" in out
+    assert json.loads(record.read_text().splitlines()[-1])["event"] == "SessionEnded"
