@@ -1,17 +1,24 @@
-"""Kubeconfigs: merged as kubectl does, and every mistake named with its file and line or field."""
+"""Kubeconfigs: merged as kubectl does, every mistake named with its place; then who does not let us in."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as any_of
 
+from kubeshield_tui.cluster import client as client_module
+from kubeshield_tui.cluster.client import NotReadable, connect
 from kubeshield_tui.cluster.kubeconfig import RANGE_EXTENSION, Kubeconfig, kubeconfig_paths, read_kubeconfig
-from kubeshield_tui.errors import SettingsError
+from kubeshield_tui.errors import ClusterError, SettingsError
+from kubeshield_tui.range.range import TrainingRange
 
 GOOD = f"""
 apiVersion: v1
@@ -217,3 +224,178 @@ def test_any_mapping_is_read_or_refused_in_a_sentence(tmp_path: Path, text: dict
 @given(data=any_of.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_in_a_sentence(tmp_path: Path, data: bytes) -> None:
     assert str(tried(written(tmp_path, data))).isprintable()
+
+
+# --- from a kubeconfig to a server that answers
+
+
+def config(folder: Path, server: str, **user: object) -> Path:
+    cluster = {"name": "c", "cluster": {"server": server}}
+    context = {"name": "here", "context": {"cluster": "c", "user": "someone"}}
+    text = {"clusters": [cluster], "users": [{"name": "someone", "user": user}], "contexts": [context]}
+    return written(folder, json.dumps({**text, "current-context": "here"}))
+
+
+def plugin(folder: Path, body: str) -> dict[str, object]:
+    path = folder / "login-plugin"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o700)
+    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(path)}}
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[web.Request], web.Response]) -> AsyncIterator[str]:
+    async def handle(request: web.Request) -> web.Response:
+        return answer(request)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def version(request: web.Request) -> web.Response:
+    known = request.headers.get("Authorization") == "Bearer from-plugin"
+    return web.json_response({"gitVersion": "v1.33.0"} if known else {"message": "no"}, status=200 if known else 401)
+
+
+async def refused_by(path: Path, context: str = "here") -> ClusterError:
+    with pytest.raises(ClusterError) as caught:
+        await connect(context, path, limit=5)
+    assert str(caught.value).isprintable()
+    return caught.value
+
+
+async def test_the_range_lets_its_own_kubeconfig_in_and_no_other_token(tmp_path: Path) -> None:
+    async with TrainingRange() as training:
+        client = await connect("range", training.kubeconfig)
+        assert client.version == training.scenario.version
+        await client.close()
+        text = json.loads(training.kubeconfig.read_text())
+        text["users"][0]["user"]["token"] = "hunter2"
+        error = await refused_by(written(tmp_path, json.dumps(text)), "range")
+        assert "user trainee" in error.message
+        assert "(401)" in error.message
+        assert "hunter2" not in str(error)
+        del text["clusters"][0]["cluster"]["certificate-authority-data"]
+        error = await refused_by(written(tmp_path, json.dumps(text)), "range")
+        assert "TLS" in error.message
+        assert "certificate-authority" in error.hint
+
+
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        server = f"https://127.0.0.1:{taken.getsockname()[1]}"
+        error = await refused_by(config(tmp_path, server, token="t"))
+    assert server in error.message
+    assert "can't be reached" in error.message
+
+
+async def test_a_context_without_a_server(tmp_path: Path) -> None:
+    error = await refused_by(config(tmp_path, "", token="t"))
+    assert "no server" in error.message
+
+
+async def test_a_server_that_is_something_else(tmp_path: Path) -> None:
+    def page(_: web.Request) -> web.Response:
+        return web.Response(text="<html>\x1b[2J", content_type="text/html")
+
+    async with serving(page) as server:
+        error = await refused_by(config(tmp_path, server, token="t"))
+        assert "no JSON" in error.message
+        assert error.hint == "Is this a Kubernetes API?"
+        error = await refused_by(config(tmp_path, server.replace("http:", "https:"), token="t"))
+        assert "127.0.0.1" in error.message
+    async with serving(lambda _: web.json_response(["a list"])) as server:
+        assert "no object" in (await refused_by(config(tmp_path, server, token="t"))).message
+
+
+async def test_a_plugin_that_works(tmp_path: Path) -> None:
+    token = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "from-plugin"},
+    }
+    async with serving(version) as server:
+        path = config(tmp_path, server, **plugin(tmp_path, f"echo '{json.dumps(token)}'"))
+        before = path.read_bytes()
+        client = await connect("here", path)
+        assert client.version == "v1.33.0"
+        await client.close()
+        assert path.read_bytes() == before  # read-only means the user's kubeconfig too
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("echo 'log in first' >&2; exit 3", "log in first"),
+        ("echo no-json", "decode"),
+        ("""echo '{"kind": "ExecCredential"}'""", "apiVersion"),
+    ],
+)
+async def test_a_plugin_that_fails_is_named_with_what_it_said(tmp_path: Path, body: str, named: str) -> None:
+    async with serving(version) as server:
+        error = await refused_by(config(tmp_path, server, **plugin(tmp_path, body)))
+    assert str(tmp_path / "login-plugin") in error.message
+    assert named in error.message
+    assert error.hint
+
+
+async def test_a_plugin_that_hangs_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "PLUGIN_SECONDS", 0.3)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    hold = os.open(pipe, os.O_RDWR)
+    path = config(tmp_path, "http://127.0.0.1:1", **plugin(tmp_path, f"read line < {pipe}"))
+    try:
+        error = await refused_by(path)
+    finally:
+        os.write(hold, b"\n")  # whatever became of the plugin: now it can end
+        os.close(hold)
+    assert str(tmp_path / "login-plugin") in error.message
+    assert "0.3 s" in error.message
+
+
+def listing(items: int, *, expired: int) -> Callable[[web.Request], web.Response]:
+    """A list of `items` in pages, whose second page is `expired` times forgotten."""
+    left = [expired]
+
+    def answer(request: web.Request) -> web.Response:
+        if request.path == "/version":
+            return web.json_response({"gitVersion": "v1"})
+        limit, begin = int(request.query["limit"]), int(request.query.get("continue", 0))
+        if begin and left[0]:
+            left[0] -= 1
+            return web.json_response({"kind": "Status", "code": 410, "message": "too old"}, status=410)
+        page: list[object] = [{"n": number} for number in range(begin, min(begin + limit, items))]
+        token = {"continue": str(begin + limit)} if begin + limit < items else {}
+        return web.json_response({"metadata": token, "items": [*page, "mess", None]})
+
+    return answer
+
+
+@pytest.mark.parametrize(("items", "expired"), [(0, 0), (3, 0), (7, 0), (9, 0), (10, 1), (10, 2)])
+async def test_lists_are_read_in_pages_and_begun_anew_when_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, items: int, expired: int
+) -> None:
+    monkeypatch.setattr(client_module, "PAGE", 3)
+    async with serving(listing(items, expired=expired)) as server:
+        client = await connect("here", config(tmp_path, server, token="t"))
+        numbers = await client.collect("/api/v1/pods", lambda raw: raw["n"] if raw["n"] != 1 else None)
+        await client.close()
+    assert numbers == [number for number in range(items) if number != 1]  # none twice, none lost
+
+
+async def test_a_list_that_is_always_forgotten_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "PAGE", 3)
+    async with serving(listing(10, expired=1000)) as server:
+        client = await connect("here", config(tmp_path, server, token="t"))
+        with pytest.raises(NotReadable, match="expired"):
+            await client.collect("/api/v1/pods", lambda raw: raw)
+        await client.close()
