@@ -67,6 +67,7 @@ REMOTE_ERRORS = {
     errno.EACCES: "admin-prohibited",
     errno.ETIMEDOUT: "no-response",
 }
+UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 ICMP4 = {
     0: "net-unreach",
     1: "host-unreach",
@@ -858,7 +859,21 @@ def judge(code, icmp):
         return "open", "reset"
     if code == errno.EPERM:
         return "error", "permission"
-    return "filtered", REMOTE_ERRORS.get(code, "no-response")
+    if code in UNREACHABLE and tells_icmp():
+        return "error", "no-route"  # a hop's word stands in the queue; without one it is our own link that is gone
+    if code in REMOTE_ERRORS:
+        return "filtered", REMOTE_ERRORS[code]
+    return "error", "resources"
+
+
+def tells_icmp():
+    """Whether the kernel notes ICMP errors of TCP for everybody: Linux 5.8 and later."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return tuple(int(part) for part in os.uname()[2].split("-")[0].split(".")[:2]) >= (5, 8)
+    except ValueError:
+        return False
 
 
 def error_queue(sock):

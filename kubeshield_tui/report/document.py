@@ -149,7 +149,10 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _vantage(vantage: Vantage) -> ReportVantage:
-    return ReportVantage(vantage.id, vantage.spec.kind, vantage.zone, vantage.status, vantage.detail)
+    # That we closed it at the end says nothing: what counts is that it was there.
+    was_well = vantage.status is VantageStatus.CLOSED and vantage.facts is not None
+    status = VantageStatus.READY if was_well else vantage.status
+    return ReportVantage(vantage.id, vantage.spec.kind, vantage.zone, status, vantage.detail)
 
 
 def _endpoint(endpoint: Endpoint) -> ReportEndpoint:

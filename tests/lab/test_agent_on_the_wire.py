@@ -235,3 +235,20 @@ async def test_a_cancelled_probe_is_forgotten_and_the_link_goes_on(served: Lab) 
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert seen(await link.ask(probe(SERVER4, servers.OPEN))) == (State.OPEN, Reason.SYN_ACK)
+
+
+async def test_a_vantage_whose_own_link_went_down_is_at_fault_itself(network: Lab) -> None:
+    """Last in this file: the link comes up again, but its neighbours must be found anew."""
+    network.rules("router", "tcp dport 8400 drop")
+    link = f"{network.prefix}c"
+    async with agent(network) as running:
+        waiting = asyncio.create_task(running.ask(probe(SERVER4, 8400, timing=Timing(timeout=1.5, confirm=1.5))))
+        await asyncio.sleep(0.3)
+        network.on("client", "ip", "link", "set", link, "down")
+        try:
+            observation = await waiting
+            after = await running.ask(probe(SERVER4, 8400))
+        finally:
+            network.on("client", "ip", "link", "set", link, "up")
+    assert seen(observation) == (State.ERROR, Reason.NO_ROUTE)
+    assert seen(after) == (State.ERROR, Reason.NO_ROUTE)

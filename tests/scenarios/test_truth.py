@@ -66,4 +66,4 @@ def test_another_run_sees_the_same(first: tuple[int, dict[str, Any]]) -> None:
 
 def test_nothing_is_created_that_is_not_removed(first: tuple[int, dict[str, Any]]) -> None:
     assert first[1]["incomplete"] == []
-    assert {vantage["status"] for vantage in first[1]["vantages"]} == {"closed"}
+    assert {vantage["status"] for vantage in first[1]["vantages"]} == {"ready"}

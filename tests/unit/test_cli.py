@@ -124,7 +124,7 @@ def test_a_vantage_that_does_not_open_does_not_hold_up_the_others_and_makes_it_i
     assert done.returncode == 3, done.stderr
     report = json.loads(done.stdout)
     assert {vantage["id"]: vantage["status"] for vantage in report["vantages"]} == {
-        "local": "closed",
+        "local": "ready",
         "ssh:no.invalid": "failed",
     }
     assert any("ssh:no.invalid" in line for line in report["incomplete"])
