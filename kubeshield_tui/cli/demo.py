@@ -51,6 +51,7 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         zones=tuple((spec, Zone(zone)) for spec, zone in training.zones.items()),
         targets=training.targets,
         consent=True,  # the pods are made in the range, nowhere else
+        pod_settle=0.0,  # the range's policies are there before its pods
         timing=timing_from(arguments, RANGE_TIMING),
         limits=limits_from(arguments),
         fail_on=Severity(getattr(arguments, "fail_on", "medium")),

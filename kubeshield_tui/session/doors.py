@@ -76,10 +76,12 @@ class ClusterWait:
 class WaitingPod:
     """A pod vantage that is made once its cluster answered."""
 
-    def __init__(self, spec: VantageSpec, clusters: ClusterWait, image: str, report: Callable[[Event], None]) -> None:
+    def __init__(
+        self, spec: VantageSpec, clusters: ClusterWait, settings: Settings, report: Callable[[Event], None]
+    ) -> None:
         self.spec = spec
         self._clusters = clusters
-        self._image = image
+        self._settings = settings
         self._report = report
         self._point: VantagePoint | None = None
 
@@ -89,7 +91,13 @@ class WaitingPod:
             client = await self._clusters.client(self.spec.cluster)
             from kubeshield_tui.vantages.pod import PodVantage
 
-            self._point = PodVantage(self.spec, client, image=self._image, report=self._report)
+            self._point = PodVantage(
+                self.spec,
+                client,
+                image=self._settings.pod_image,
+                settle=self._settings.pod_settle,
+                report=self._report,
+            )
         return await self._point.open()
 
     async def ask(self, probe: Probe) -> Observation:
@@ -122,6 +130,6 @@ def make_vantage(
 
             return SshVantage(spec, ssh_config=settings.ssh_config)
         case VantageKind.POD:
-            return WaitingPod(spec, clusters, settings.pod_image, report)
+            return WaitingPod(spec, clusters, settings, report)
         case _:
             raise VantageError(f"{spec.text}: vantages of kind {spec.kind} are not there yet")

@@ -49,6 +49,9 @@ class Settings(Record, frozen=True):
     consent: bool = False
     """`--yes`: the objects that were shown may be created."""
     pod_image: str = DEFAULT_POD_IMAGE
+    pod_settle: float = 3.0
+    """Seconds that an own pod is given once it runs: its policies are programmed a moment later, and probes before that
+    would see too much open."""
     timing: Timing = Timing()
     limits: Limits = Limits()
     fail_on: Severity = Severity.MEDIUM

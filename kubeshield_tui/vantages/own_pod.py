@@ -22,8 +22,6 @@ from kubeshield_tui.vantages import pod_objects
 START_SECONDS = 60.0
 """From the pod's creation until it runs: a pull of a small image included."""
 POLL_SECONDS = 0.3
-SETTLE_SECONDS = 3.0
-"""A new pod's policies are programmed a moment after it runs; probes before that would see too much open."""
 REMOVE_SECONDS = 25.0
 """What removal may take, through a restart of the API server if need be."""
 GRACE_SECONDS = 4.0
@@ -39,12 +37,19 @@ class OwnPod:
     """One Lease and one pod."""
 
     def __init__(
-        self, client: ClusterClient, namespace: str, node: str, image: str, report: Callable[[Event], None]
+        self,
+        client: ClusterClient,
+        namespace: str,
+        node: str,
+        image: str,
+        settle: float,
+        report: Callable[[Event], None],
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._node = node
         self._image = image
+        self._settle = settle
         self._report = report
         self.name = f"kubeshield-{secrets.token_hex(4)}"
         self._renewing: asyncio.Task[None] | None = None
@@ -63,7 +68,7 @@ class OwnPod:
             await self._make("Pod", self._pods, body)
             self._renewing = asyncio.create_task(self._renew(), name="lease renewal")
             pod = await self._wait()
-            await asyncio.sleep(SETTLE_SECONDS)
+            await asyncio.sleep(self._settle)
             return pod
         except ClusterError as error:
             await self.remove()

@@ -58,11 +58,18 @@ class PodVantage:
     """Asks from a pod."""
 
     def __init__(
-        self, spec: VantageSpec, client: ClusterClient, *, image: str, report: Callable[[Event], None]
+        self,
+        spec: VantageSpec,
+        client: ClusterClient,
+        *,
+        image: str,
+        settle: float,
+        report: Callable[[Event], None],
     ) -> None:
         self.spec = spec
         self._client = client
         self._image = image
+        self._settle = settle
         self._report = report
         self._own: OwnPod | None = None
         self._link: AgentLink | None = None
@@ -125,7 +132,7 @@ class PodVantage:
             await self._own.remove()
         else:
             await self._sweep()
-        self._own = OwnPod(self._client, self.spec.namespace, self.spec.node, self._image, self._report)
+        self._own = OwnPod(self._client, self.spec.namespace, self.spec.node, self._image, self._settle, self._report)
         return await self._own.create()
 
     async def _sweep(self) -> None:

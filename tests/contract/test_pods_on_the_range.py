@@ -22,7 +22,7 @@ from kubeshield_tui.model.probe import Probe, Timing
 from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.range.range import TrainingRange
 from kubeshield_tui.range.restricted import violations
-from kubeshield_tui.vantages import own_pod, pod_objects
+from kubeshield_tui.vantages import pod_objects
 from kubeshield_tui.vantages.pod import PodVantage
 from kubeshield_tui.vantages.sweep import sweep
 
@@ -36,15 +36,14 @@ async def training() -> AsyncIterator[TrainingRange]:
 
 
 @pytest.fixture
-async def client(training: TrainingRange, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ClusterClient]:
-    monkeypatch.setattr(own_pod, "SETTLE_SECONDS", 0.0)
+async def client(training: TrainingRange) -> AsyncIterator[ClusterClient]:
     made = await connect("range", training.kubeconfig)
     yield made
     await made.close()
 
 
-def vantage(client: ClusterClient, spec: str, events: list[happened.Event]) -> PodVantage:
-    return PodVantage(parse_vantage(spec), client, image="python:3-slim", report=events.append)
+def vantage(client: ClusterClient, spec: str, events: list[happened.Event], settle: float = 0.0) -> PodVantage:
+    return PodVantage(parse_vantage(spec), client, image="python:3-slim", settle=settle, report=events.append)
 
 
 async def ours(client: ClusterClient) -> list[str]:
@@ -87,9 +86,8 @@ async def test_a_pod_sees_the_range_from_where_it_stands(client: ClusterClient) 
     assert seen.state is State.FILTERED
 
 
-async def test_an_open_that_is_cut_short_leaves_nothing(client: ClusterClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_pod, "SETTLE_SECONDS", 60.0)
-    point = vantage(client, "pod:shop", [])
+async def test_an_open_that_is_cut_short_leaves_nothing(client: ClusterClient) -> None:
+    point = vantage(client, "pod:shop", [], settle=60.0)
     opening = asyncio.create_task(point.open())
     async with asyncio.timeout(10):
         while len(await ours(client)) < 2:
