@@ -240,7 +240,7 @@ async def _configuration(entry: ContextEntry, kubeconfig: Path | None) -> Any:
     if complaints.said and entry.plugin:
         said = complaints.said[-1]
         raise ClusterError(f"context {entry.name}: credential plugin `{entry.plugin}`: {said}", "Run it by hand")
-    configuration.retries = False
+    configuration.retries = None  # any number, and False is one, makes the library ask again and again
     return configuration
 
 

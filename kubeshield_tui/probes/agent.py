@@ -176,28 +176,21 @@ def clean(text):
 
 
 class Probe(object):
-    """One target under way."""
+    """One target under way. What most targets never need stands on the class: ten thousand are made at once."""
 
-    __slots__ = (
-        "id", "host", "port", "common", "connect", "addresses", "address", "family", "sock", "fd", "phase", "attempt",
-        "tried", "begun", "sent", "due", "end", "steps", "ms", "source", "banner", "tls", "http",
-        "request", "buffer", "asked", "outgoing", "cancelled", "icmp", "detail", "wanted", "speaking",
-    )  # fmt: skip
+    addresses = address = family = sock = fd = tls = icmp = begun = due = end = ms = sent = asked = None
+    phase = "queued"
+    attempt = wanted = request = 0
+    http = ()
+    source = detail = ""
+    banner = buffer = outgoing = b""
+    cancelled = speaking = False
 
     def __init__(self, target, common):
         self.id, self.host, self.port = target[0], str(target[1]), int(target[2])
         self.connect = (str(target[3]), int(target[4])) if len(target) > 4 else (self.host, self.port)
         self.common = common
-        self.addresses = None
-        self.sock = self.fd = self.tls = self.icmp = self.address = None
-        self.phase = "queued"
-        self.attempt = self.wanted = 0
-        self.tried, self.steps, self.http = [], [], []
-        self.begun = self.due = self.end = self.ms = None
-        self.source = self.detail = ""
-        self.banner = self.buffer = self.outgoing = b""
-        self.request = 0
-        self.cancelled = self.speaking = False
+        self.tried, self.steps = [], []
 
 
 class Agent(object):
@@ -212,7 +205,8 @@ class Agent(object):
         self.dying = collections.deque()
         self.ready = collections.deque()
         self.held = collections.defaultdict(collections.deque)  # host -> probes beyond the host's limit
-        self.active = collections.Counter()
+        self.active = {}
+        self.literals = {}
         self.under_way = 0
         self.starved = None
         self.out = []
@@ -269,12 +263,13 @@ class Agent(object):
                 if probe is not None:
                     self.guarded(self.on_event, probe)
         # Only after the sockets were looked at: what answered in time must not be called silent because we were late.
-        for probe in self.timers.take(monotonic()):
+        overdue = self.timers.take(monotonic())
+        for probe in overdue:
             probe.due = None
             self.guarded(self.on_time, probe)
         if can_start:
             self.start_some()
-        if self.dying:
+        if self.dying and not overdue and not events:
             self.flush()
             self.bury()
         return True
@@ -347,7 +342,7 @@ class Agent(object):
             probe = self.ready.popleft()
             if probe.cancelled:
                 continue
-            if probe.phase == "queued" and self.active[probe.host] >= PER_HOST:
+            if probe.phase == "queued" and self.active.get(probe.host, 0) >= PER_HOST:
                 self.held[probe.host].append(probe)
                 continue
             self.guarded(self.start, probe)
@@ -355,12 +350,12 @@ class Agent(object):
     def start(self, probe):
         now = monotonic()
         if probe.phase == "queued":
-            self.active[probe.host] += 1
+            self.active[probe.host] = self.active.get(probe.host, 0) + 1
             self.under_way += 1
             probe.phase = "starting"
             probe.begun, probe.end = now, now + probe.common.deadline
         if probe.addresses is None:
-            literal = addresses_of(probe.connect)
+            literal = self.literal(probe.connect)
             if literal is None:
                 probe.phase = "resolve"
                 self.timers.set(probe, probe.common.deadline, now)
@@ -371,6 +366,16 @@ class Agent(object):
                 return
             probe.addresses = literal
         self.connect(probe)
+
+    def literal(self, place):
+        """[(family, address)] of an IP literal, None for a name; remembered by host."""
+        host, port = place
+        known = self.literals.get(host)
+        if known is None:
+            if len(self.literals) > 4096:
+                self.literals.clear()
+            known = self.literals[host] = addresses_of(place) or []
+        return [(family, (host, port) + address[2:]) for family, address in known] or None
 
     def resolved(self):
         for probe, addresses, error in self.resolver.take():
@@ -723,7 +728,7 @@ class Agent(object):
             "method": method, "path": path, "status": status, "reason": reason, "headers": headers,
             "body": base64.b64encode(body[:BODY_KEPT]).decode("ascii"), "ms": since(probe.asked),
         }  # fmt: skip
-        probe.http.append(answer)
+        probe.http += (answer,)
         return answer
 
     # --- ending

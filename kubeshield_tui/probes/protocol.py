@@ -14,6 +14,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+import msgspec
+
 from kubeshield_tui.errors import ProbeError
 from kubeshield_tui.model.observation import (
     Attempt,
@@ -32,6 +34,7 @@ from kubeshield_tui.probes.certificate import read_certificate
 from kubeshield_tui.probes.posture import posture
 
 PROTOCOL_VERSION = 1
+_decoder = msgspec.json.Decoder(dict[str, Any])
 LINE_LIMIT = 262_144
 """Bytes of one line from an agent: more is not ours."""
 RAW_LIMIT = 2_000
@@ -85,10 +88,9 @@ def read_line(data: bytes) -> dict[str, Any] | None:
     if not data.startswith(b'{"op":'):
         return None
     try:
-        told = json.loads(data)
-    except ValueError:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, ValueError):
         return None
-    return told if isinstance(told, dict) else None
 
 
 def observation(probe: Probe, told: dict[str, Any], at: float, raw: bytes) -> Observation:

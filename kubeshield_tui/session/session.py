@@ -27,6 +27,7 @@ from kubeshield_tui.session.offer import objects_of
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
+from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.vantage import VantagePoint
 
@@ -135,6 +136,7 @@ class Session:
     # --- starting
 
     async def _start(self, *, live: bool) -> None:
+        tune_collector()
         settings = self.settings
         title = settings.title or ", ".join(self._clusters.contexts) or "targets"
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))

@@ -7,6 +7,7 @@ from collections import Counter
 
 from kubeshield_tui.model.observation import State
 from kubeshield_tui.model.probe import Timing
+from kubeshield_tui.settings.runtime import tune_collector
 from tests.bench.agent import lag, probes, unprivileged_agent
 from tests.bench.figure import figure
 from tests.lab.netns import Lab, lab
@@ -42,6 +43,7 @@ async def _measure(network: Lab) -> tuple[float, float]:
 
 
 def main() -> int:
+    tune_collector()  # as a session does
     with lab() as network:
         seconds, worst = asyncio.run(_measure(network))
     good = figure("filtered", "time / timeout", seconds / TIMING.timeout, "ratio", 1.3)

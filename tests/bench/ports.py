@@ -13,6 +13,7 @@ from collections import Counter
 from kubeshield_tui.model.observation import State
 from kubeshield_tui.model.probe import Timing
 from kubeshield_tui.model.vantage import parse_vantage
+from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.vantages.local import LocalVantage
 from tests.bench.agent import probes
 from tests.bench.figure import figure
@@ -67,4 +68,5 @@ def main() -> int:
     if shutil.which("nmap") is None:
         print("nmap is not installed", file=sys.stderr)
         return 3
+    tune_collector()  # as a session does
     return 0 if figure("ports", "ours / nmap", asyncio.run(_ours()), "ratio", 1.5) else 1
