@@ -88,6 +88,14 @@ class Palette:
         for name in ("exposed", "broken", "heading"):
             self._tokens[name] += Style(bold=True)
 
+    def on_background(self) -> Palette:
+        """The same, with the background in every style: for who draws whole lines."""
+        ours = Palette({})
+        ours.background, ours.panel = self.background, self.panel
+        ours.text, ours.strong = self.background + self.text, self.background + self.strong
+        ours._tokens = {name: self.background + style for name, style in self._tokens.items()}
+        return ours
+
     def token(self, name: str) -> Style:
         """Style of a token; unknown ones are plain."""
         return self.strong if name == "strong" else self._tokens.get(name, self.text)

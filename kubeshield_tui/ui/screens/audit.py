@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FRAME_HZ = 20
 """Faster is not readable and costs CPU."""
+LINES_HZ = 5
+"""How often the numbers around the grid move: nobody reads a rate twenty times a second."""
 SMALLEST = (60, 15)
 """Columns and rows below which a sentence is shown instead."""
 KEYS: Line = (
@@ -61,6 +63,7 @@ class AuditScreen(Screen[None]):
         self.session = session
         self.store = session.store
         self._revision = 0
+        self._lines_at = 0.0
 
     @property
     def kubeshield(self) -> KubeShieldApp:
@@ -107,9 +110,12 @@ class AuditScreen(Screen[None]):
         if changes.vantages:
             matrix.refresh_line(1)
         self._revision = changes.revision
-        self._show_lines()
+        soon = changes.structure or changes.vantages or changes.status
+        if soon or time.monotonic() - self._lines_at >= 1 / LINES_HZ:
+            self._show_lines()
 
     def _show_lines(self) -> None:
+        self._lines_at = time.monotonic()
         now, store, alphabet = time.time(), self.store, self.kubeshield.alphabet
         top = [title_line(store, now, self.size.width), headline(store, alphabet, now), vantage_line(store, alphabet)]
         if store.simulated and self.size.height >= 30:

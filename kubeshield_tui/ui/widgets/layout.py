@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
 
@@ -118,6 +119,7 @@ def _haystack(store: Store, endpoint: Endpoint) -> str:
     return " ".join(words).lower()
 
 
+@lru_cache(8192)
 def fit(text: str, width: int) -> str:
     """Cut or pad to exactly `width` columns; what is cut ends in an ellipsis."""
     if cell_len(text) > width:

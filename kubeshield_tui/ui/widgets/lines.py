@@ -28,9 +28,11 @@ class Lines(Widget):
     def show(self, *lines: Line) -> None:
         """Show other lines; repaints only if they differ."""
         if tuple(self._shown) != lines:
-            grew = len(self._shown) != len(lines)
+            grew = self._wraps or len(self._shown) != len(lines)
             self._shown = lines
-            self.refresh(layout=grew or self._wraps)
+            height = self.styles.height
+            # Laying out the whole screen costs more than drawing it: only where lines decide the height.
+            self.refresh(layout=grew and (height is None or height.is_auto))
 
     def render(self) -> Text:
         """Draw."""

@@ -28,6 +28,7 @@ from kubeshield_tui.ui.widgets.tally import Tally
 
 HEADER_LINES = 2
 REVERSE = Style(reverse=True)
+WORST = frozenset({Verdict.EXPOSED, Verdict.BROKEN})
 BAD = (Verdict.EXPOSED, Verdict.BROKEN, Verdict.LOST, Verdict.UNPROVEN)
 
 
@@ -73,6 +74,8 @@ class Matrix(ScrollView, can_focus=True):
         self._was_moved = False
         self._row_of: dict[str, int] = {}
         self._group_row: dict[str, int] = {}
+        self._marks: list[str] = []
+        """What stands before each column: a line where a zone begins."""
 
     # --- state
 
@@ -95,6 +98,11 @@ class Matrix(ScrollView, can_focus=True):
         self._row_of = {each.endpoint: number for number, each in enumerate(grid.rows) if each.endpoint}
         self._group_row = {each.group: number for number, each in enumerate(grid.rows) if each.endpoint is None}
         self.grid = grid
+        zones = [column.zone for column in grid.columns]
+        self._marks = [
+            self.alphabet.line if not number or zone is not zones[number - 1] else " "
+            for number, zone in enumerate(zones)
+        ]
         self._tally.reset()
         if row is not None and row in grid.rows and self._was_moved:
             self.cursor_row = grid.rows.index(row)  # the cursor stays with its endpoint
@@ -115,15 +123,18 @@ class Matrix(ScrollView, can_focus=True):
             if number is not None:
                 rows.add(number)
                 rows.add(self._group_row.get(self.grid.rows[number].group, number))
-        top = self.scroll_offset.y
-        seen = [row for row in rows if top <= row < top + self.size.height - HEADER_LINES]
+        return self._repaint(rows)
+
+    def _repaint(self, rows: Iterable[int]) -> int:
+        top, size = self.scroll_offset.y, self.size
+        seen = [row for row in rows if top <= row < top + size.height - HEADER_LINES]
         if seen:
-            self.refresh(*(Region(0, row - top + HEADER_LINES, self.size.width, 1) for row in seen))
+            self.refresh(*(Region(0, row - top + HEADER_LINES, size.width, 1) for row in seen))
         return len(seen)
 
     def set_palette(self, palette: Palette) -> None:
         """Take new colours."""
-        self.palette = palette
+        self.palette = palette.on_background()
         self.refresh()
 
     # --- drawing
@@ -144,11 +155,11 @@ class Matrix(ScrollView, can_focus=True):
 
     def _line(self, segments: list[Segment]) -> Strip:
         """Crop to what is in sight: the first column stands still, the others scroll."""
-        left = self.scroll_offset.x
-        first, rest = segments[0], Strip(segments[1:])
-        width = max(self.size.width - self.grid.first, 0)
-        shown = Strip([first, *rest.crop(left, left + width)])
-        return shown.adjust_cell_length(self.size.width, self.palette.background).apply_style(self.palette.background)
+        left, width = self.scroll_offset.x, self.size.width
+        room = max(width - self.grid.first, 0)
+        if left or self.grid.width > width:
+            segments[1:] = Strip(segments[1:]).crop(left, left + room)
+        return Strip(segments).adjust_cell_length(width, self.palette.background)
 
     def _zones(self) -> Strip:
         style = self.palette.token("quiet")
@@ -170,14 +181,9 @@ class Matrix(ScrollView, can_focus=True):
                 style = self.palette.token(STATUS_TOKENS[vantage.status])
             if number == self.cursor_column:
                 style += Style(underline=True)
-            segments.append(Segment(self._mark(number), self.palette.token("quiet")))
+            segments.append(Segment(self._marks[number], self.palette.token("quiet")))
             segments.append(Segment(fit(column.label, column.width - 1), style))
         return self._line(segments)
-
-    def _mark(self, number: int) -> str:
-        columns = self.grid.columns
-        new = number == 0 or columns[number].zone is not columns[number - 1].zone
-        return self.alphabet.line if new else " "
 
     def _heading(self, row: Row, number: int) -> Strip:
         counts = self._tally.of(row.group)
@@ -198,14 +204,17 @@ class Matrix(ScrollView, can_focus=True):
         assert row.endpoint is not None
         bad = False
         segments = []
+        token, store = self.palette.token, self.store
+        chosen = min(self.cursor_column, len(self.grid.columns) - 1) if here else -1
         for position, column in enumerate(self.grid.columns):
-            cell = self.store.cell(CellKey(row.endpoint, column.vantage))
-            bad = bad or cell.verdict in {Verdict.EXPOSED, Verdict.BROKEN}
-            style = self.palette.token(token_of(cell))
-            if here and position == min(self.cursor_column, len(self.grid.columns) - 1):
-                style += REVERSE
-            segments.append(Segment(self._mark(position), self.palette.token("quiet")))
-            segments.append(Segment(fit(self._text(cell, column), column.width - 1), style))
+            cell = store.cell(CellKey(row.endpoint, column.vantage))
+            bad = bad or cell.verdict in WORST
+            style, mark, text = token(token_of(cell)), self._marks[position], self._text(cell, column)
+            if mark == " " and position != chosen:
+                segments.append(Segment(fit(" " + text, column.width), style))
+                continue
+            segments.append(Segment(mark, token("quiet")))
+            segments.append(Segment(fit(text, column.width - 1), style + REVERSE if position == chosen else style))
         style = self.palette.strong if here else self.palette.text if bad else self.palette.token("quiet")
         name = Segment(fit(f"  {row.label}", self.grid.first), style)
         return self._line([name, *segments])
@@ -255,7 +264,7 @@ class Matrix(ScrollView, can_focus=True):
             if endpoint is None:
                 continue
             verdict = self.store.cell(CellKey(endpoint, self.grid.columns[column].vantage)).verdict
-            if verdict in {Verdict.EXPOSED, Verdict.BROKEN}:
+            if verdict in WORST:
                 self._go(row, column)
                 return
 
@@ -271,10 +280,11 @@ class Matrix(ScrollView, can_focus=True):
 
     def _go(self, row: int, column: int) -> None:
         self._was_moved = True
+        left = self.cursor_row
         self.cursor_row = max(0, min(row, len(self.grid.rows) - 1))
         self.cursor_column = max(0, min(column, len(self.grid.columns) - 1))
         self._keep_in_sight()
-        self.refresh()
+        self._repaint({left, self.cursor_row})
         self.post_message(self.CursorMoved())
 
     def _keep_in_sight(self) -> None:
