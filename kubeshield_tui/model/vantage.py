@@ -56,8 +56,12 @@ _POD = re.compile(rf"(?P<namespace>{_LABEL})(/(?P<pod>{_NAME}))?(@(?P<node>{_NAM
 # No leading dash: it would be read as an option by whatever program meets it later.
 _SSH = re.compile(
     r"(?:(?P<user>[A-Za-z0-9_][\w.\-]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][\w.\-]*)(?::(?P<port>\d{1,5}))?"
+    r"(?P<direct>\?via=direct)?"
 )
-SPEC_FORMS = "local, ssh:HOST, ssh:USER@HOST:PORT, pod:NAMESPACE, pod:NAMESPACE/POD, pod:NAMESPACE@NODE"
+SPEC_FORMS = (
+    "local, ssh:HOST, ssh:USER@HOST:PORT, ssh:HOST?via=direct, pod:NAMESPACE, pod:NAMESPACE/POD, pod:NAMESPACE@NODE, "
+    "node:NODE, script:FILE, nmap:FILE"
+)
 
 
 class VantageSpec(Record, frozen=True):
@@ -75,7 +79,11 @@ class VantageSpec(Record, frozen=True):
     """An existing pod; empty for a pod of our own."""
     node: str = ""
     cluster: str = ""
-    """Context of the cluster that a pod is in; empty for the first one."""
+    """Context of the cluster that a pod or node is in; empty for the first one."""
+    direct: bool = False
+    """SSH: by forwarding alone, without running anything there."""
+    file: str = ""
+    """Script and nmap: the file with the results."""
 
     @property
     def id(self) -> VantageId:
@@ -85,7 +93,7 @@ class VantageSpec(Record, frozen=True):
     @property
     def creates_pod(self) -> bool:
         """Whether opening it creates an object in the cluster, which needs consent."""
-        return self.kind is VantageKind.POD and not self.pod
+        return self.kind is VantageKind.NODE or (self.kind is VantageKind.POD and not self.pod)
 
     @property
     def default_zone(self) -> Zone:
@@ -98,7 +106,7 @@ def parse_vantage(text: str, cluster: str = "") -> VantageSpec:
 
     Raises SettingsError naming the spec and the forms that exist.
     """
-    kind, colon, rest = text.partition(":")
+    kind, _, rest = text.partition(":")
     shown = printable(text, 80)
     if text == "local":
         return VantageSpec(text=text, kind=VantageKind.LOCAL)
@@ -106,7 +114,8 @@ def parse_vantage(text: str, cluster: str = "") -> VantageSpec:
         port = int(found["port"] or 0)
         if port < 65536 and not (found["port"] and port == 0):
             host = found["host"].strip("[]")
-            return VantageSpec(text=text, kind=VantageKind.SSH, host=host, user=found["user"] or "", port=port)
+            user, direct = found["user"] or "", bool(found["direct"])
+            return VantageSpec(text=text, kind=VantageKind.SSH, host=host, user=user, port=port, direct=direct)
     if kind == "pod" and (found := _POD.fullmatch(rest)) and not (found["pod"] and found["node"]):
         return VantageSpec(
             text=text,
@@ -116,8 +125,10 @@ def parse_vantage(text: str, cluster: str = "") -> VantageSpec:
             node=found["node"] or "",
             cluster=cluster,
         )
-    if colon and kind in {"node", "script", "nmap"}:
-        raise SettingsError(f"vantage {shown!r}: kind {kind!r} is not there yet", f"Use one of: {SPEC_FORMS}")
+    if kind == "node" and re.fullmatch(_NAME, rest):
+        return VantageSpec(text=text, kind=VantageKind.NODE, node=rest, cluster=cluster)
+    if kind in {"script", "nmap"} and rest and printable(rest, len(rest)) == rest:
+        return VantageSpec(text=text, kind=VantageKind(kind), file=rest)
     raise SettingsError(f"vantage {shown!r} is not a vantage spec", f"Use one of: {SPEC_FORMS}")
 
 

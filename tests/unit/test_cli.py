@@ -43,7 +43,7 @@ def test_help_is_instant_and_loads_no_front_end(arguments: list[str]) -> None:
     [
         (["audit", "--vantage", "pod:Shop!"], "pod:Shop!"),
         (["audit", "--vantage", "ssh:-oProxyCommand=x"], "-oProxyCommand"),
-        (["audit", "--vantage", "node:n1"], "node"),
+        (["audit", "--vantage", "node:UPPER"], "node"),
         (["audit", "--zone", "local=nowhere"], "local=nowhere"),
         (["audit", "--zone", "ssh:x=outside"], "ssh:x"),
         (["audit", "--timeout", "0"], "--timeout"),
