@@ -56,8 +56,8 @@ SMALLEST_WINDOW = 64
 ASK_ANEW = 3  # times that a cell is asked again for that
 
 REFUSAL = (
-    '{"op":"result","id":%s,"state":"closed","reason":"conn-refused","attempts":[["closed","conn-refused",%r]],'
-    '"steps":[["connect",%r,false,"Connection refused"]],"ms":%r}'
+    '{"op":"result","id":%s,"state":"closed","reason":"conn-refused","attempts":[["closed","conn-refused",%s]],'
+    '"steps":[["connect",%s,false,"Connection refused"]],"ms":%s}'
 )
 SILENCE = '{"op":"result","id":%s,"state":"filtered","reason":"no-response","attempts":[%s],"steps":[%s]}'
 SILENT_ATTEMPT = '["filtered","no-response",%r]'
@@ -183,10 +183,9 @@ class Timers(object):
 class Common(object):
     """How all targets of one line are asked."""
 
-    __slots__ = ("timeout", "confirm", "attempts", "deadline", "tls", "server_name", "requests", "protocol", "datagram")
-
     def __init__(self, told):
         self.protocol = str(told.get("protocol", "tcp"))
+        self.udp = self.protocol == "udp"
         self.timeout = float(told.get("timeout", 1.5))
         self.confirm = float(told.get("confirm", 3.5))
         self.attempts = max(int(told.get("attempts", 2)), 1)
@@ -380,16 +379,17 @@ class Agent(object):
 
     def start_some(self):
         self.starved = None
-        for _ in range(START_CHUNK):
-            if not self.ready or not self.has_room() or self.starved is not None:
+        most = self.connecting + START_CHUNK
+        for _ in range(4 * START_CHUNK):  # those that are answered at once cost nobody's latency
+            if not self.ready or self.connecting >= most or not self.has_room() or self.starved is not None:
                 return
             probe = self.ready.popleft()
             if probe.cancelled:
                 continue
             if probe.phase == "queued" and self.active.get(probe.host, 0) >= PER_HOST:
                 self.held[probe.host].append(probe)
-                continue
-            self.guarded(self.start, probe)
+            else:
+                self.guarded(self.start, probe)
 
     def start(self, probe):
         now = monotonic()
@@ -418,8 +418,10 @@ class Agent(object):
         if known is None:
             if len(self.literals) > 4096:
                 self.literals.clear()
-            known = self.literals[host] = addresses_of(place) or []
-        return [(family, (host, port) + address[2:]) for family, address in known] or None
+            found = addresses_of(place) or [(0, ())]
+            known = self.literals[host] = (found[0][0], found[0][1][2:])
+        family, rest = known
+        return ((family, (host, port) + rest),) if family else None
 
     def resolved(self):
         for probe, addresses, error in self.resolver.take():
@@ -436,7 +438,7 @@ class Agent(object):
 
     def connect(self, probe):
         probe.family, probe.address = probe.addresses[0]
-        udp = probe.common.protocol == "udp"
+        udp = probe.common.udp
         try:
             probe.sock = sock = open_socket(probe.family, DATAGRAM if udp else STREAM)
         except OSError as error:
@@ -605,7 +607,7 @@ class Agent(object):
 
     def settle(self, probe):
         """All attempts met silence: say so, unless it may have been our own doing."""
-        if self.burst.asking and probe.common.protocol == "tcp":
+        if self.burst.asking and not probe.common.udp:
             probe.phase = "held"
             self.burst.held.append(probe)
             return
@@ -618,7 +620,7 @@ class Agent(object):
         if len(probe.addresses) > 1:
             self.next_address(probe)
         elif not self.ask_slowly(probe):
-            self.finish(probe, "open|filtered" if probe.common.protocol == "udp" else "filtered", "no-response")
+            self.finish(probe, "open|filtered" if probe.common.udp else "filtered", "no-response")
 
     def own_fault(self, probe, code):
         """The vantage itself could not send."""
@@ -706,7 +708,7 @@ class Agent(object):
         if monotonic() < probe.end:
             self.connect(probe)
         else:
-            self.finish(probe, "open|filtered" if probe.common.protocol == "udp" else "filtered", "no-response")
+            self.finish(probe, "open|filtered" if probe.common.udp else "filtered", "no-response")
 
     def failed(self, probe, code):
         probe.icmp = error_queue(probe.sock)
@@ -714,7 +716,7 @@ class Agent(object):
             self.refused(probe, code)
             return
         # The most frequent answer of all, without detours.
-        ms = since(probe.sent)
+        ms = repr(since(probe.sent))
         key = probe.id
         if self.by_id.pop(key, None) is not None:
             self.release(probe)
@@ -994,14 +996,15 @@ class Agent(object):
         self.close(probe)
         if probe.phase not in ("queued", "over"):
             self.under_way -= 1
-            self.active[probe.host] -= 1
-            if not self.active[probe.host]:
+            left = self.active[probe.host] = self.active[probe.host] - 1
+            if not left:
                 del self.active[probe.host]
-            queue = self.held.get(probe.host)
-            if queue:
-                self.ready.append(queue.popleft())
-                if not queue:
-                    del self.held[probe.host]
+            if self.held:
+                queue = self.held.get(probe.host)
+                if queue:
+                    self.ready.append(queue.popleft())
+                    if not queue:
+                        del self.held[probe.host]
         probe.phase = "over"
 
     def close_later(self, probe):
@@ -1024,16 +1027,18 @@ class Agent(object):
 
     def close(self, probe):
         probe.due = None
-        self.dialed(probe)
-        if probe.sock is None:
+        if probe.dialing:
+            self.dialed(probe)
+        sock = probe.sock
+        if sock is None:
             return
         if self.by_fd.pop(probe.fd, None) is not None:
             self.poller.forget(probe.fd)
+        probe.sock = probe.fd = None
         try:
-            probe.sock.close()
+            sock.close()
         except OSError:
             pass
-        probe.sock = probe.fd = None
 
 
 class Burst(object):

@@ -28,6 +28,9 @@ BATCH = 500
 """Targets in one job line."""
 
 
+_NOBODY: tuple[None, None] = (None, None)
+
+
 class AgentLink:
     """Speaks with one agent. Made by `start`; after VantageLost make a new one."""
 
@@ -178,6 +181,12 @@ class AgentLink:
             self._fail(VantageLost(f"the agent's stream ended{self._complaint()}"))
 
     def _take(self, line: bytes) -> None:
+        plain = protocol.read_plain(line)
+        if plain is not None:
+            probe, future = self._waiting.pop(plain.id, _NOBODY)
+            if probe is not None and future is not None and not future.done():
+                future.set_result(protocol.plain_observation(probe, plain, time.time(), line))
+            return
         told = protocol.read_line(line)
         if told is None or told.get("op") != "result":
             if told is not None and told.get("op") == "bye":
