@@ -14,12 +14,13 @@ from pathlib import Path
 
 from kubeshield_tui.discovery import catalogue
 from kubeshield_tui.errors import SettingsError
-from kubeshield_tui.model.endpoint import Endpoint, Scope
+from kubeshield_tui.model.endpoint import Conversation, Endpoint, Protocol, Scope
 from kubeshield_tui.model.ids import endpoint_id
 from kubeshield_tui.model.text import printable
+from kubeshield_tui.probes.datagrams import datagram_of
 
 TARGETS_LIMIT = 100_000
-FORM = "Expected HOST:PORT[/tcp], [IPv6]:PORT or HOST:FROM-TO, then expect=blocked or expect=reachable if you like"
+FORM = "Expected HOST:PORT[/tcp|/udp], [IPv6]:PORT or HOST:FROM-TO, then expect=blocked or expect=reachable if you like"
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _LINE = re.compile(
@@ -54,13 +55,15 @@ def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
         return
     shown = printable(content, 80)
     match = _LINE.fullmatch(content)
+    if match is None and "%" in content:
+        raise SettingsError(
+            f"{where}: {shown!r}: a scope id names another interface on every vantage", "Use a global address"
+        )
     if match is None:
         raise SettingsError(f"{where}: {shown!r} is not a target", FORM)
     host = _host(match["host"], where)
     protocol, expect = match["protocol"] or "tcp", match["expect"] or ""
-    if protocol == "udp":
-        raise SettingsError(f"{where}: {shown!r}: udp is not asked yet", "Leave the line out")
-    if protocol != "tcp":
+    if protocol not in set(Protocol):
         raise SettingsError(f"{where}: {shown!r}: {protocol!r} is not a protocol", FORM)
     if expect not in {"", "blocked", "reachable"}:
         raise SettingsError(f"{where}: expect={printable(expect, 40)}", "Expected expect=blocked or expect=reachable")
@@ -71,7 +74,7 @@ def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
     if last - first >= TARGETS_LIMIT:
         raise SettingsError(f"{where}: more than {TARGETS_LIMIT:,} targets", "Split the file")
     for port in range(first, last + 1):
-        yield _endpoint(host, port, expect, source)
+        yield _endpoint(host, port, Protocol(protocol), expect, source)
 
 
 def _host(text: str, where: str) -> str:
@@ -85,17 +88,19 @@ def _host(text: str, where: str) -> str:
     return host.lower()
 
 
-def _endpoint(host: str, port: int, expect: str, source: str) -> Endpoint:
-    component = catalogue.component_of_target(host, port)
+def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str) -> Endpoint:
+    udp = protocol is Protocol.UDP
+    component = catalogue.TARGET if udp else catalogue.component_of_target(host, port)
     return Endpoint(
-        id=endpoint_id("", "", "", port, "tcp", host),
+        id=endpoint_id("", "", "", port, protocol, host),
         component=component,
         name=component,
         host=host,
         port=port,
+        protocol=protocol,
         group=catalogue.TARGETS_GROUP,
         scope=_scope(host),
-        conversation=catalogue.conversation_of(component, port),
+        conversation=Conversation(datagram=datagram_of(port)) if udp else catalogue.conversation_of(component, port),
         source=source,
         declared=expect,
     )

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from kubeshield_tui.cluster.resources import BackendRecord, ServicePort, ServiceRecord
 from kubeshield_tui.discovery import catalogue
 from kubeshield_tui.model.cluster import NodeRecord
-from kubeshield_tui.model.endpoint import Endpoint, PodRef, Scope
+from kubeshield_tui.model.endpoint import Conversation, Endpoint, PodRef, Protocol, Scope
 from kubeshield_tui.model.ids import endpoint_id
+from kubeshield_tui.probes.datagrams import DATAGRAMS, datagram_of
 
 HEADLESS_PODS = 20
 """Pods asked behind one headless Service."""
@@ -34,7 +35,7 @@ def services(
             continue  # the API server's own
         mine = behind.get((service.namespace, service.name), [])
         for port in service.ports:
-            if port.protocol != "TCP":
+            if port.protocol not in {"TCP", "UDP"}:
                 skipped.append(
                     (f"Service {service.namespace}/{service.name}:{port.port}", f"{port.protocol} is not asked yet")
                 )
@@ -82,20 +83,35 @@ def _endpoint(
     node: str = "",
 ) -> Endpoint:
     several = len(service.ports) > 1
+    protocol = Protocol(port.protocol.lower())
+    conversation = (
+        catalogue.conversation_of_service(port.port, port.name, port.app_protocol, port.target)
+        if protocol is Protocol.TCP
+        else Conversation(datagram=_datagram(port))
+    )
     return Endpoint(
-        id=endpoint_id(cluster, service.namespace, f"Service/{service.name}", number, "tcp", among_several),
+        id=endpoint_id(cluster, service.namespace, f"Service/{service.name}", number, protocol, among_several),
         component=catalogue.SERVICE,
         name=service.name + (f" {port.name}" if several and port.name else "") + (f" via {node}" if node else ""),
         host=host,
         port=number,
+        protocol=protocol,
         cluster=cluster,
         namespace=service.namespace,
         object=f"Service/{service.name}",
         group=service.namespace,
         scope=scope,
-        conversation=catalogue.conversation_of_service(port.port, port.name, port.app_protocol, port.target),
+        conversation=conversation,
         backends=pods,
         backend_port=port.target,
         node=node,
         source=f"Service {service.namespace}/{service.name}",
     )
+
+
+def _datagram(port: ServicePort) -> str:
+    """The protocol of a UDP port: by its name (`dns`, `dns-tcp`), then by its number, then by the target's."""
+    named = port.name.lower().partition("-")[0]
+    if named in DATAGRAMS:
+        return named
+    return datagram_of(port.port) or (datagram_of(int(port.target)) if port.target.isdigit() else "")

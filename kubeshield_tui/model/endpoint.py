@@ -46,6 +46,8 @@ class Conversation(Record, frozen=True):
     """SNI; empty sends none, as for an IP literal."""
     requests: tuple[Request, ...] = ()
     """At most two, on one connection."""
+    datagram: str = ""
+    """UDP: the protocol that is asked in (`dns`, `ntp`, ...); empty sends an empty datagram."""
 
 
 class PodRef(Record, frozen=True):

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from kubeshield_tui.errors import ProbeError
+from kubeshield_tui.model.endpoint import Protocol
 from kubeshield_tui.model.observation import (
     Attempt,
     HttpExchange,
@@ -30,6 +31,7 @@ from kubeshield_tui.model.observation import (
 )
 from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.model.text import printable
+from kubeshield_tui.probes import datagrams
 from kubeshield_tui.probes.certificate import read_certificate
 from kubeshield_tui.probes.posture import posture
 
@@ -66,7 +68,7 @@ def probe_line(probes: Sequence[tuple[str, Probe]]) -> bytes:
     """Probes of one shape, each with its id on this connection, as one line."""
     first = probes[0][1]
     talk, timing = first.conversation, first.timing
-    common = {
+    common: dict[str, object] = {
         "protocol": first.protocol,
         "timeout": timing.timeout,
         "confirm": timing.confirm,
@@ -76,6 +78,8 @@ def probe_line(probes: Sequence[tuple[str, Probe]]) -> bytes:
         "server_name": talk.server_name,
         "requests": [[request.method, request.path, request.headers] for request in talk.requests],
     }
+    if first.protocol is Protocol.UDP:
+        common["datagram"] = base64.b64encode(datagrams.payload(talk.datagram)).decode("ascii")
     return line(op="probe", common=common, targets=[[key, probe.host, probe.port] for key, probe in probes])
 
 
@@ -119,7 +123,7 @@ def read_plain(data: bytes) -> Plain | None:
         told = _plain.decode(data)
     except (msgspec.DecodeError, ValueError):
         return None
-    return None if told.state is State.OPEN else told
+    return None if told.state in {State.OPEN, State.OPEN_FILTERED} else told
 
 
 def plain_observation(probe: Probe, told: Plain, at: float, raw: bytes) -> Observation:
@@ -157,10 +161,10 @@ def observation(probe: Probe, told: dict[str, Any], at: float, raw: bytes) -> Ob
             icmp=_icmp(told.get("icmp")),
             tls=tls,
             http=http,
-            banner=printable(_bytes(told.get("banner")), 512),
+            banner=printable(_bytes(told.get("banner")), 512) if probe.protocol is Protocol.TCP else "",
             source=printable(told.get("source", ""), 64),
             peer=printable(told.get("peer", ""), 64),
-            detail=printable(told.get("detail", ""), 300),
+            detail=printable(told.get("detail", ""), 300) or _datagram(probe, state, told),
             simulated=told.get("simulated") is True,
             raw=_raw(told, raw),
         )
@@ -182,6 +186,16 @@ def _posture(
 ) -> Posture:
     not_tls = any(step.name == "tls" and not step.ok and "wrong version number" in step.detail for step in steps)
     return posture(probe.component, state, tls, http, not_tls)
+
+
+def _datagram(probe: Probe, state: State, told: dict[str, Any]) -> str:
+    """What a UDP answer is, or what its absence is worth."""
+    if probe.protocol is not Protocol.UDP or state not in {State.OPEN, State.OPEN_FILTERED}:
+        return ""
+    name = probe.conversation.datagram
+    if state is State.OPEN_FILTERED:
+        return datagrams.silence(name, probe.port)
+    return datagrams.reading(name, _bytes(told.get("banner")))
 
 
 def _tls(told: Any) -> TlsFacts | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as any_of
 from kubeshield_tui.cluster import resources
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
 from kubeshield_tui.discovery import catalogue, control_plane, workloads
-from kubeshield_tui.model.endpoint import Endpoint, Scope, TlsMode
+from kubeshield_tui.model.endpoint import Conversation, Endpoint, Protocol, Scope, TlsMode
 
 Raw = dict[str, Any]
 CONTEXT = ContextEntry(name="c", cluster="c", server="https://203.0.113.10:6443")
@@ -214,12 +214,19 @@ def test_every_address_of_a_service_is_asked() -> None:
                 "ports": [
                     {"port": 80, "name": "http", "nodePort": 30080, "targetPort": "web"},
                     {"port": 53, "name": "dns", "protocol": "UDP"},
+                    {"port": 9, "protocol": "SCTP"},
                 ],
             },
             {"loadBalancer": {"ingress": [{"ip": "198.51.100.8"}, {"hostname": "lb.example.org"}]}},
         )
     )
-    places = {(each.host, each.port, each.scope) for each in found}
+    udp = [each for each in found if each.protocol is Protocol.UDP]
+    assert {(each.host, each.port, each.conversation) for each in udp} == {
+        (host, 53, Conversation(datagram="dns"))
+        for host in ("10.96.0.5", "fd00::5", "198.51.100.7", "198.51.100.8", "lb.example.org")
+    }
+    tcp = [each for each in found if each.protocol is Protocol.TCP]
+    places = {(each.host, each.port, each.scope) for each in tcp}
     assert places == {
         ("10.96.0.5", 80, Scope.CLUSTER),
         ("fd00::5", 80, Scope.CLUSTER),
@@ -229,8 +236,8 @@ def test_every_address_of_a_service_is_asked() -> None:
         ("10.0.0.11", 30080, Scope.GLOBAL),
     }
     assert len({each.id for each in found}) == len(found)
-    assert {each.backend_port for each in found} == {"web"}
-    assert skipped == [("Service shop/web:53", "UDP is not asked yet")]
+    assert {each.backend_port for each in tcp} == {"web"}
+    assert skipped == [("Service shop/web:9", "SCTP is not asked yet")]
 
 
 def test_behind_a_headless_service_its_ready_pods_are_asked() -> None:

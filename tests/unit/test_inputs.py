@@ -138,7 +138,7 @@ def test_targets_of_every_form(tmp_path: Path) -> None:
         "host:0",
         "host:70000",
         "host:9-3",
-        "host:53/udp",
+        "host:53/sctp",
         "host:1/xyz",
         "host:1 expect=maybe",
         "-oN:80",

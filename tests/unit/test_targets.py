@@ -78,7 +78,7 @@ def test_the_same_target_twice_is_one(tmp_path: Path) -> None:
         ("host:65536", "1 to 65535"),
         ("host:90-80", "first not above the last"),
         ("host:1-65536", "1 to 65535"),
-        ("host:53/udp", "udp is not asked yet"),
+        ("[fe80::1%eth0]:80", "another interface on every vantage"),
         ("host:53/sctp", "'sctp' is not a protocol"),
         ("host:80 expect=open", "expect=open"),
         ("[host]:80", "is not a target"),

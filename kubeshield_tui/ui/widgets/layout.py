@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
 
-from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.endpoint import Endpoint, Protocol
 from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.vantage import Vantage, Zone
 from kubeshield_tui.session.query import grouped
@@ -107,7 +107,8 @@ def _rows(store: Store, folded: set[str], wanted: str) -> tuple[Row, ...]:
 def row_label(endpoint: Endpoint) -> str:
     """Name and address of an endpoint."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    return f"{endpoint.name} {host}:{endpoint.port}"
+    udp = "/udp" if endpoint.protocol is Protocol.UDP else ""
+    return f"{endpoint.name} {host}:{endpoint.port}{udp}"
 
 
 def _haystack(store: Store, endpoint: Endpoint) -> str:
