@@ -46,14 +46,16 @@ SLOW_PORTS = 16
 SLOW_SECONDS = 20.0
 REJECT_MEMORY = 60.0
 RATE_LIMITED = "maybe-rate-limited: this host sent ICMP errors for other ports, and kernels send few of them a second"
-# While many connects are under way, a port that is known to be open is asked each second: if it falls silent, it is our
-# own burst that loses packets.
-BURST = 200
-CONTROL_PACE = 1.0
+# Among many connects a port that is known to be open is asked now and then: if it falls silent, it is our own burst that
+# loses packets.
+BURST = 200  # connects sent between two such questions
+CONTROL_PACE = 0.2  # seconds between them at least
+CONTROL_WAIT = 0.9  # shorter than the kernel's retransmission: an answer to the first SYN is what counts
 CONTROLS = 4  # hosts remembered
 CONTROL_TRIES = 3  # failures in a row after which a control is forgotten
 SMALLEST_WINDOW = 64
-ASK_ANEW = 3  # times that a cell is asked again for that
+ASK_ANEW = 4  # times that a cell is asked again for that
+CHOKED = "packets are lost in this vantage's own bursts, a known-open port fell silent too; ask with a lower --rate"
 
 REFUSAL = (
     '{"op":"result","id":%s,"state":"closed","reason":"conn-refused","attempts":[["closed","conn-refused",%s]],'
@@ -204,7 +206,7 @@ def clean(text):
     return str(text).replace("\r", "").replace("\n", "")
 
 
-CONTROL = Common({"timeout": CONTROL_PACE, "attempts": 1})
+CONTROL = Common({"timeout": CONTROL_WAIT, "attempts": 1})
 
 
 class Probe(object):
@@ -286,8 +288,6 @@ class Agent(object):
         due = self.timers.next()
         if self.starved is not None and self.ready and not can_start:
             due = self.starved if due is None else min(due, self.starved)
-        if self.connecting > BURST and self.burst.known and not self.burst.asking:
-            due = self.burst.next if due is None else min(due, self.burst.next)
         events = self.poller.wait(0 if can_start or self.dying else None if due is None else due - now)
         for fd, event in events:
             if fd == 0:
@@ -304,7 +304,7 @@ class Agent(object):
         for probe in overdue:
             probe.due = None
             self.guarded(self.on_time, probe)
-        if self.connecting > BURST or self.burst.asking:
+        if self.burst.sent > BURST:
             self.control(monotonic())
         if can_start:
             self.start_some()
@@ -450,6 +450,7 @@ class Agent(object):
             self.send(probe)
             return
         probe.phase = "connect"
+        self.burst.sent += 1
         code = sock.connect_ex(probe.address)
         if code == EINPROGRESS or code == EWOULDBLOCK:
             # On the same host the answer came while we were in connect(): no need to wait for the loop to tell.
@@ -558,7 +559,7 @@ class Agent(object):
         """Ask what is known to be open, while many connects are under way."""
         if self.burst.asking or now < self.burst.next or not self.burst.known:
             return
-        self.burst.next = now + CONTROL_PACE
+        self.burst.next, self.burst.sent = now + CONTROL_PACE, 0
         for host, place in list(self.burst.known.items())[-2:]:
             probe = Probe([None, host, 0], CONTROL)
             probe.addresses, probe.phase, probe.sent = [place[:2]], "control", now
@@ -572,7 +573,7 @@ class Agent(object):
             self.burst.asking.append(probe)
             self.by_fd[probe.fd] = probe
             self.poller.register(probe.fd, self.poller.write)
-            self.timers.set(probe, CONTROL_PACE, now)
+            self.timers.set(probe, CONTROL_WAIT, now)
             if code not in (EINPROGRESS, EWOULDBLOCK):
                 self.controlled(probe, code in (0, ECONNREFUSED))
                 return
@@ -588,10 +589,7 @@ class Agent(object):
             for other in burst.asking:
                 self.close(other)
             burst.asking = []
-            if self.connecting > BURST:
-                burst.window = min(self.in_flight, burst.window + burst.window // 8 + 16)
-            else:
-                burst.window = IN_FLIGHT
+            burst.window = min(IN_FLIGHT, burst.window + burst.window // 8 + 16)
         else:
             strikes = burst.strikes[probe.host] = burst.strikes.get(probe.host, 0) + 1
             if strikes >= CONTROL_TRIES:
@@ -611,9 +609,15 @@ class Agent(object):
             probe.phase = "held"
             self.burst.held.append(probe)
             return
-        if self.burst.choked >= probe.sent and probe.anew < ASK_ANEW:
+        if self.burst.choked >= probe.begun:
+            if probe.anew == ASK_ANEW:
+                probe.detail = CHOKED
+                self.finish(probe, "error", "resources")
+                return
             probe.anew += 1
-            probe.end += probe.common.confirm
+            probe.attempt = 0
+            probe.begun = monotonic()
+            probe.end = probe.begun + probe.common.deadline
             probe.phase = "anew"
             self.ready.append(probe)
             return
@@ -1051,6 +1055,7 @@ class Burst(object):
         self.held = []  # silent probes that wait for what the control says
         self.window = IN_FLIGHT
         self.next = 0.0
+        self.sent = 0
         self.choked = -1.0
 
     def note(self, probe):

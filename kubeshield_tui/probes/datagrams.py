@@ -1,7 +1,7 @@
 """What is sent to a UDP port, and how its answer reads.
 
-A protocol that is asked in its own words answers strangers; most servers drop anything else without a word. Each payload
-is the smallest safe question of its protocol: no credential, no write, no recursion, nothing that amplifies.
+A protocol that is asked in its own words answers strangers; most servers drop anything else without a word. Each
+payload is the smallest safe question of its protocol: no credential, no write, no recursion, nothing that amplifies.
 """
 
 from __future__ import annotations
