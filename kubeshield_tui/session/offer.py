@@ -50,7 +50,7 @@ def intent_of(settings: Settings) -> Intent:
     timing = settings.timing
     sends.append(
         f"up to {timing.attempts} TCP connects an endpoint and vantage ({timing.timeout:g} s), a TLS handshake and "
-        f"at most two safe HTTP requests, {settings.limits.rate:g}/s at most"
+        f"at most two safe HTTP requests; UDP ports get one small question; {settings.limits.rate:g}/s at most"
     )
     creates: list[str] = []
     for spec in settings.vantages:
