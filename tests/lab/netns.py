@@ -41,10 +41,19 @@ class Lab:
     def argv(self, host: str, *command: str) -> list[str]:
         return ["ip", "netns", "exec", self.name(host), *command]
 
-    def rules(self, host: str, text: str) -> None:
-        """Load rules of the forward chain, in place of those before."""
-        chain = f"table inet lab {{\nchain forward {{\ntype filter hook forward priority 0;\n{text}\n}}\n}}\n"
+    def rules(self, host: str, text: str, hook: str = "forward") -> None:
+        """Load rules of one chain, in place of all those before."""
+        chain = f"table inet lab {{\nchain {hook} {{\ntype filter hook {hook} priority 0;\n{text}\n}}\n}}\n"
         self.on(host, "nft", "-f", "-", given=f"flush ruleset\n{chain}")
+
+    def limit_icmp(self, limited: bool) -> None:
+        """Have the kernel send few ICMP errors a second, as it does everywhere, or as many as there are to send."""
+        four, six = ("1000", "100") if limited else ("0", "0")
+        for host in ("router", "server"):
+            self.on(host, "sysctl", "-qw", f"net.ipv4.icmp_ratelimit={four}", f"net.ipv6.icmp.ratelimit={six}")
+            # Of each namespace since Linux 6.13; before that of the whole machine, which a test leaves as it is.
+            most = "1000" if limited else "1000000"
+            self.on(host, "sysctl", "-eqw", f"net.ipv4.icmp_msgs_per_sec={most}")
 
     def spawn(self, host: str, *command: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(self.argv(host, *command), stdout=subprocess.PIPE, stdin=subprocess.PIPE)
@@ -60,8 +69,7 @@ class Lab:
         self._join("client", "192.0.2.1", "2001:db8:1::1", ROUTER4, ROUTER6)
         self._join("server", SERVER4, SERVER6, "198.51.100.254", "2001:db8:2::fe")
         self.on("router", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-        # The kernel's own limit on ICMP errors would make rejects look like silence.
-        self.on("router", "sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
+        self.limit_icmp(False)  # it would make rejects look like silence
 
         for address in (SERVER4, SERVER6):
             self.on("client", sys.executable, "-c", REACH, address)
