@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from kubeshield_tui.model.ids import EndpointId, VantageId
+from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe, Timing
 from kubeshield_tui.probes.protocol import BOOTSTRAP
 from kubeshield_tui.vantages.link import AgentLink
-from kubeshield_tui.vantages.local import ProcessChannel
+from kubeshield_tui.vantages.local import LocalVantage, ProcessChannel
 from tests.lab.netns import Lab
 
+CHUNK = 500
 UNPRIVILEGED = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
@@ -37,6 +39,15 @@ def probes(host: str, ports: range, timing: Timing) -> list[Probe]:
         Probe(endpoint=EndpointId(f"{host}:{port}"), vantage=VantageId("local"), host=host, port=port, timing=timing)
         for port in ports
     ]
+
+
+async def sweep(asker: AgentLink | LocalVantage, wanted: list[Probe]) -> list[Observation]:
+    """Ask all, a few hundred a turn of the loop: the engine does not make all its questions in one breath either."""
+    tasks = []
+    for begin in range(0, len(wanted), CHUNK):
+        tasks += [asyncio.create_task(asker.ask(probe)) for probe in wanted[begin : begin + CHUNK]]
+        await asyncio.sleep(0)
+    return await asyncio.gather(*tasks)
 
 
 async def lag(stop: asyncio.Event) -> float:

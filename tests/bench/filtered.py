@@ -8,7 +8,7 @@ from collections import Counter
 from kubeshield_tui.model.observation import State
 from kubeshield_tui.model.probe import Timing
 from kubeshield_tui.settings.runtime import tune_collector
-from tests.bench.agent import lag, probes, unprivileged_agent
+from tests.bench.agent import lag, probes, sweep, unprivileged_agent
 from tests.bench.figure import figure
 from tests.lab.netns import Lab, lab
 
@@ -33,7 +33,7 @@ async def _measure(network: Lab) -> tuple[float, float]:
             stop = asyncio.Event()
             watch = asyncio.create_task(lag(stop))
             begun = loop.time()
-            answers = await asyncio.gather(*(link.ask(probe) for probe in asked))
+            answers = await sweep(link, asked)
             times.append(loop.time() - begun)
             stop.set()
             lags.append(await watch)

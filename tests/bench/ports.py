@@ -10,18 +10,17 @@ import sys
 import time
 from collections import Counter
 
-from kubeshield_tui.model.observation import Observation, State
+from kubeshield_tui.model.observation import State
 from kubeshield_tui.model.probe import Timing
 from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.vantages.local import LocalVantage
-from tests.bench.agent import probes
+from tests.bench.agent import probes, sweep
 from tests.bench.figure import figure
 
 PORTS = range(10_000, 30_000)
 OPEN = range(12_000, 12_050)
 ROUNDS = 5
-CHUNK = 500
 
 
 async def _ours() -> float:
@@ -42,7 +41,7 @@ async def _ours() -> float:
     peer = []
     for _ in range(ROUNDS):
         begun = time.monotonic()
-        answers = await _sweep(vantage)
+        answers = await sweep(vantage, probes("127.0.0.1", PORTS, Timing()))
         times.append(time.monotonic() - begun)
         states = Counter(answer.state for answer in answers)
         assert states[State.OPEN] >= len(OPEN)
@@ -55,16 +54,6 @@ async def _ours() -> float:
     figure("ports", "ours", ours, "s")
     figure("ports", "nmap -sT -T5", theirs, "s")
     return ours / theirs
-
-
-async def _sweep(vantage: LocalVantage) -> list[Observation]:
-    """Ask all, a few hundred a turn of the loop: the engine does not make all its questions in one breath either."""
-    wanted = probes("127.0.0.1", PORTS, Timing())
-    tasks = []
-    for begin in range(0, len(wanted), CHUNK):
-        tasks += [asyncio.create_task(vantage.ask(probe)) for probe in wanted[begin : begin + CHUNK]]
-        await asyncio.sleep(0)
-    return await asyncio.gather(*tasks)
 
 
 def _nmap() -> float:
