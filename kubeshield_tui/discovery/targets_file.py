@@ -20,6 +20,7 @@ from kubeshield_tui.model.text import printable
 from kubeshield_tui.probes.datagrams import datagram_of
 
 TARGETS_LIMIT = 100_000
+LINE_LIMIT = 4_096
 FORM = "Expected HOST:PORT[/tcp|/udp], [IPv6]:PORT or HOST:FROM-TO, then expect=blocked or expect=reachable if you like"
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
@@ -31,14 +32,8 @@ _LINE = re.compile(
 
 def read_targets(path: Path) -> tuple[Endpoint, ...]:
     """Read a targets file. Raises SettingsError naming file and line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"--targets {path}: {error.strerror}", "Check the path") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"--targets {path}: not a text file ({error.reason})", FORM) from error
     found: dict[str, Endpoint] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in _lines(path):
         for endpoint in parse_line(line, f"{path.name}:{number}", f"{path}:{number}"):
             found[endpoint.id] = endpoint
             if len(found) > TARGETS_LIMIT:
@@ -46,6 +41,22 @@ def read_targets(path: Path) -> tuple[Endpoint, ...]:
     if not found:
         raise SettingsError(f"{path}: no target in it", FORM)
     return tuple(found.values())
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, one at a time: a file of a hundred million lines is refused at its first too many."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            number = 0
+            while line := file.readline(LINE_LIMIT):
+                number += 1
+                if len(line) == LINE_LIMIT:
+                    raise SettingsError(f"{path}:{number}: a line of more than {LINE_LIMIT:,} characters", FORM)
+                yield number, line
+    except OSError as error:
+        raise SettingsError(f"--targets {path}: {error.strerror}", "Check the path") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"--targets {path}: not a text file ({error.reason})", FORM) from error
 
 
 def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:

@@ -46,8 +46,8 @@ SLOW_PORTS = 16
 SLOW_SECONDS = 20.0
 REJECT_MEMORY = 60.0
 RATE_LIMITED = "maybe-rate-limited: this host sent ICMP errors for other ports, and kernels send few of them a second"
-# Among many connects a port that is known to be open is asked now and then: if it falls silent, it is our own burst that
-# loses packets.
+# Among many connects a port that is known to be open is asked now and then: if it falls silent, it is our own burst
+# that loses packets.
 BURST = 200  # connects sent between two such questions
 CONTROL_PACE = 0.2  # seconds between them at least
 CONTROL_WAIT = 0.9  # shorter than the kernel's retransmission: an answer to the first SYN is what counts

@@ -175,3 +175,8 @@ def test_any_line_is_targets_or_a_sentence(line: str) -> None:
         assert str(found).isprintable()
     else:
         assert all(1 <= each.port <= 65535 and each.host.isprintable() for each in found)
+
+
+def test_an_endless_line_is_refused_without_reading_it_whole() -> None:
+    with pytest.raises(SettingsError, match="/dev/zero:1: a line of more than"):
+        read_targets(Path("/dev/zero"))
