@@ -92,7 +92,10 @@ class AgentLink:
         self._send.set()
         try:
             if len(self._outbox) >= BATCH:  # thousands of asks in one turn: the agent starts while they come
-                await self._write_jobs()
+                try:
+                    await self._write_jobs()
+                except VantageError as error:
+                    self._fail(VantageLost(error.message, error.hint))
             return await future
         except asyncio.CancelledError:
             if self._waiting.pop(key, None) is not None:
@@ -226,18 +229,23 @@ class AgentLink:
 
     async def _write_line(self, line: bytes) -> None:
         async with self._writing:  # a channel may cut a long line into pieces, which must not mix with another's
+            if self._lost is not None:
+                raise self._lost
             await self._channel.write(line)
 
     async def _beat(self) -> None:
         with contextlib.suppress(VantageError):
             for number in itertools.count():
-                await asyncio.sleep(PING_SECONDS)
-                if time.monotonic() - self._heard > SILENCE_SECONDS:
+                left = self._heard + SILENCE_SECONDS - time.monotonic()
+                if left <= 0:
                     self._fail(VantageLost(f"no word from the agent for {SILENCE_SECONDS:g} s"))
                     await self._channel.close()
                     return
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    await self._write_line(protocol.line(op="ping", seq=number))
+                # Writing counts as waiting: a stream that is full because the agent stands still must not hide that.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(PING_SECONDS, left)):
+                        await self._write_line(protocol.line(op="ping", seq=number))
+                        await asyncio.sleep(PING_SECONDS)
 
     def _fail(self, lost: VantageLost) -> None:
         if self._lost is None:
