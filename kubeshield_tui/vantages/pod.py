@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,8 +17,9 @@ from kubeshield_tui.model.event import Event, ObjectRemoved
 from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.model.vantage import VantageFacts, VantageSpec
-from kubeshield_tui.probes.protocol import BOOTSTRAP
-from kubeshield_tui.vantages.link import AgentLink
+from kubeshield_tui.vantages.asker import Asker, Runner
+from kubeshield_tui.vantages.channel import Channel
+from kubeshield_tui.vantages.ladder import HINT, climb
 from kubeshield_tui.vantages.own_pod import OwnPod
 from kubeshield_tui.vantages.sweep import sweep
 
@@ -72,16 +73,16 @@ class PodVantage:
         self._settle = settle
         self._report = report
         self._own: OwnPod | None = None
-        self._link: AgentLink | None = None
+        self._link: Asker | None = None
 
     async def open(self) -> VantageFacts:
-        """Find or make the pod and start the agent in it. Raises VantageError."""
+        """Find or make the pod and start the agent in it, or what else can ask there. Raises VantageError."""
         await self._end_link()
         pod = await (self._own_pod() if self.spec.creates_pod else self._existing_pod())
         record = pod_record(pod, self._client.context.name)
         if record is None:
             raise VantageError(f"{self.spec.text}: the server's answer is no pod", "Is this a Kubernetes API?")
-        self._link = await self._start_agent(record.namespace, record.name, _containers(pod))
+        self._link = await self._start_asker(record.namespace, record.name, _containers(pod))
         return replace(
             self._link.facts,
             node=record.node,
@@ -142,21 +143,33 @@ class PodVantage:
             for shown in swept.removed:
                 self._report(ObjectRemoved(at=time.time(), cluster=self._client.context.name, object=shown))
 
-    async def _start_agent(self, namespace: str, pod: str, containers: list[str]) -> AgentLink:
-        failed: VantageError | None = None
+    async def _start_asker(self, namespace: str, pod: str, containers: list[str]) -> Asker:
+        """Climb the ladder in one container after another. Raises VantageError."""
+        failed: list[str] = []
+        refused: VantageError | None = None
         for container in containers:
             try:
-                stream = await exec_in_pod(self._client, namespace, pod, container, BOOTSTRAP)
+                return await climb(self._runner(namespace, pod, container), f"{namespace}/{pod}")
+            except VantageLost:
+                raise
+            except VantageError as error:
+                failed.append(f"container {container}: {error.message}")
+                refused = None if error.hint == HINT else error
+        if not failed:
+            raise VantageError(f"{namespace}/{pod} has no container", "Choose another pod")
+        if refused is not None:  # the server let nothing start: what it says helps more than what was tried
+            raise refused
+        hint = "See --pod-image" if self._own else f"Use pod:{namespace} for a pod of our own with Python"
+        raise VantageError(f"nothing in {namespace}/{pod} can ask: {'; '.join(failed)}", hint)
+
+    def _runner(self, namespace: str, pod: str, container: str) -> Runner:
+        async def run(argv: Sequence[str]) -> Channel:
+            try:
+                return ExecChannel(await exec_in_pod(self._client, namespace, pod, container, argv))
             except ClusterError as error:
                 raise VantageError(error.message, error.hint) from error
-            try:
-                return await AgentLink.start(ExecChannel(stream))
-            except VantageError as error:
-                failed = VantageError(
-                    f"no python3 agent in {namespace}/{pod}, container {container}: {error.message}",
-                    f"Use pod:{namespace} for a pod of our own with Python",
-                )
-        raise failed or VantageError(f"{namespace}/{pod} has no container", "Choose another pod")
+
+        return run
 
 
 def _containers(pod: dict[str, Any]) -> list[str]:

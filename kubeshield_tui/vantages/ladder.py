@@ -1,0 +1,100 @@
+"""The rungs of asking, best first: the agent under python3, nmap, bash's /dev/tcp, nc. Each says what it can't see.
+
+Invariant: a lower rung is taken only with the reason why no better one is there, and that reason is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+from kubeshield_tui.errors import VantageError, VantageLost
+from kubeshield_tui.model.text import printable
+from kubeshield_tui.model.vantage import VantageFacts
+from kubeshield_tui.probes import protocol
+from kubeshield_tui.vantages import shell_program
+from kubeshield_tui.vantages.asker import Asker, Runner
+from kubeshield_tui.vantages.link import AgentLink
+from kubeshield_tui.vantages.nmap_link import start_nmap
+from kubeshield_tui.vantages.shell import Shell, Survey
+from kubeshield_tui.vantages.shell_link import has_bash_tcp, start_bash, start_netcat, which_netcat
+
+HINT = "Install Python 3.6 or later there; from a pod, pod:NAMESPACE brings its own; over SSH, forwarding may still do"
+_NO_PYTHON = re.compile(r"not found|no such file|unknown command|not recognized", re.IGNORECASE)
+
+
+async def climb(run: Runner, shown: str, *, agent: bool = True) -> Asker:
+    """Start the best rung that `run` can start. `shown` names the place in sentences; `agent` False leaves it out.
+
+    Raises VantageError that names every rung tried, VantageLost where the connection ended meanwhile.
+    """
+    tried: list[str] = []
+    hint = ""
+    if agent:
+        try:
+            return await AgentLink.start(await run(protocol.BOOTSTRAP))
+        except VantageLost:
+            raise
+        except VantageError as error:
+            tried.append(_why_no_agent(error, shown))
+            hint = error.hint
+    better = tried[0] if tried else "the agent is left out"
+    try:
+        shell = await Shell.start(await run(shell_program.BOOTSTRAP))
+    except VantageLost:
+        raise
+    except VantageError as error:
+        if tried and error.message in tried[0]:
+            raise VantageError(error.message, error.hint or hint) from error
+        raise _nothing(shown, [*tried, f"{error.message} for nmap, bash or nc"]) from error
+    rungs = _rungs(shell.survey, better)
+    for number, (name, start) in enumerate(rungs):
+        try:
+            if number:  # a rung that failed took its channel along
+                shell = await Shell.start(await run(shell_program.BOOTSTRAP))
+            return await start(shell, _facts(shell.survey))
+        except VantageLost:
+            raise
+        except VantageError as error:
+            tried.append(f"{name}: {error.message}")
+    if not rungs:
+        await shell.close()
+        tried.append("no nmap, no bash with /dev/tcp, no nc that can be used")
+    raise _nothing(shown, tried)
+
+
+_Start = Callable[[Shell, VantageFacts], Awaitable[Asker]]
+
+
+def _rungs(survey: Survey, why: str) -> list[tuple[str, _Start]]:
+    """Rungs that the tools there allow, best first."""
+    rungs: list[tuple[str, _Start]] = []
+    if "nmap" in survey.tools and "Nmap version" in survey.word("nmap"):
+        rungs.append(("nmap", lambda shell, facts: start_nmap(shell, why, facts)))
+    if has_bash_tcp(survey):
+        rungs.append(("bash", lambda shell, facts: start_bash(shell, why, facts)))
+    if (kind := which_netcat(survey)) is not None:
+        rungs.append((kind.shown, lambda shell, facts: start_netcat(shell, kind, why, facts)))
+    return rungs
+
+
+def _facts(survey: Survey) -> VantageFacts:
+    user = survey.word("user")
+    host = survey.word("host")
+    return VantageFacts(
+        runner="",
+        host_name=host if host and " " not in host else "",
+        user=user if user and " " not in user else "",
+        addresses=survey.addresses,
+    )
+
+
+def _why_no_agent(error: VantageError, shown: str) -> str:
+    said = error.message
+    if "python3" in said and _NO_PYTHON.search(said):
+        return f"no python3 on {shown}"
+    return printable(said, 200)
+
+
+def _nothing(shown: str, tried: list[str]) -> VantageError:
+    return VantageError(f"nothing on {shown} can ask: {'; '.join(tried)}", HINT)
