@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from kubeshield_tui.errors import VantageLost
 from kubeshield_tui.model.observation import Reason, State
 from kubeshield_tui.model.probe import Timing
 from kubeshield_tui.model.vantage import parse_vantage
+from kubeshield_tui.range.api import Api
+from kubeshield_tui.range.range import TrainingRange
+from kubeshield_tui.range.scenario import Json
 from kubeshield_tui.session.session import Session
 from kubeshield_tui.settings.schema import Limits, Settings
 from kubeshield_tui.vantages.channel import Channel
@@ -188,10 +192,91 @@ async def test_this_machine_and_a_real_sshd_fail_and_come_back(estate: Estate, t
             assert_true(trouble, truth)
             local, jump = trouble.session.store.vantages
             async with asyncio.TaskGroup() as group:
-                group.create_task(trouble.rain(local, process_faults(agents.pids), faults_wanted(14)))
-                group.create_task(trouble.rain(jump, SshFaults(server, relay).all(), faults_wanted(18)))
+                of_agents = [(local, fault) for fault in process_faults(agents.pids)]
+                group.create_task(trouble.rain(of_agents, faults_wanted(12)))
+                of_ssh = [(jump, fault) for fault in SshFaults(server, relay).all()]
+                group.create_task(trouble.rain(of_ssh, faults_wanted(14)))
             await trouble.calm()
     await relay.close()
+
+
+class RestartableApi(Api):
+    """The range's API behind a relay, so that it can be started again at another port."""
+
+    made: RestartableApi
+    relay: Relay
+
+    async def start(self, context: ssl.SSLContext) -> tuple[str, int]:
+        RestartableApi.made, self.context = self, context
+        host, port = await super().start(context)
+        self.relay = await Relay(port).start()
+        return host, self.relay.port
+
+    async def start_again(self) -> None:
+        _, self.relay.target = await super().start(self.context)
+
+
+class PodFaults(TrainingRange):
+    """A range that can break: its API, the streams to it, the agents in its pods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._agents: dict[str, ProcessChannel] = {}
+
+    async def _exec(self, pod: Json) -> Channel:
+        channel = await super()._exec(pod)
+        self._agents[pod["metadata"]["name"]] = channel._channel
+        return channel
+
+    def pids(self, name: str) -> list[int]:
+        """The newest agent in pods of such a name."""
+        return [channel._process.pid for pod, channel in self._agents.items() if pod.startswith(name)][-1:]
+
+    def common(self) -> list[Fault]:
+        """What strikes all pods."""
+        api = RestartableApi.made
+        return [
+            Fault("exec stream cut", api.relay.cut),
+            Fault("exec stream silent", api.relay.freeze, api.relay.thaw, weight=1),
+            Fault("API server restarted", self._restart),
+            Fault("API server stopped", api.close, api.start_again, refuses=True),
+        ]
+
+    async def _restart(self) -> None:
+        await RestartableApi.made.close()
+        await RestartableApi.made.start_again()
+
+    async def delete_own(self) -> None:
+        """Somebody deletes our pod, and its processes with it."""
+        pods = RestartableApi.made._world.objects["pods"]
+        for key in [key for key in pods if key[1].startswith("kubeshield")]:
+            del pods[key]
+        await killing(lambda: self.pids("kubeshield"), signal.SIGKILL)()
+
+
+async def test_pods_fail_and_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubeshield_tui.range.range.Api", RestartableApi)
+    (tmp_path / "targets").write_text("10.0.0.11:7000-7009\n203.0.113.10:6443\n10.0.0.12:10255\n198.51.100.20:443\n")
+    async with PodFaults() as training:
+        settings = Settings(
+            kubeconfig=training.kubeconfig,
+            vantages=(parse_vantage("pod:shop"), parse_vantage("pod:shop/web-6d4f9")),
+            targets=tmp_path / "targets",
+            consent=True,
+            pod_settle=0.0,
+            timing=TIMING,
+            limits=LIMITS,
+        )
+        async with troubled(lambda listener: Session(settings, listeners=[listener])) as trouble:
+            await trouble.learn(50)
+            own, existing = trouble.session.store.vantages
+            strikes = [(own, fault) for fault in training.common()]
+            strikes += [(own, fault) for fault in process_faults(lambda: training.pids("kubeshield"))]
+            strikes += [(existing, fault) for fault in process_faults(lambda: training.pids("web-6d4f9"))]
+            strikes.append((own, Fault("pod deleted", training.delete_own)))
+            await trouble.rain(strikes, faults_wanted(16))
+            await trouble.calm()
+        await RestartableApi.made.relay.close()
 
 
 async def test_an_agent_that_stands_still_is_noticed_though_its_stream_is_full() -> None:

@@ -11,7 +11,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -25,6 +25,7 @@ SEED = int(os.environ.get("KUBESHIELD_FAULTS_SEED", "3"))
 NOTICE_SECONDS = 5.5
 """5 s, and the turn of the loop on a busy machine."""
 RETURN_SECONDS = 40.0
+LOOK_SECONDS = 0.05
 Pair = tuple[State, Reason]
 
 
@@ -53,6 +54,9 @@ class Trouble:
 
     session: Session
     truth: dict[CellKey, Pair] = field(default_factory=dict)
+    own: frozenset[Pair] = frozenset()
+    """What may be said instead, because it blames the vantage."""
+    blamed: Counter[Pair] = field(default_factory=Counter)
     wrong: list[tuple[str, CellKey, Pair, Pair]] = field(default_factory=list)
     statuses: dict[VantageId, list[tuple[float, VantageStatus, str]]] = field(default_factory=dict)
     answers: Counter[VantageId] = field(default_factory=Counter)
@@ -76,6 +80,8 @@ class Trouble:
         pair = (seen.state, seen.reason)
         if seen.state is State.LOST:
             self.lost[seen.vantage] += 1
+        elif pair in self.own:
+            self.blamed[pair] += 1
         elif self.truth and pair != self.truth[seen.key]:
             self.wrong.append((self.lately.get(seen.vantage, ""), seen.key, self.truth[seen.key], pair))
 
@@ -85,7 +91,8 @@ class Trouble:
             async with asyncio.timeout(limit):
                 while not done():
                     self._news.clear()
-                    await self._news.wait()
+                    with suppress(TimeoutError):  # the engine's own state changes without an event
+                        await asyncio.wait_for(self._news.wait(), LOOK_SECONDS)
         except TimeoutError:
             recent = {vantage: told[-3:] for vantage, told in self.statuses.items()}
             raise AssertionError(f"not within {limit:g} s: {what}; {recent}") from None
@@ -102,11 +109,13 @@ class Trouble:
         }
 
     def is_calm(self) -> bool:
-        """All cells have an answer that is not `lost`, and none is under way."""
+        """All cells have an answer that is not `lost`, and none is queued or under way."""
+        engine = self.session._engine
         cells = [cell for cell in self.session.store.cells.values() if cell.untested is None]
-        return all(
-            cell.observation is not None and cell.observation.state is not State.LOST and not cell.asking
-            for cell in cells
+        return (
+            engine is not None
+            and not engine.unfinished()
+            and all(cell.observation is not None and cell.observation.state is not State.LOST for cell in cells)
         )
 
     async def learn(self, cells: int) -> None:
@@ -143,13 +152,14 @@ class Trouble:
         )
         self.noticed.append((vantage, fault.name, at - struck, told[-1][0] - struck))
 
-    async def rain(self, vantage: VantageId, faults: list[Fault], count: int) -> None:
-        """Strike a vantage `count` times with faults drawn by a seeded generator, each kind at least once."""
-        chance = random.Random(f"{SEED} {vantage}")
-        drawn = faults[:count]
-        drawn += chance.choices(faults, [fault.weight for fault in faults], k=count - len(drawn))
+    async def rain(self, strikes: Sequence[tuple[VantageId, Fault]], count: int) -> None:
+        """Strike `count` times, drawn by a seeded generator, each of `strikes` at least once if there are enough."""
+        chance = random.Random(f"{SEED} {strikes[0][0]}")
+        drawn = list(strikes[:count])
+        weights = [fault.weight for _, fault in strikes]
+        drawn += chance.choices(strikes, weights, k=count - len(drawn))
         chance.shuffle(drawn)
-        for fault in drawn:
+        for vantage, fault in drawn:
             await self.strike(vantage, fault, chance.random())
 
     async def calm(self) -> None:
@@ -160,12 +170,18 @@ class Trouble:
 
     def figures(self) -> str:
         """What happened, for people."""
-        lines = Counter((vantage, fault) for vantage, fault, _, _ in self.noticed)
+        back: dict[tuple[str, str], list[float]] = {}
+        for vantage, fault, _, seconds in self.noticed:
+            back.setdefault((vantage, fault), []).append(seconds)
         slowest = max((seconds for _, _, seconds, _ in self.noticed), default=0.0)
         return (
             f"{len(self.noticed)} faults, {sum(self.answers.values())} answers, {sum(self.lost.values())} lost, "
+            f"{sum(self.blamed.values())} the vantage's fault, "
             f"{len(self.wrong)} wrong, noticed within {slowest:.1f} s\n"
-            + "\n".join(f"  {vantage}: {fault} x{number}" for (vantage, fault), number in sorted(lines.items()))
+            + "\n".join(
+                f"  {vantage}: {fault} x{len(took)}, back within {max(took):.1f} s"
+                for (vantage, fault), took in sorted(back.items())
+            )
         )
 
 
