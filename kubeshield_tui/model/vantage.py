@@ -132,11 +132,15 @@ def parse_vantage(text: str, cluster: str = "") -> VantageSpec:
     raise SettingsError(f"vantage {shown!r} is not a vantage spec", f"Use one of: {SPEC_FORMS}")
 
 
+DIRECT_RUNNER = "ssh direct-tcpip"
+"""What `VantageFacts.runner` begins with where SSH forwards and nothing runs there."""
+
+
 class VantageFacts(Record, frozen=True):
     """What a vantage said of itself when it was opened. All text printable."""
 
     runner: str
-    """What asks there: `python 3.11`, later `nmap`, `bash`, ..."""
+    """What asks there, and why nothing better: `python 3.11`, `nmap 7.93: no python3 on jump`, ..."""
     cannot_see: tuple[str, ...] = ()
     """Plain statements of what this runner can't tell apart."""
     host_name: str = ""
@@ -164,3 +168,8 @@ class Vantage(Record, frozen=True):
     detail: str = ""
     """One sentence for people: why it failed, what it runs on."""
     facts: VantageFacts | None = None
+
+    @property
+    def forwards_only(self) -> bool:
+        """Whether it asks by SSH forwarding, where a closed port and a firewall's reject look alike."""
+        return self.facts is not None and self.facts.runner.startswith(DIRECT_RUNNER)

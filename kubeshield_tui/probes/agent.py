@@ -797,35 +797,15 @@ class Agent(object):
             self.ask(probe)
             return
         probe.phase = "tls"
-        probe.tls = {"version": "", "cipher": "", "alpn": "", "client_certificate": "", "alert": "", "der": ""}
+        probe.tls = no_tls()
         name = common.server_name or None
-        context = self.context()
+        context = tls_context()
         if hasattr(context, "_msg_callback"):
             context._msg_callback = lambda conn, way, version, content, kind, data: note(probe, way, kind)
         plain = socket.socket(probe.family, socket.SOCK_STREAM, 0, probe.sock.detach())
         plain.setblocking(False)
         probe.sock = context.wrap_socket(plain, do_handshake_on_connect=False, server_hostname=name)
         self.handshake(probe)
-
-    def context(self):
-        """A context of its own for each connection: only so does its callback know whose message it sees."""
-        context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_CLIENT", ssl.PROTOCOL_SSLv23))
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # we look at who answers; whether to trust it is for the reader to say
-        try:
-            context.set_ciphers("ALL:@SECLEVEL=0")  # old servers are the ones to find
-        except ssl.SSLError:
-            pass
-        if hasattr(ssl, "TLSVersion"):
-            try:
-                context.minimum_version = ssl.TLSVersion.TLSv1
-            except (ValueError, OSError):
-                pass
-        try:
-            context.set_alpn_protocols(["http/1.1"])
-        except NotImplementedError:
-            pass
-        return context
 
     def handshake(self, probe):
         try:
@@ -841,10 +821,7 @@ class Agent(object):
 
     def shaken(self, probe):
         sock, told = probe.sock, probe.tls
-        told["version"] = sock.version() or ""
-        told["cipher"] = (sock.cipher() or ("",))[0]
-        told["alpn"] = sock.selected_alpn_protocol() or ""
-        told["der"] = base64.b64encode(sock.getpeercert(True) or b"").decode("ascii")
+        shaken_hands(told, sock)
         self.step(probe, "tls", probe.sent, True, "%s %s" % (told["version"], told["cipher"]))
         self.poller.modify(probe.fd, self.poller.read)
         if probe.common.requests:
@@ -858,39 +835,13 @@ class Agent(object):
             self.finish(probe, "open", "syn-ack")
 
     def tls_failed(self, probe, error):
-        reason = getattr(error, "reason", None) or ""
-        if isinstance(error, ssl.SSLError):
-            self.note_alert(probe, reason)
-            detail = reason.replace("_", " ").lower() or str(error)
-        elif error.errno == errno.ECONNRESET:
-            detail = "reset after ClientHello"
-        else:
-            detail = os.strerror(error.errno) if error.errno else "closed by the peer after ClientHello"
-        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-            detail = "closed by the peer after ClientHello"
+        detail = why_no_tls(probe.tls, error)
         self.step(probe, "tls", probe.sent, False, detail)
         self.finish(probe, "open", "syn-ack")
 
-    def note_alert(self, probe, reason):
-        if "ALERT" not in reason:
-            return
-        told = probe.tls
-        told["alert"] = reason.replace("_", " ").lower()
-        wanted = any(alert in reason for alert in CERTIFICATE_ALERTS)
-        sure = "CERTIFICATE_REQUIRED" in reason or "BAD_CERTIFICATE" in reason
-        if sure or (wanted and told["client_certificate"]):
-            told["client_certificate"] = "required"
-
     def ask(self, probe):
-        method, path, headers = probe.common.requests[probe.request]
         last = probe.request + 1 == len(probe.common.requests)
-        host = "[%s]" % probe.host if ":" in probe.host else probe.host
-        lines = ["%s %s HTTP/1.1" % (method, path), "Host: %s:%d" % (host, probe.port), "User-Agent: kubeshield"]
-        if not any(name.lower() == "accept" for name, _ in headers):
-            lines.append("Accept: */*")
-        lines.extend("%s: %s" % pair for pair in headers)
-        lines.append("Connection: %s" % ("close" if last else "keep-alive"))
-        probe.outgoing = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        probe.outgoing = request_bytes(probe.host, probe.port, probe.common.requests[probe.request], last)
         probe.buffer = b""
         probe.asked = probe.sent = monotonic()
         self.talk(probe)
@@ -917,7 +868,8 @@ class Agent(object):
             self.answered(probe, True)
         except ssl.SSLError as error:
             reason = error.reason or ""
-            self.note_alert(probe, reason)
+            if probe.tls:
+                note_alert(probe.tls, reason)
             self.keep_answer(probe)
             self.step(
                 probe, "http" if probe.common.requests else "tls", probe.sent, False, reason.replace("_", " ").lower()
@@ -949,12 +901,7 @@ class Agent(object):
     def keep_answer(self, probe):
         if probe.request < len(probe.http) or not probe.common.requests:
             return None
-        method, path, _ = probe.common.requests[probe.request]
-        status, reason, headers, body = parse_answer(probe.buffer)
-        answer = {
-            "method": method, "path": path, "status": status, "reason": reason, "headers": headers,
-            "body": base64.b64encode(body[:BODY_KEPT]).decode("ascii"), "ms": since(probe.asked),
-        }  # fmt: skip
+        answer = answer_of(probe.common.requests[probe.request], probe.buffer, since(probe.asked))
         probe.http += (answer,)
         return answer
 
@@ -1218,6 +1165,81 @@ def addresses_of(place):
     except OSError:
         return None
     return [(socket.AF_INET, (host, port))] if host.count(".") == 3 else None
+
+
+def tls_context():
+    """A context of its own for each connection: only so does its callback know whose message it sees."""
+    context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_CLIENT", ssl.PROTOCOL_SSLv23))
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # we look at who answers; whether to trust it is for the reader to say
+    try:
+        context.set_ciphers("ALL:@SECLEVEL=0")  # old servers are the ones to find
+    except ssl.SSLError:
+        pass
+    if hasattr(ssl, "TLSVersion"):
+        try:
+            context.minimum_version = ssl.TLSVersion.TLSv1
+        except (ValueError, OSError):
+            pass
+    try:
+        context.set_alpn_protocols(["http/1.1"])
+    except NotImplementedError:
+        pass
+    return context
+
+
+def no_tls():
+    return {"version": "", "cipher": "", "alpn": "", "client_certificate": "", "alert": "", "der": ""}
+
+
+def shaken_hands(told, sock):
+    """Note what a handshake agreed on."""
+    told["version"] = sock.version() or ""
+    told["cipher"] = (sock.cipher() or ("",))[0]
+    told["alpn"] = sock.selected_alpn_protocol() or ""
+    told["der"] = base64.b64encode(sock.getpeercert(True) or b"").decode("ascii")
+
+
+def why_no_tls(told, error):
+    """Say how a handshake failed, and note the alert."""
+    reason = getattr(error, "reason", None) or ""
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return "closed by the peer after ClientHello"
+    if isinstance(error, ssl.SSLError):
+        note_alert(told, reason)
+        return reason.replace("_", " ").lower() or str(error)
+    if error.errno == errno.ECONNRESET:
+        return "reset after ClientHello"
+    return os.strerror(error.errno) if error.errno else "closed by the peer after ClientHello"
+
+
+def note_alert(told, reason):
+    if "ALERT" not in reason:
+        return
+    told["alert"] = reason.replace("_", " ").lower()
+    wanted = any(alert in reason for alert in CERTIFICATE_ALERTS)
+    sure = "CERTIFICATE_REQUIRED" in reason or "BAD_CERTIFICATE" in reason
+    if sure or (wanted and told["client_certificate"]):
+        told["client_certificate"] = "required"
+
+
+def request_bytes(host, port, request, last):
+    method, path, headers = request
+    shown = "[%s]" % host if ":" in host else host
+    lines = ["%s %s HTTP/1.1" % (method, path), "Host: %s:%d" % (shown, port), "User-Agent: kubeshield"]
+    if not any(name.lower() == "accept" for name, _ in headers):
+        lines.append("Accept: */*")
+    lines.extend("%s: %s" % pair for pair in headers)
+    lines.append("Connection: %s" % ("close" if last else "keep-alive"))
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+def answer_of(request, data, ms):
+    status, reason, headers, body = parse_answer(data)
+    return {
+        "method": request[0], "path": request[1], "status": status, "reason": reason, "headers": headers,
+        "body": base64.b64encode(body[:BODY_KEPT]).decode("ascii"), "ms": ms,
+    }  # fmt: skip
 
 
 def split_answer(data):

@@ -41,6 +41,8 @@ REASONS = {
     "port-unreach": Reason.PORT_UNREACH,
     "host-unreach": Reason.HOST_UNREACH,
     "net-unreach": Reason.NET_UNREACH,
+    "no-route": Reason.NET_UNREACH,  # ICMPv6 1/0, told by a hop: the vantage's own lack of one is no answer in a report
+    "reject-route": Reason.ADMIN_PROHIBITED,  # ICMPv6 1/6
     "proto-unreach": Reason.PROTO_UNREACH,
     "host-prohibited": Reason.HOST_PROHIBITED,
     "net-prohibited": Reason.NET_PROHIBITED,

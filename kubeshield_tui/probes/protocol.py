@@ -64,9 +64,8 @@ def shape(probe: Probe) -> tuple[object, ...]:
     return (probe.protocol, probe.conversation, probe.timing)
 
 
-def probe_line(probes: Sequence[tuple[str, Probe]]) -> bytes:
-    """Probes of one shape, each with its id on this connection, as one line."""
-    first = probes[0][1]
+def common_of(first: Probe) -> dict[str, object]:
+    """How a probe is asked, in the agent's words."""
     talk, timing = first.conversation, first.timing
     common: dict[str, object] = {
         "protocol": first.protocol,
@@ -80,6 +79,12 @@ def probe_line(probes: Sequence[tuple[str, Probe]]) -> bytes:
     }
     if first.protocol is Protocol.UDP:
         common["datagram"] = base64.b64encode(datagrams.payload(talk.datagram)).decode("ascii")
+    return common
+
+
+def probe_line(probes: Sequence[tuple[str, Probe]]) -> bytes:
+    """Probes of one shape, each with its id on this connection, as one line."""
+    common = common_of(probes[0][1])
     return line(op="probe", common=common, targets=[[key, probe.host, probe.port] for key, probe in probes])
 
 

@@ -1,4 +1,4 @@
-"""A host as a vantage: the agent over one SSH connection, which also carries the commands that collect evidence.
+"""A host as a vantage: the agent, or what else can ask there, over one SSH connection, which also carries commands.
 
 Nothing is written on the host: the agent lives in the memory of a python3 that ends with its channel.
 """
@@ -15,10 +15,12 @@ from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import VantageFacts, VantageSpec
-from kubeshield_tui.probes.protocol import BOOTSTRAP
-from kubeshield_tui.vantages.link import AgentLink
+from kubeshield_tui.vantages.asker import Asker
+from kubeshield_tui.vantages.channel import Channel
+from kubeshield_tui.vantages.ladder import climb
 from kubeshield_tui.vantages.ssh_channel import CommandResult, SshChannel, finish
 from kubeshield_tui.vantages.ssh_connection import SshConnection, connect
+from kubeshield_tui.vantages.ssh_direct import DirectLink
 
 COMMAND_NOT_FOUND = 127
 """Exit status of a shell that finds no such program. Source: POSIX, Shell Command Language, 2.8.2."""
@@ -32,10 +34,10 @@ class SshVantage:
         self._ssh_config = ssh_config
         self._connection: SshConnection | None = None
         self._connecting = asyncio.Lock()
-        self._link: AgentLink | None = None
+        self._link: Asker | None = None
 
     async def open(self) -> VantageFacts:
-        """Connect through all hops and start the agent. Raises VantageError."""
+        """Connect through all hops and start the best rung of the ladder. Raises VantageError."""
         await self._end_link()
         try:
             self._link = await self._start(await self._connected())
@@ -90,16 +92,33 @@ class SshVantage:
         if link is not None:
             await link.close()
 
-    async def _start(self, connection: SshConnection) -> AgentLink:
-        channel = SshChannel(await connection.process(shlex.join(BOOTSTRAP)), connection.shown)
+    async def _start(self, connection: SshConnection) -> Asker:
+        """Climb the ladder; the last rung is forwarding, which needs nothing there but sshd's leave."""
+        if self.spec.direct:
+            return DirectLink(connection, self._another)
+        channels: list[SshChannel] = []
+
+        async def run(argv: Sequence[str]) -> Channel:
+            channels.append(SshChannel(await connection.process(shlex.join(argv)), connection.shown))
+            return channels[-1]
+
         try:
-            return await AgentLink.start(channel)
+            return await climb(run, connection.shown)
+        except VantageLost:
+            raise
         except VantageError as error:
-            raise _no_agent(connection, channel, error) from error
+            why = _nothing_runs(connection, channels[0], error) if channels else error
+            try:
+                return await DirectLink.start(connection, self._another, why.message)
+            except VantageError as refused:
+                raise VantageError(f"{why.message}; {refused.message}", why.hint) from error
+
+    async def _another(self) -> SshConnection:
+        return await connect(self.spec, self._ssh_config)
 
 
-def _no_agent(connection: SshConnection, channel: SshChannel, error: VantageError) -> VantageError:
-    """Say why no agent came up, from how the program ended and what it said."""
+def _nothing_runs(connection: SshConnection, channel: SshChannel, error: VantageError) -> VantageError:
+    """Say why nothing came up, from how the first program ended and what it said."""
     said = channel.complaint()
     lowered = said.lower()
     missing = "not found" in lowered or "no such file" in lowered or "unknown command" in lowered
@@ -114,4 +133,4 @@ def _no_agent(connection: SshConnection, channel: SshChannel, error: VantageErro
             f"{f'; {said}' if said else ''}",
             "A forced command (ForceCommand, command= of the key) or a login without a shell; use another key or user",
         )
-    return VantageError(f"{connection.shown}: {error.message}", error.hint)
+    return error

@@ -17,7 +17,7 @@ from kubeshield_tui.vantages.ssh_known_hosts import fingerprint
 from kubeshield_tui.vantages.ssh_route import Hop, config_files, resolve_route
 
 if TYPE_CHECKING:
-    from asyncssh import SSHClient, SSHClientConnection, SSHClientProcess, SSHKey
+    from asyncssh import SSHClient, SSHClientConnection, SSHClientProcess, SSHKey, SSHReader, SSHWriter
 
 LOGIN_SECONDS = 10.0
 """For one hop: name, TCP, key exchange and log-in."""
@@ -72,6 +72,10 @@ class SshConnection:
             raise VantageError(f"{self.shown}: no program started within {LOGIN_SECONDS:g} s") from error
         except (OSError, asyncssh.Error) as error:
             raise VantageError(f"{self.shown}: the connection ended ({printable(error, 200)})") from error
+
+    async def stream(self, host: str, port: int) -> tuple[SSHReader[bytes], SSHWriter[bytes]]:
+        """Have the host connect to a TCP port. Raises OSError and asyncssh's errors, which tell what it met there."""
+        return await self._chain[-1].open_connection(host, port, encoding=None)
 
     async def close(self) -> None:
         """End all connections, the host's first. Never raises."""

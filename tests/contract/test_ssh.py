@@ -235,9 +235,10 @@ async def test_something_that_is_no_ssh_server_ends_in_time(estate: Estate, monk
 
 
 async def test_forced_command_is_told_from_a_missing_python(estate: Estate) -> None:
-    estate.server("forced", 'ForceCommand echo "go away"')
+    estate.server("forced", 'ForceCommand echo "go away"', "AllowTcpForwarding no")
     error = await refusal(estate, "forced")
     assert "something else" in error.message
+    assert error.message.endswith("forbids forwarding")
     assert "go away" in error.message
     assert "ForceCommand" in error.hint
 
@@ -245,13 +246,13 @@ async def test_forced_command_is_told_from_a_missing_python(estate: Estate) -> N
 async def test_missing_python_is_said(estate: Estate) -> None:
     empty = estate.folder / "no-programs"
     empty.mkdir()
-    estate.server("bare", f"SetEnv PATH={empty}")
+    estate.server("bare", f"SetEnv PATH={empty}", "DisableForwarding yes")
     error = await refusal(estate, "bare")
     assert error.message.startswith("no python3 on bare")
 
 
 async def test_host_without_sessions_is_said(estate: Estate) -> None:
-    estate.server("closed", "MaxSessions 0")
+    estate.server("closed", "MaxSessions 0", "AllowTcpForwarding no")
     assert "starts no program" in (await refusal(estate, "closed")).message
 
 
