@@ -268,4 +268,4 @@ class Relay:
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
-            writer.close()
+        writer.close()
