@@ -7,6 +7,7 @@ the vantage's own kernel decides nothing for the targets that kept silent in it.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from kubeshield_tui.errors import ProbeError, VantageLost
 from kubeshield_tui.model.endpoint import Protocol
 from kubeshield_tui.model.observation import Observation, Reason, State
 from kubeshield_tui.model.probe import Probe
+from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import VantageFacts
 from kubeshield_tui.probes import protocol
 from kubeshield_tui.probes.nmap import NmapPort, read_report, scan_arguments
@@ -35,10 +37,18 @@ HOSTS, PORTS = 40, 200
 """In one run: lines of its report stay below what a pipe writes at once (4,096 bytes)."""
 RATE = 500
 """Connects a second at least; nmap's own pace is ten at once where all is silent."""
-STRANGE = ("strange error", "not permitted", "sendto", "permission denied")
+LEAST_SECONDS = 1.5
+"""Of a connect(): without an error queue an ICMPv6 reject is noticed at the SYN's first retransmit, after 1.02 s."""
+OF_A_CONNECT = ("-d",)
+"""nmap tells only so that connect() failed at the vantage itself; otherwise that looks like silence. Measured, 7.93."""
+OF_RAW = ("--send-ip", "--disable-arp-ping")
+"""Frames of its own would pass by the vantage's own firewall: a false "open"."""
+KERNEL_SAYS = re.compile(r"Strange read error from (\S+) \(\d+ - '([^']*)'\)")
+STRANGE = ("strange error", "not permitted", "sendto")
 NO_RAW = ("raw socket", "requires root", "socket troubles", "dnet:")
 
 RAW_BLIND = (
+    "A reject by this host's own firewall looks closed: its kernel refuses to send, and connect() is asked instead",
     "Times are those of whole runs",
     "TLS and HTTP are not asked: what the application wants of a stranger stays unknown",
     "Silence is asked again, but not slowly: rejects that a kernel rations look like silence",
@@ -63,6 +73,9 @@ class _Answer(NamedTuple):
     said: str
     seconds: float
     strange: bool = False
+    """The run complained of the vantage's own kernel."""
+    own: str = ""
+    """What that kernel said of this very target."""
 
 
 async def start_nmap(shell: Shell, why: str, facts: VantageFacts) -> NmapLink:
@@ -116,10 +129,10 @@ class NmapLink:
             seconds = probe.timing.confirm if number else probe.timing.timeout
             target = _Target(str(ip_address(address)), probe.port, probe.protocol, seconds)
             answer = await self._scan(target)
-            if answer.strange and silent(answer):
+            if answer.strange and not answer.own and _silent(answer):
                 answer = await self._alone(target)
             state, reason = await self._read(target, answer)
-            detail = answer.port.detail if answer.port else answer.said
+            detail = answer.port.detail if answer.port and state is not State.ERROR else answer.said
             note(told, state, reason, answer.seconds, "" if state is State.OPEN else detail)
             if reason is not Reason.NO_RESPONSE:
                 return
@@ -130,10 +143,13 @@ class NmapLink:
             return State.ERROR, Reason.NO_ROUTE if lost else Reason.RESOURCES
         state, reason = answer.port.state, answer.port.reason
         if state is State.FILTERED:
-            if answer.strange and reason is Reason.NO_RESPONSE:
-                return State.ERROR, Reason.PERMISSION
-            if reason in {Reason.HOST_UNREACH, Reason.NET_UNREACH, Reason.ADMIN_PROHIBITED} and not self._raw:
-                return whose(state, reason, target.address, await self._names.leads_to(target.address))
+            if (answer.strange or answer.own) and reason is Reason.NO_RESPONSE:
+                return State.ERROR, Reason.NO_ROUTE if "Invalid argument" in answer.own else Reason.PERMISSION
+            leads = await self._names.leads_to(target.address)
+            if reason is Reason.NO_RESPONSE and leads is False:
+                return State.ERROR, Reason.NO_ROUTE
+            if not self._raw:
+                return whose(state, reason, target.address, leads)
         return state, reason
 
     # --- gathering
@@ -180,18 +196,19 @@ class NmapLink:
 
     async def _nmap(self, targets: list[_Target], *, raw: bool) -> dict[_Target, _Answer]:
         first = targets[0]
+        seconds = first.seconds if raw else max(first.seconds, LEAST_SECONDS)
         arguments = scan_arguments(
             sorted({target.address for target in targets}),
             {target.port for target in targets},
             protocol=first.protocol,
-            timeout=first.seconds,
+            timeout=seconds,
             attempts=1,
             raw=raw,
         )
         pace = [] if first.protocol is Protocol.UDP else ["--min-rate", str(RATE)]
-        patience = first.seconds * (3 + len(targets) / 50) + len(targets) / RATE
-        done = await self._shell.job("n", *pace, *arguments, limit=patience)
-        if raw and done is not None and any(word in done.text.lower() for word in NO_RAW):
+        patience = seconds * (3 + len(targets) / 50) + len(targets) / RATE
+        done = await self._shell.job("n", *pace, *(OF_RAW if raw else OF_A_CONNECT), *arguments, limit=patience)
+        if raw and done is not None and any(word in done.complaints.lower() for word in NO_RAW):
             self._may(raw=False)  # root without the right: a container that dropped NET_RAW
             if first.protocol is Protocol.TCP:
                 return await self._nmap(targets, raw=False)
@@ -205,7 +222,7 @@ def _give_up(futures: dict[_Target, asyncio.Future[_Answer]], error: Exception) 
             future.exception()  # looked at: whoever cancelled the question needs no complaint
 
 
-def silent(answer: _Answer) -> bool:
+def _silent(answer: _Answer) -> bool:
     """Whether a port kept silent."""
     return answer.port is not None and answer.port.reason is Reason.NO_RESPONSE
 
@@ -213,18 +230,21 @@ def silent(answer: _Answer) -> bool:
 def _answers(targets: Iterable[_Target], done: Done | None) -> dict[_Target, _Answer]:
     if done is None:
         return {target: _Answer(None, "nmap was not done in time", target.seconds) for target in targets}
+    words = printable(done.complaints, 200)
     try:
         report = read_report(done.output)
     except ProbeError as error:
-        said = done.text or error.message
-        return {target: _Answer(None, f"nmap: {said}", done.seconds) for target in targets}
+        return {target: _Answer(None, f"nmap: {words or error.message}", done.seconds) for target in targets}
     ports = {(port.host, port.port): port for port in report.ports} if report.complete else {}
-    said = done.text or ("its report says nothing of this port" if report.complete else "its report is cut")
-    strange = any(word in done.text.lower() for word in STRANGE)
-    return {
-        target: _Answer(ports.get((_bare(target.address), target.port)), f"nmap: {said}", done.seconds, strange)
-        for target in targets
-    }
+    said = words or ("its report says nothing of this port" if report.complete else "its report is cut")
+    strange = any(word in done.complaints.lower() for word in STRANGE)
+    own: dict[str, str] = dict(KERNEL_SAYS.findall(done.complaints))
+    answers = {}
+    for target in targets:
+        host = _bare(target.address)
+        port, why = ports.get((host, target.port)), own.get(host, "")
+        answers[target] = _Answer(port, f"nmap: {why or said}", done.seconds, strange, why)
+    return answers
 
 
 def _bare(address: str) -> str:

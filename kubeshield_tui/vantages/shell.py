@@ -58,6 +58,8 @@ class Done(Record, frozen=True):
     seconds: float
     """From sending the line to its answer."""
     output: bytes = b""
+    complaints: str = ""
+    """All of standard error, printable; jobs that keep it on one line have it in `text`."""
 
 
 class _Job:
@@ -65,6 +67,7 @@ class _Job:
         self.future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self.begun = time.monotonic()
         self.output: list[bytes] = []
+        self.complaints: list[bytes] = []
         self.size = 0
 
 
@@ -212,8 +215,8 @@ class Shell:
         job = self._jobs.get(key.decode("ascii", "replace")) if line.startswith(PREFIX) else None
         if job is None:
             return
-        if kind == b"x" and job.size < OUTPUT_LIMIT:
-            job.output.append(rest)
+        if kind in {b"x", b"e"} and job.size < OUTPUT_LIMIT:
+            (job.output if kind == b"x" else job.complaints).append(rest)
             job.size += len(rest)
         elif kind == b"r":
             status, _, text = rest.partition(b" ")
@@ -223,7 +226,9 @@ class Shell:
         del self._jobs[key]
         seconds = time.monotonic() - job.begun
         if not job.future.done():
-            job.future.set_result(Done(status=status, text=text, seconds=seconds, output=b"\n".join(job.output)))
+            complaints = printable(b"\n".join(job.complaints), OUTPUT_LIMIT, lines=True)
+            output = b"\n".join(job.output)
+            job.future.set_result(Done(status=status, text=text, seconds=seconds, output=output, complaints=complaints))
 
     async def _beat(self) -> None:
         while time.monotonic() - self._heard <= SILENCE_SECONDS:

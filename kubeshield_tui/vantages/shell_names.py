@@ -25,6 +25,7 @@ class Names:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._routes = Routes()
+        self._leads: dict[str, bool | None] = {}
         self._read = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -58,8 +59,11 @@ class Names:
             if time.monotonic() - self._read > ROUTES_SECONDS:
                 done = await self._shell.job("t", limit=RESOLVE_SECONDS)
                 self._routes = read_routes(done.output) if done is not None else Routes()
+                self._leads.clear()
                 self._read = time.monotonic()
-        return self._routes.leads_to(host)
+        if host not in self._leads:
+            self._leads[host] = self._routes.leads_to(host)
+        return self._leads[host]
 
 
 def _first(output: bytes) -> str:

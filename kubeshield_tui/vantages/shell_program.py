@@ -27,7 +27,8 @@ x() { while IFS= read -r l;do printf 'ks x %s %s\n' "$1" "$l";done; }
 c() { @connect@; }
 j() { t=$(c "$2" "$3" "$4" 2>&1 >/dev/null </dev/null);a "$1" $? $t; }
 g() { { e=$( { getent ahosts "$2" </dev/null|x "$1" >&3; } 2>&1 ); } 3>&1;a "$1" 0 $e; }
-n() { i=$1;shift;{ e=$( { nmap "$@" </dev/null|x "$i" >&3; } 2>&1 ); } 3>&1;a "$i" 0 $e; }
+y() { while IFS= read -r l;do printf 'ks e %s %.500s\n' "$1" "$l";done; }
+n() { i=$1;shift;{ { nmap "$@" </dev/null|x "$i" >&3; } 2>&1|y "$i" >&3; } 3>&1;a "$i" 0; }
 t() { for f in /proc/net/route /proc/net/ipv6_route;do x "$1" <"$f";done 2>/dev/null;a "$1" 0; }
 @once@
 printf 'ks ready\n'

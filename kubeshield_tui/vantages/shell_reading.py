@@ -19,7 +19,8 @@ BROKEN_OFF = (124, 137, 143)
 ROUTES_LIMIT = 20_000
 REJECTS = 0x200
 """RTF_REJECT in the flags of /proc/net/route and ipv6_route. Source: linux/route.h."""
-
+NOWHERE = "*"
+"""Interface of a route of type blackhole. Measured."""
 BROADCAST = IPv4Address("255.255.255.255")
 SILENT = ("timed out", "timeout")
 TEXTS: tuple[tuple[tuple[str, ...], State, Reason], ...] = (
@@ -82,7 +83,8 @@ def read_routes(text: bytes) -> Routes:
             words = line.split()
             if len(words) == 11 and words[0] != "Iface":
                 network: IPv4Network | IPv6Network = ip_network(f"{_little(words[1])}/{_little(words[7])}")
-                entries.append((network, int(words[6]), not int(words[3], 16) & REJECTS))
+                leads = words[0] != NOWHERE and not int(words[3], 16) & REJECTS
+                entries.append((network, int(words[6]), leads))
             elif len(words) == 10:
                 network = ip_network((bytes.fromhex(words[0]), int(words[1], 16)))
                 entries.append((network, int(words[5], 16), not int(words[8], 16) & REJECTS))
