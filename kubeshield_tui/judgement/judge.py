@@ -25,6 +25,7 @@ from kubeshield_tui.model.observation import Observation, State
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.model.verdict import Judgement, Layer, Proof, Verdict
 
+ALIKE = "over SSH forwarding a firewall's reject and a closed port look alike"
 NEGATIVE = frozenset({State.CLOSED, State.FILTERED})
 
 
@@ -110,8 +111,12 @@ class Judge:
         standing = stand(self._ledger, self._vantages, endpoint, vantage, sightings[-1])
         standing = self._remember(observation.key, sightings[-1].at, standing)
         wants = standing.wants
-        confirmed = observation.state is State.CLOSED and sightings[-1].at - closed_since(sightings) >= RESET_GAP
-        if observation.state is State.CLOSED and not confirmed and standing.target_ever:
+        # Over forwarding alone a reject and a closed port look alike: closed is never a block there.
+        can_confirm = observation.state is State.CLOSED and not vantage.forwards_only
+        if observation.state is State.CLOSED and vantage.forwards_only and not standing.proof.missing:
+            standing = standing._replace(proof=replace(standing.proof, missing=ALIKE))
+        confirmed = can_confirm and sightings[-1].at - closed_since(sightings) >= RESET_GAP
+        if can_confirm and not confirmed and standing.target_ever:
             wants = (*wants, Want(observation.key, closed_since(sightings) + RESET_GAP))
         return standing, wants, confirmed
 

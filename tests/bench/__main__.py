@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("filtered", "ports", "ssh", "matrix", "start")
+NAMES = ("filtered", "ports", "ssh", "ssh-direct", "matrix", "start")
 
 
 def main(wanted: list[str]) -> int:
@@ -17,7 +17,7 @@ def main(wanted: list[str]) -> int:
     if unknown:
         print(f"no such bench: {unknown[0]}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    return max(int(importlib.import_module(f"tests.bench.{name}").main()) for name in wanted or NAMES)
+    return max(int(importlib.import_module(f"tests.bench.{name.replace('-', '_')}").main()) for name in wanted or NAMES)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -62,6 +62,9 @@ def saying(port: int, conversation: Conversation) -> Probe:
     )
 
 
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -107,8 +110,22 @@ async def test_a_conversation_over_forwarding_says_what_the_agent_says(estate: E
     authority = Authority("ca", tmp_path)
     context = authority.server("server", ("127.0.0.1",))
     mutual = authority.server("mutual", ("127.0.0.1",), client_required=True)
+    connections: set[asyncio.Task[None]] = set()
+
+    def tracked(handler: Handler) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            connections.add(task)
+            try:
+                await handler(reader, writer)
+            finally:
+                writer.transport.abort()
+
+        return handle
+
     servers = [
-        await asyncio.start_server(handler, "127.0.0.1", 0, ssl=secure)
+        await asyncio.start_server(tracked(handler), "127.0.0.1", 0, ssl=secure)
         for handler, secure in ((answer, None), (answer, context), (greet, None), (answer, mutual), (drip, None))
     ]
     plain, secure, greets, asks, drips = (each.sockets[0].getsockname()[1] for each in servers)
@@ -135,6 +152,9 @@ async def test_a_conversation_over_forwarding_says_what_the_agent_says(estate: E
     await local.close()
     for server in servers:
         server.close()
+    for task in connections:
+        task.cancel()
+    await asyncio.gather(*connections, return_exceptions=True)
 
 
 async def test_states_are_those_that_sshd_met(estate: Estate) -> None:
@@ -198,7 +218,7 @@ async def test_what_sshd_forbids_is_the_vantages_fault(estate: Estate) -> None:
             denied = await point.ask(probe("127.0.0.1", free_port()))
     assert (denied.state, denied.reason) == (State.ERROR, Reason.FORWARDING_DENIED)
     point = SshVantage(parse_vantage("ssh:none"), ssh_config=estate.config)
-    with pytest.raises(VantageError, match="none .* forbids forwarding"):
+    with pytest.raises(VantageError, match=r"none .* forbids forwarding"):
         await point.open()
     await point.close()
 

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.judgement.ledger import Sighting
@@ -16,7 +17,7 @@ from kubeshield_tui.model.expectation import Must, Severity
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Observation, Posture, Reason, State
 from kubeshield_tui.model.prediction import Predicted
-from kubeshield_tui.model.vantage import Vantage, VantageStatus, Zone
+from kubeshield_tui.model.vantage import DIRECT_RUNNER, Vantage, VantageFacts, VantageStatus, Zone
 from kubeshield_tui.model.verdict import Verdict
 from tests.unit.estate import answer, endpoint, vantage
 
@@ -204,6 +205,19 @@ def test_a_reset_on_the_targets_behalf_counts_when_seen_twice_five_seconds_apart
     assert world.verdict(world.db, SHOP) is Verdict.UNPROVEN
     world.see(world.db, SHOP, State.CLOSED, at=5.5)
     assert world.verdict(world.db, SHOP) is Verdict.BLOCKED
+
+
+def test_over_forwarding_a_reset_is_never_a_block() -> None:
+    world = proven()
+    jump = replace(vantage("ssh:jump?via=direct"), facts=VantageFacts(runner=f"{DIRECT_RUNNER}: no python3 on jump"))
+    world.vantages[jump.id] = jump
+    world.see(API, jump, State.OPEN)
+    for at in (0, 6, 12):
+        world.see(world.db, jump, State.CLOSED, at=at)
+        assert world.verdict(world.db, jump) is Verdict.UNPROVEN
+    assert "look alike" in world.of(world.db, jump).judgement.sentence
+    world.see(world.db, jump, State.FILTERED, at=13)
+    assert world.verdict(world.db, jump) is Verdict.BLOCKED
 
 
 @pytest.mark.parametrize("state", [State.CLOSED, State.FILTERED])
