@@ -1,5 +1,5 @@
 """Two thousand targets of all kinds, asked by an unprivileged agent with several timings: each state, reason and sender
-of ICMP errors as the table of docs/concepts says, and equal to what nmap sees as root from the same place.
+of ICMP errors as mixed.py demands, and equal to what nmap sees as root from the same place.
 
 Where nmap says less or else, NMAP_DIFFERS names the kind and why.
 """
