@@ -243,6 +243,7 @@ class Agent(object):
         self.literals = {}
         self.rejecting = {}
         self.burst = Burst()
+        self.links = Links()
         self.connecting = 0
         self.under_way = 0
         self.starved = None
@@ -609,19 +610,25 @@ class Agent(object):
             probe.phase = "held"
             self.burst.held.append(probe)
             return
-        if self.burst.choked >= probe.begun:
-            if probe.anew == ASK_ANEW:
-                probe.detail = CHOKED
-                self.finish(probe, "error", "resources")
-                return
+        choked = self.burst.choked >= probe.begun
+        link, is_down, changed = self.links.of(probe.address[0], monotonic())
+        if is_down or (changed >= probe.begun and probe.anew == ASK_ANEW):
+            probe.detail = "%s, this vantage's own link to it, %s" % (
+                link,
+                "is down" if is_down else "went down meanwhile",
+            )
+            self.finish(probe, "error", "no-route")
+        elif choked and probe.anew == ASK_ANEW:
+            probe.detail = CHOKED
+            self.finish(probe, "error", "resources")
+        elif choked or changed >= probe.begun:
             probe.anew += 1
             probe.attempt = 0
             probe.begun = monotonic()
             probe.end = probe.begun + probe.common.deadline
             probe.phase = "anew"
             self.ready.append(probe)
-            return
-        if len(probe.addresses) > 1:
+        elif len(probe.addresses) > 1:
             self.next_address(probe)
         elif not self.ask_slowly(probe):
             self.finish(probe, "open|filtered" if probe.common.udp else "filtered", "no-response")
@@ -728,6 +735,9 @@ class Agent(object):
 
     def refused(self, probe, code):
         state, reason = judge(code, probe.icmp)
+        if reason == "host-unreach" and probe.icmp and self.links.has_dead_gateway(probe.address[0], probe.icmp):
+            state, reason = "error", "no-route"
+            probe.detail = "the gateway of this vantage's own link does not answer"
         probe.ms = since(probe.sent)
         probe.tried.append([state, reason, probe.ms])
         detail = os.strerror(code)
@@ -990,6 +1000,93 @@ class Agent(object):
             sock.close()
         except OSError:
             pass
+
+
+class Links(object):
+    """The own links of this host, as far as they bear on a target: what vanishes on a dead one says nothing of it."""
+
+    def __init__(self):
+        self.sock = None
+        self.routes = {}  # target -> (when looked up, link, gateway)
+        self.changes = {}  # link -> (carrier changes counted so far, when that last moved)
+        self.own = set(own_addresses())
+        for link in self.listed():
+            self.changes[link] = (self.read(link, "carrier_changes"), -1.0)
+
+    def listed(self):
+        try:
+            return [link for link in os.listdir("/sys/class/net") if link != "lo"]
+        except OSError:
+            return []
+
+    def read(self, link, name):
+        try:
+            with open("/sys/class/net/%s/%s" % (link, name)) as file:
+                return file.read().strip()
+        except (OSError, IOError):
+            return ""
+
+    def of(self, target, now):
+        """(link to a target, whether it is down, when its carrier was last seen to have moved)."""
+        link = self.route(target, now)[1]
+        if not link or link == "lo":
+            return link, False, -1.0
+        counted = self.read(link, "carrier_changes")
+        known, moved = self.changes.get(link, (counted, -1.0))
+        if counted != known:
+            moved = now
+        self.changes[link] = (counted, moved)
+        return link, self.read(link, "carrier") == "0", moved
+
+    def has_dead_gateway(self, target, icmp):
+        """Whether an error that we sent ourselves means that our gateway, not the target, is not there."""
+        if icmp["source"] not in self.own:
+            return False
+        gateway = self.route(target, monotonic())[2]
+        if not gateway or ":" in gateway:
+            return bool(gateway)
+        try:
+            with open("/proc/net/arp") as table:
+                entries = [line.split() for line in table]
+        except (OSError, IOError):
+            return False
+        return not any(entry[0] == gateway and int(entry[2], 16) & 2 for entry in entries[1:] if len(entry) > 2)
+
+    def route(self, target, now):
+        known = self.routes.get(target)
+        if known is None or now - known[0] > 1.0:
+            if len(self.routes) > 4096:
+                self.routes.clear()
+            known = self.routes[target] = (now,) + self.ask(target.partition("%")[0])
+        return known
+
+    def ask(self, target):
+        """(link, gateway) of the route to an address, empty where unknown. Layout: rtnetlink(7)."""
+        try:
+            if self.sock is None:
+                self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+                self.sock.settimeout(0.2)
+            family = socket.AF_INET6 if ":" in target else socket.AF_INET
+            packed = socket.inet_pton(family, target)
+            body = struct.pack("=BBBBBBBBI", family, len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
+            body += struct.pack("=HH", 4 + len(packed), 1) + packed  # RTA_DST
+            self.sock.send(struct.pack("=IHHII", 16 + len(body), 26, 1, 0, 0) + body)  # RTM_GETROUTE, NLM_F_REQUEST
+            data = self.sock.recv(4096)
+            link = gateway = ""
+            if struct.unpack("=H", data[4:6])[0] != 24:  # RTM_NEWROUTE
+                return "", ""
+            place = 28
+            while place + 4 <= len(data):
+                length, kind = struct.unpack("=HH", data[place : place + 4])
+                value = data[place + 4 : place + length]
+                if kind == 4:  # RTA_OIF
+                    link = socket.if_indextoname(struct.unpack("=I", value)[0])
+                elif kind == 5:  # RTA_GATEWAY
+                    gateway = socket.inet_ntop(family, value)
+                place += max((length + 3) & ~3, 4)
+            return link, gateway
+        except (OSError, AttributeError, ValueError, struct.error):
+            return "", ""
 
 
 class Burst(object):
