@@ -20,6 +20,8 @@ from kubeshield_tui.vantages.shell import Shell, Survey
 from kubeshield_tui.vantages.shell_link import has_bash_tcp, start_bash, start_netcat, which_netcat
 
 HINT = "Install Python 3.6 or later there; from a pod, pod:NAMESPACE brings its own; over SSH, forwarding may still do"
+_LINE_FEED = "\N{SYMBOL FOR LINE FEED}"
+"""How a line feed reads once it is printable."""
 _NO_PYTHON = re.compile(r"not found|no such file|unknown command|not recognized", re.IGNORECASE)
 
 
@@ -93,6 +95,9 @@ def _why_no_agent(error: VantageError, shown: str) -> str:
     said = error.message
     if "python3" in said and _NO_PYTHON.search(said):
         return f"no python3 on {shown}"
+    lines = [line for line in said.split(_LINE_FEED) if line.strip()]
+    if len(lines) > 1:  # of a traceback the last line says what happened, of anything else the first
+        said = f"{lines[0].partition(':')[0]}: {lines[-1].strip()}" if "Traceback" in said else lines[0]
     return printable(said, 200)
 
 

@@ -45,6 +45,8 @@ OF_RAW = ("--send-ip", "--disable-arp-ping")
 """Frames of its own would pass by the vantage's own firewall: a false "open"."""
 KERNEL_SAYS = re.compile(r"Strange read error from (\S+) \(\d+ - '([^']*)'\)")
 STRANGE = ("strange error", "not permitted", "sendto")
+TRIAL_SECONDS = 5.0
+_OWN_PORT = ("-sS", "-Pn", "-n", *OF_RAW, "--max-retries", "0", "-p", "9", "-oX", "-", "127.0.0.1")
 NO_RAW = ("raw socket", "requires root", "socket troubles", "dnet:")
 
 RAW_BLIND = (
@@ -79,29 +81,28 @@ class _Answer(NamedTuple):
 
 
 async def start_nmap(shell: Shell, why: str, facts: VantageFacts) -> NmapLink:
-    """Load the jobs of a shell that has nmap. Raises VantageError."""
+    """Load the jobs of a shell that has nmap, and see whether it may use raw sockets. Raises VantageError."""
     await shell.become(":")
+    raw = shell.survey.word("uid") == "0"
+    if raw:  # root without the right is common: a container that dropped NET_RAW
+        done = await shell.job("n", *_OWN_PORT, limit=TRIAL_SECONDS)
+        raw = done is not None and not any(word in done.complaints.lower() for word in NO_RAW)
     version = shell.survey.word("nmap").removeprefix("Nmap version ").partition(" ")[0]
-    return NmapLink(shell, replace(facts, runner=f"nmap {version}: {why}"), raw=shell.survey.word("uid") == "0")
+    return NmapLink(shell, replace(facts, runner=f"nmap {version}: {why}"), raw=raw)
 
 
 class NmapLink:
     """Gathers probes, runs nmap, hands each its port."""
 
     def __init__(self, shell: Shell, facts: VantageFacts, *, raw: bool) -> None:
-        self.facts = facts
+        self.facts = replace(facts, cannot_see=RAW_BLIND if raw else CONNECT_BLIND, in_flight=RUNS * HOSTS * PORTS)
         self._shell = shell
         self._names = Names(shell)
+        self._raw = raw
         self._waiting: dict[_Target, asyncio.Future[_Answer]] = {}
         self._gathering: asyncio.Task[None] | None = None
         self._places = asyncio.Semaphore(RUNS)
         self._runs: set[asyncio.Task[None]] = set()
-        self._may(raw=raw)
-
-    def _may(self, *, raw: bool) -> None:
-        self._raw = raw
-        blind = RAW_BLIND if raw else CONNECT_BLIND
-        self.facts = replace(self.facts, cannot_see=blind, in_flight=RUNS * HOSTS * PORTS)
 
     async def ask(self, probe: Probe) -> Observation:
         """Ask one probe. Raises VantageLost, or ProbeError for a host that nmap is not given."""
@@ -208,10 +209,6 @@ class NmapLink:
         pace = [] if first.protocol is Protocol.UDP else ["--min-rate", str(RATE)]
         patience = seconds * (3 + len(targets) / 50) + len(targets) / RATE
         done = await self._shell.job("n", *pace, *(OF_RAW if raw else OF_A_CONNECT), *arguments, limit=patience)
-        if raw and done is not None and any(word in done.complaints.lower() for word in NO_RAW):
-            self._may(raw=False)  # root without the right: a container that dropped NET_RAW
-            if first.protocol is Protocol.TCP:
-                return await self._nmap(targets, raw=False)
         return _answers(targets, done)
 
 
