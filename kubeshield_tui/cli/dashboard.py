@@ -20,14 +20,38 @@ def dashboard(arguments: argparse.Namespace) -> int:
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise SettingsError("the dashboard needs a terminal", "Use `kubeshield audit` where there is none")
     settings = settings_from(arguments)
+    told: tuple[str, ...] = ()
+    was_read = settings.is_open_ended and not settings.consent
+    if was_read:  # the welcome screen shows what would be created, so it must be known before
+        settings, told = _expanded(settings)
     decided = bool(arguments.vantage or arguments.targets or arguments.yes)
     if decided and any(spec.creates_pod for spec in settings.vantages) and not settings.consent:
         decided = False  # the welcome screen shows what would be created and asks
-    return show(settings, arguments, ask_first=not decided)
+    return show(settings, arguments, ask_first=not decided, told=told, was_read=was_read)
 
 
-def show(settings: Settings, arguments: argparse.Namespace, *, ask_first: bool) -> int:
-    """Run the app and say what it left."""
+def _expanded(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """Settings with all vantages named, and what to say of it."""
+    import asyncio
+
+    from kubeshield_tui.session.doors import resolve_contexts
+    from kubeshield_tui.session.expand import expand
+
+    print("kubeshield: reading namespaces and nodes", file=sys.stderr)
+    expansion = asyncio.run(expand(settings, resolve_contexts(settings)))
+    failed = tuple(f"{failure.message}. {failure.hint}" for failure in expansion.failures)
+    return expansion.settings, expansion.notes + failed
+
+
+def show(
+    settings: Settings,
+    arguments: argparse.Namespace,
+    *,
+    ask_first: bool,
+    told: tuple[str, ...] = (),
+    was_read: bool = False,
+) -> int:
+    """Run the app and say what it left. `told`: what the welcome screen says of the flags."""
     from kubeshield_tui.ui.app import KubeShieldApp
 
     sessions: list[SessionControl] = []
@@ -42,7 +66,7 @@ def show(settings: Settings, arguments: argparse.Namespace, *, ask_first: bool) 
     def offer() -> Offer:
         from kubeshield_tui.session.offer import make_offer
 
-        return make_offer(settings)
+        return make_offer(settings, told, was_read=was_read)
 
     app = KubeShieldApp(
         settings,

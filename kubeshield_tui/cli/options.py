@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,13 @@ from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
     from kubeshield_tui.model.probe import Timing
-    from kubeshield_tui.model.vantage import VantageSpec, Zone
+    from kubeshield_tui.model.vantage import Zone
     from kubeshield_tui.settings.schema import Limits, Settings
 
 FORMATS_TODAY = ("text", "json", "ndjson")
 FORMATS_LATER = ("junit", "sarif", "markdown", "html")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
-NOT_YET = ("expect", "per_namespace", "per_node")
+NOT_YET = ("expect",)
 
 
 def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -35,16 +36,18 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
         action="append",
         default=[],
         metavar="V",
-        help="local, ssh:HOST, pod:NAMESPACE (own pod), pod:NAMESPACE/POD, pod:NAMESPACE@NODE; again for several",
+        help="local, ssh:HOST, pod:NAMESPACE (own pod), pod:NAMESPACE/POD, pod:NAMESPACE@NODE, node:NODE (over SSH "
+        "where ssh_config has that Host, else an own pod in the node's network); again for several",
     )
     add("--zone", action="append", default=[], metavar="V=Z", help="zone of a vantage: outside, admin, pod or node")
     add("--targets", type=Path, metavar="FILE", help="targets, one HOST:PORT a line, ' expect=blocked|reachable'")
     add("--no-discovery", action="store_true", help="ask the targets only; needs no kubeconfig")
     add("--expect", type=Path, metavar="FILE", help=argparse.SUPPRESS)
-    add("--yes", action="store_true", help="create the pods that pod:NAMESPACE vantages need, without asking")
+    add("--yes", action="store_true", help="create the own pods that vantages need, without asking")
     add("--pod-image", default=None, metavar="IMAGE", help="image of own pods, with python3 (default: python:3-slim)")
-    add("--per-namespace", action="store_true", help=argparse.SUPPRESS)
-    add("--per-node", action="store_true", help=argparse.SUPPRESS)
+    add("--per-namespace", action="store_true", help="an own pod in every namespace that has pods, 40 at most")
+    add("--per-node", action="store_true", help="an own pod on every schedulable node, 40 at most")
+    add("--pod-namespace", default=None, metavar="NS", help="namespace of own pods for nodes (default: default)")
     add_timing(parser, again=again)
 
 
@@ -103,22 +106,26 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     """Make settings of flags. Raises SettingsError naming the flag."""
     from kubeshield_tui.model.expectation import Severity
     from kubeshield_tui.model.vantage import parse_vantage
+    from kubeshield_tui.session.expand import require_zones, resolve_nodes
     from kubeshield_tui.settings.schema import DEFAULT_POD_IMAGE, Format, Settings
 
     for flag in NOT_YET:
         if getattr(arguments, flag, None):
             raise SettingsError(f"--{flag.replace('_', '-')} is not there yet", "Leave it out")
     vantages = tuple(dict.fromkeys(parse_vantage(text) for text in arguments.vantage or ["local"]))
-    return Settings(
+    settings = Settings(
         kubeconfig=arguments.kubeconfig,
         contexts=tuple(arguments.context),
         ssh_config=_existing(arguments.ssh_config, "--ssh-config"),
         vantages=vantages,
-        zones=tuple(_zone(text, vantages) for text in arguments.zone),
+        zones=tuple(_zone(text) for text in arguments.zone),
         targets=_existing(arguments.targets, "--targets"),
         discovery=not arguments.no_discovery,
         consent=arguments.yes,
         pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
+        pod_namespace=_namespace(arguments.pod_namespace),
+        per_namespace=arguments.per_namespace,
+        per_node=arguments.per_node,
         timing=timing_from(arguments),
         limits=limits_from(arguments),
         fail_on=Severity(getattr(arguments, "fail_on", "medium")),
@@ -126,6 +133,9 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         output=getattr(arguments, "output", None),
         record=arguments.record,
     )
+    if not settings.is_open_ended:
+        require_zones(settings)
+    return resolve_nodes(settings)
 
 
 def format_from(arguments: argparse.Namespace) -> str:
@@ -167,15 +177,26 @@ def limits_from(arguments: argparse.Namespace) -> Limits:
     return Limits(rate=DEFAULT_RATE if rate is None else rate)
 
 
-def _zone(text: str, vantages: tuple[VantageSpec, ...]) -> tuple[str, Zone]:
+def _zone(text: str) -> tuple[str, Zone]:
     from kubeshield_tui.model.vantage import Zone
 
     vantage, equals, zone = text.rpartition("=")
     if not equals or zone not in set(Zone):
         raise SettingsError(f"--zone {text!r}: expected VANTAGE=ZONE", f"Zones are {', '.join(Zone)}")
-    if vantage not in {spec.text for spec in vantages}:
-        raise SettingsError(f"--zone {text!r}: {vantage!r} is no vantage of this run", "Name it with --vantage too")
     return vantage, Zone(zone)
+
+
+def _namespace(text: str | None) -> str:
+    from kubeshield_tui.model.vantage import parse_vantage
+    from kubeshield_tui.settings.schema import DEFAULT_POD_NAMESPACE
+
+    if text is None:
+        return DEFAULT_POD_NAMESPACE
+    with contextlib.suppress(SettingsError):
+        spec = parse_vantage(f"pod:{text}")
+        if spec.namespace == text:
+            return text
+    raise SettingsError(f"--pod-namespace {text!r} is not a namespace", "It is a DNS label, as in kubectl get ns")
 
 
 def _existing(path: Path | None, flag: str) -> Path | None:

@@ -70,7 +70,7 @@ class VantageSpec(Record, frozen=True):
     text: str
     kind: VantageKind
     host: str = ""
-    """SSH: alias of ssh_config or host name."""
+    """SSH: alias of ssh_config or host name. Nodes: the same, once they were found to be reached over SSH."""
     user: str = ""
     port: int = 0
     """SSH: 0 where ssh_config or the default decides."""
@@ -93,7 +93,9 @@ class VantageSpec(Record, frozen=True):
     @property
     def creates_pod(self) -> bool:
         """Whether opening it creates an object in the cluster, which needs consent."""
-        return self.kind is VantageKind.NODE or (self.kind is VantageKind.POD and not self.pod)
+        if self.kind is VantageKind.NODE:
+            return not self.host
+        return self.kind is VantageKind.POD and not self.pod
 
     @property
     def default_zone(self) -> Zone:

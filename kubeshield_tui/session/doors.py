@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from kubeshield_tui.cluster.client import ClusterClient
 
 LocalChannel = Callable[[], Awaitable[Channel]]
+MOST_CREATING = 8
+"""Own pods that are made at once."""
 
 
 def resolve_contexts(settings: Settings) -> tuple[str, ...]:
     """Contexts of this run, checked against the kubeconfig. Raises SettingsError."""
-    needs_cluster = settings.discovery or any(spec.kind is VantageKind.POD for spec in settings.vantages)
+    needs_cluster = settings.discovery or settings.is_open_ended
+    needs_cluster = needs_cluster or any(spec.kind is VantageKind.POD or spec.creates_pod for spec in settings.vantages)
     if not needs_cluster:
         return ()
     from kubeshield_tui.cluster.kubeconfig import read_kubeconfig
@@ -48,6 +51,8 @@ class ClusterWait:
         self.first = contexts[0] if contexts else ""
         self._clients: dict[str, asyncio.Future[ClusterClient | None]] = {}
         self.contexts = contexts
+        self.creating = asyncio.Semaphore(MOST_CREATING)
+        """Held while an own pod is made: columns fill as places come free, and no server meets a burst."""
 
     def start(self) -> None:
         """Make the futures; needs a running loop."""
@@ -98,7 +103,10 @@ class WaitingPod:
                 settle=self._settings.pod_settle,
                 report=self._report,
             )
-        return await self._point.open()
+        if not self.spec.creates_pod:
+            return await self._point.open()
+        async with self._clusters.creating:
+            return await self._point.open()
 
     async def ask(self, probe: Probe) -> Observation:
         """Ask through the pod."""
@@ -126,10 +134,16 @@ def make_vantage(
 
             return LocalVantage(spec, connect=local_channel)
         case VantageKind.SSH:
-            from kubeshield_tui.vantages.ssh import SshVantage
-
-            return SshVantage(spec, ssh_config=settings.ssh_config)
-        case VantageKind.POD:
+            return _over_ssh(spec, settings)
+        case VantageKind.NODE if spec.host:
+            return _over_ssh(spec, settings)
+        case VantageKind.POD | VantageKind.NODE:
             return WaitingPod(spec, clusters, settings, report)
         case _:
             raise VantageError(f"{spec.text}: vantages of kind {spec.kind} are not there yet")
+
+
+def _over_ssh(spec: VantageSpec, settings: Settings) -> VantagePoint:
+    from kubeshield_tui.vantages.ssh import SshVantage
+
+    return SshVantage(spec, ssh_config=settings.ssh_config)

@@ -1,4 +1,4 @@
-"""What the welcome screen offers, from local files alone: nothing is connected to and nothing is sent before a yes."""
+"""What the welcome screen offers and what a run would create: made of local files, nothing is connected to for it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kubeshield_tui.errors import ConsentMissing
 from kubeshield_tui.model.vantage import VantageKind, VantageSpec
-from kubeshield_tui.settings.schema import Settings
+from kubeshield_tui.session.expand import resolve_node
+from kubeshield_tui.settings.schema import DEFAULT_POD_NAMESPACE, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,13 @@ class Offer:
     """Sentences: no kubeconfig, a broken one, ..."""
     files: tuple[str, ...] = field(default=())
     """Files that were read for this."""
+    pod_namespace: str = DEFAULT_POD_NAMESPACE
+    was_read: bool = False
+    """The cluster was asked for namespaces or nodes, as flags want it; else nothing was connected to."""
+
+    def resolve(self, spec: VantageSpec) -> VantageSpec:
+        """Decide how a node that was added by hand is reached."""
+        return resolve_node(spec, self.ssh_hosts, self.pod_namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,11 @@ def intent_of(settings: Settings) -> Intent:
                 sends.append("local: probes from this machine")
             case VantageKind.SSH:
                 sends.append(f"{spec.text}: one SSH connection, one python3 process there for the time of the run")
+            case VantageKind.NODE if spec.host:
+                sends.append(
+                    f"{spec.text}: over SSH, since ssh_config has a Host {spec.host}; nothing is created: one SSH "
+                    "connection, one python3 process there for the time of the run"
+                )
             case _ if spec.creates_pod:
                 creates.extend(objects_of(spec, settings.pod_image))
             case _:
@@ -68,20 +82,40 @@ def intent_of(settings: Settings) -> Intent:
 
 def objects_of(spec: VantageSpec, image: str) -> tuple[str, ...]:
     """Name the objects that an own-pod vantage creates, as they are shown before consent."""
-    where = f" on node {spec.node}" if spec.node else ""
-    return (
-        f"Lease {spec.namespace}/kubeshield-... (owner of the pod; goes with it)",
-        f"Pod {spec.namespace}/kubeshield-...{where} ({image}; restricted, no token, never Ready, ends by itself)",
-    )
+    cluster = f" in {spec.cluster}" if spec.cluster else ""
+    where = f" on node {spec.node}{cluster}" if spec.node else cluster
+    pod = f"Pod {spec.namespace}/kubeshield-...{where}"
+    if spec.kind is VantageKind.NODE:
+        pod = f"{pod}: hostNetwork, sees what the node sees ({image}; restricted otherwise: no privilege, no mounts, "
+        pod += "no token; never Ready, ends by itself)"
+    else:
+        pod = f"{pod} ({image}; restricted, no token, never Ready, ends by itself)"
+    return (f"Lease {spec.namespace}/kubeshield-...{cluster} (owner of the pod; goes with it)", pod)
 
 
-def make_offer(settings: Settings) -> Offer:
-    """Read the kubeconfig's contexts and ssh_config's hosts; what can't be read becomes a sentence."""
+def require_consent(settings: Settings) -> None:
+    """Let nothing be created without a yes. Raises ConsentMissing with the exact list."""
+    asked_for = [spec for spec in settings.vantages if spec.creates_pod]
+    if not asked_for or settings.consent:
+        return
+    objects = "\n".join(f"  {line}" for spec in asked_for for line in objects_of(spec, settings.pod_image))
+    hint = "Say --yes if they may be"
+    nodes = [spec.node for spec in asked_for if spec.kind is VantageKind.NODE]
+    if nodes:
+        hint += f"; a Host {nodes[0]} in ssh_config would need no pod"
+    raise ConsentMissing(f"these objects would be created:\n{objects}\n", hint)
+
+
+def make_offer(settings: Settings, told: tuple[str, ...] = (), *, was_read: bool = False) -> Offer:
+    """Read the kubeconfig's contexts and ssh_config's hosts; what can't be read becomes a sentence.
+
+    `told`: sentences on what the flags came to.
+    """
     from kubeshield_tui.cluster.kubeconfig import read_kubeconfig
     from kubeshield_tui.errors import SettingsError
     from kubeshield_tui.settings.ssh_hosts import ssh_hosts
 
-    problems: list[str] = []
+    problems: list[str] = [*told]
     contexts: tuple[ContextChoice, ...] = ()
     files: Sequence[Path] = ()
     try:
@@ -99,4 +133,6 @@ def make_offer(settings: Settings) -> Offer:
         vantages=settings.vantages,
         problems=tuple(problems),
         files=tuple(str(path) for path in files),
+        pod_namespace=settings.pod_namespace,
+        was_read=was_read,
     )

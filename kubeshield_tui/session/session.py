@@ -14,7 +14,7 @@ from time import time
 from kubeshield_tui import __version__
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
-from kubeshield_tui.errors import ConsentMissing, KubeShieldError, SettingsError
+from kubeshield_tui.errors import KubeShieldError
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
@@ -23,7 +23,8 @@ from kubeshield_tui.model.probe import Probe, probe_of
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus
 from kubeshield_tui.session.doors import ClusterWait, LocalChannel, connect_cluster, make_vantage, resolve_contexts
-from kubeshield_tui.session.offer import objects_of
+from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
+from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
@@ -52,6 +53,8 @@ class Session:
         self._points: dict[VantageId, VantagePoint] = {}
         self._targets: tuple[Endpoint, ...] = ()
         self._clusters = ClusterWait(())
+        self._notes: tuple[str, ...] = ()
+        self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
         self._recorder: Recorder | None = None
@@ -59,26 +62,21 @@ class Session:
 
     def prepare(self) -> None:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
-        settings = self.settings
+        settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
         if settings.targets is not None:
             from kubeshield_tui.discovery.targets_file import read_targets
 
             self._targets = read_targets(settings.targets)
-        unknown = [spec for spec, _ in settings.zones if spec not in {vantage.text for vantage in settings.vantages}]
-        if unknown:
-            raise SettingsError(f"--zone {unknown[0]}: no such vantage in this run", "Name it with --vantage too")
-        asked_for = [spec for spec in settings.vantages if spec.creates_pod]
-        if asked_for and not settings.consent:
-            objects = "\n".join(f"  {line}" for spec in asked_for for line in objects_of(spec, settings.pod_image))
-            raise ConsentMissing(f"these objects would be created:\n{objects}\n", "Say --yes if they may be")
-        if settings.record is not None:
-            self._recorder = Recorder(settings.record)
+        if not settings.is_open_ended:
+            require_zones(settings)
+            require_consent(settings)
         self._clusters = ClusterWait(contexts)
 
     async def run(self) -> None:
         """Sweep, then keep asking until cancelled or closed."""
         self.prepare()
+        await self._expand()
         try:
             await self._start(live=True)
             self._say("watching")
@@ -89,6 +87,7 @@ class Session:
     async def audit(self) -> None:
         """Sweep once, confirm what needs confirming, close. The outcome is the store."""
         self.prepare()
+        await self._expand()
         try:
             async with asyncio.timeout(self.settings.time_limit):
                 await self._start(live=False)
@@ -135,6 +134,15 @@ class Session:
 
     # --- starting
 
+    async def _expand(self) -> None:
+        """Make vantages of the flags that name none, before anything else begins. Raises ConsentMissing."""
+        expansion = await expand(self.settings, self._clusters.contexts)
+        require_zones(expansion.settings)
+        require_consent(expansion.settings)
+        self.settings, self._notes, self._unread = expansion
+        if self.settings.record is not None:
+            self._recorder = Recorder(self.settings.record)
+
     async def _start(self, *, live: bool) -> None:
         tune_collector()
         settings = self.settings
@@ -144,6 +152,10 @@ class Session:
         self._engine = engine
         self._verdicts = Verdicts(self.store, engine, self._happen, live)
         self._clusters.start()
+        for note in self._notes:
+            self._say(note)
+        for context, message, hint in self._unread:
+            self._happen(happened.ClusterFailed(at=time(), context=context, message=message, hint=hint))
         self._add_vantages(engine)
         for endpoint in self._targets:
             self._happen(happened.EndpointFound(at=time(), endpoint=endpoint))
@@ -156,7 +168,8 @@ class Session:
 
     def _add_vantages(self, engine: Engine) -> None:
         for spec in self.settings.vantages:
-            cluster = (spec.cluster or self._clusters.first) if spec.kind is VantageKind.POD else ""
+            in_cluster = spec.kind in {VantageKind.POD, VantageKind.NODE}
+            cluster = (spec.cluster or self._clusters.first) if in_cluster else ""
             vantage = Vantage(id=spec.id, spec=spec, zone=self.settings.zone_of(spec), cluster=cluster)
             self._happen(happened.VantageAdded(at=time(), vantage=vantage))
             point = make_vantage(spec, self.settings, self._clusters, self._local_channel, self._happen)

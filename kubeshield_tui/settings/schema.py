@@ -11,6 +11,7 @@ from kubeshield_tui.model.record import Record
 from kubeshield_tui.model.vantage import VantageSpec, Zone
 
 DEFAULT_POD_IMAGE = "python:3-slim"
+DEFAULT_POD_NAMESPACE = "default"
 DEFAULT_RATE = 2_000
 """New probes a second over all vantages: a busy grid stays below what a small firewall notices."""
 
@@ -49,6 +50,13 @@ class Settings(Record, frozen=True):
     consent: bool = False
     """`--yes`: the objects that were shown may be created."""
     pod_image: str = DEFAULT_POD_IMAGE
+    pod_namespace: str = DEFAULT_POD_NAMESPACE
+    """Where pods for nodes (`node:NODE`, --per-node) are made. Not the context's namespace: a vantage's id must not
+    depend on who asks."""
+    per_namespace: bool = False
+    """One own pod in every namespace that has pods."""
+    per_node: bool = False
+    """One own pod on every schedulable node."""
     pod_settle: float = 3.0
     """Seconds that an own pod is given once it runs: its policies are programmed a moment later, and probes before that
     would see too much open."""
@@ -63,6 +71,11 @@ class Settings(Record, frozen=True):
     """What is simulated, for the training range; empty on a real estate."""
     time_limit: float = 600.0
     """Seconds after which an audit stops waiting and says what is missing."""
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether a flag stands for vantages that only the cluster can name."""
+        return self.per_namespace or self.per_node
 
     def zone_of(self, spec: VantageSpec) -> Zone:
         """The zone that was stated for a vantage, or its kind's default."""

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,10 +18,13 @@ from kubeshield_tui.errors import ClusterError, VantageError
 from kubeshield_tui.model.event import Event, ObjectCreated, ObjectLeft, ObjectRemoved
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.vantages import pod_objects
+from kubeshield_tui.vantages.node import require_node
 
 START_SECONDS = 60.0
 """From the pod's creation until it runs: a pull of a small image included."""
 POLL_SECONDS = 0.3
+POLL_GROWTH = 1.5
+POLL_MOST = 2.0
 REMOVE_SECONDS = 25.0
 """What removal may take, through a restart of the API server if need be."""
 GRACE_SECONDS = 4.0
@@ -44,6 +47,8 @@ class OwnPod:
         image: str,
         settle: float,
         report: Callable[[Event], None],
+        *,
+        host_network: bool = False,
     ) -> None:
         self._client = client
         self._namespace = namespace
@@ -51,6 +56,7 @@ class OwnPod:
         self._image = image
         self._settle = settle
         self._report = report
+        self._host_network = host_network
         self.name = f"kubeshield-{secrets.token_hex(4)}"
         self._renewing: asyncio.Task[None] | None = None
         self._made: list[tuple[str, str]] = []
@@ -62,9 +68,13 @@ class OwnPod:
         Raises VantageError after removing what was made; a cancelled call leaves that to `remove`.
         """
         try:
+            if self._node:
+                await require_node(self._client, self._node)
             lease = await self._make("Lease", self._leases, self._lease())
             uid = str(as_dict(lease.get("metadata")).get("uid"))
-            body = pod_objects.probe_pod(self._namespace, self.name, uid, self._image, self._node)
+            body = pod_objects.probe_pod(
+                self._namespace, self.name, uid, self._image, self._node, host_network=self._host_network
+            )
             await self._make("Pod", self._pods, body)
             self._renewing = asyncio.create_task(self._renew(), name="lease renewal")
             pod = await self._wait()
@@ -72,10 +82,7 @@ class OwnPod:
             return pod
         except ClusterError as error:
             await self.remove()
-            if isinstance(error, NotReadable) and error.status == 404:
-                raise VantageError(f"there is no namespace {self._namespace}", "kubectl get namespaces") from error
-            hint = error.hint or "It needs create, get and delete on pods and leases in that namespace"
-            raise VantageError(f"own pod in {self._namespace}: {error.message}", hint) from error
+            raise refusal(error, self._namespace, self._node if self._host_network else "") from error
         except VantageError:
             await self.remove()
             raise
@@ -88,6 +95,8 @@ class OwnPod:
             if error.status == 404:
                 return None
             raise
+        if as_dict(pod.get("metadata")).get("deletionTimestamp"):
+            return None  # someone deletes it: it may run for seconds yet, but nothing can be begun in it
         return pod if as_dict(pod.get("status")).get("phase") == "Running" else None
 
     async def remove(self) -> None:
@@ -126,8 +135,15 @@ class OwnPod:
 
     async def _wait(self) -> dict[str, Any]:
         begun = time.monotonic()
-        while True:
-            pod = await self._client.request("GET", f"{self._pods}/{self.name}")
+        for pause in pauses():
+            try:
+                pod = await self._client.request("GET", f"{self._pods}/{self.name}")
+            except NotReadable as error:
+                if error.status != 404:
+                    raise
+                raise VantageError(
+                    f"own pod in {self._namespace} was deleted while it started", "Does something clean up there?"
+                ) from error
             status = as_dict(pod.get("status"))
             waited = time.monotonic() - begun
             if status.get("phase") == "Running":
@@ -142,7 +158,8 @@ class OwnPod:
                     f"own pod in {self._namespace} is {phase} after {START_SECONDS:g} s",
                     "kubectl describe pod tells why",
                 )
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
 
     async def _renew(self) -> None:
         while True:
@@ -184,14 +201,50 @@ async def delete(client: ClusterClient, path: str) -> None:
     """
     try:
         for grace in (1, 0):
-            await client.request("DELETE", path, body={"gracePeriodSeconds": grace, "propagationPolicy": "Background"})
+            body = {"gracePeriodSeconds": grace, "propagationPolicy": "Background"}
+            if (await client.request("DELETE", path, body=body)).get("kind") == "Status":
+                return  # the object itself is answered only where it is still there
             begun = time.monotonic()
-            while grace == 0 or time.monotonic() - begun < GRACE_SECONDS:
+            for pause in pauses():
+                await asyncio.sleep(pause)
                 await client.request("GET", path)
-                await asyncio.sleep(POLL_SECONDS)
+                if grace and time.monotonic() - begun > GRACE_SECONDS:
+                    break
     except NotReadable as error:
         if error.status != 404:
             raise
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between two looks at an object: the first ones quick, then fewer, so that a slow start costs few."""
+    pause = POLL_SECONDS
+    while True:
+        yield pause
+        pause = min(pause * POLL_GROWTH, POLL_MOST)
+
+
+def refusal(error: ClusterError, namespace: str, node: str = "") -> VantageError:
+    """Say in a sentence why the server does not let an own pod be made; `node`: one in that node's own network."""
+    what = f"own pod in {namespace}" + (f" for node {node} (hostNetwork)" if node else "")
+    said = error.message
+    if isinstance(error, NotReadable) and error.status == 404:
+        return VantageError(f"there is no namespace {namespace}", "kubectl get namespaces")
+    if "violates PodSecurity" in said:
+        hint = "See the namespace's pod-security.kubernetes.io/enforce label"
+        if node:
+            hint = (
+                "--pod-namespace names one that enforces `privileged`; or give ssh_config a "
+                f"Host {node}, and it is asked over SSH"
+            )
+        return VantageError(f"{what}: Pod Security of namespace {namespace} refuses it: {said}", hint)
+    if "being terminated" in said:
+        return VantageError(f"{what}: the namespace is terminating", "Choose another namespace")
+    if "exceeded quota" in said or "must specify limits" in said:
+        return VantageError(f"{what}: the namespace's quota refuses it: {said}", "It asks for 5m CPU and 16Mi")
+    hint = error.hint or "It needs create, get and delete on pods and leases in that namespace"
+    if node:
+        hint = f"{hint}; or give ssh_config a Host {node}, and it is asked over SSH"
+    return VantageError(f"{what}: {said}", hint)
 
 
 def _hopeless(status: dict[str, Any], waited: float) -> str:

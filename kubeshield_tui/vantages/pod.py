@@ -1,4 +1,4 @@
-"""A pod as a vantage: an existing one by exec, or one of our own made for it after consent."""
+"""A pod as a vantage: an existing one by exec, or one of our own made for it after consent (for a node too)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kubeshield_tui.errors import ClusterError, VantageError, VantageLost
 from kubeshield_tui.model.event import Event, ObjectRemoved
 from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe
-from kubeshield_tui.model.vantage import VantageFacts, VantageSpec
+from kubeshield_tui.model.vantage import VantageFacts, VantageKind, VantageSpec
 from kubeshield_tui.vantages.asker import Asker, Runner
 from kubeshield_tui.vantages.channel import Channel
 from kubeshield_tui.vantages.ladder import HINT, climb
@@ -86,9 +86,14 @@ class PodVantage:
         return replace(
             self._link.facts,
             node=record.node,
-            labels=record.labels,
+            labels=() if self._on_host else record.labels,  # policies don't select pods of the host's network
             created=f"Pod {record.namespace}/{record.name}" if self._own else "",
         )
+
+    @property
+    def _on_host(self) -> bool:
+        """Whether the pod stands in its node's own network."""
+        return self.spec.kind is VantageKind.NODE
 
     async def ask(self, probe: Probe) -> Observation:
         """Ask one probe. Raises VantageLost."""
@@ -133,7 +138,15 @@ class PodVantage:
             await self._own.remove()
         else:
             await self._sweep()
-        self._own = OwnPod(self._client, self.spec.namespace, self.spec.node, self._image, self._settle, self._report)
+        self._own = OwnPod(
+            self._client,
+            self.spec.namespace,
+            self.spec.node,
+            self._image,
+            self._settle,
+            self._report,
+            host_network=self._on_host,
+        )
         return await self._own.create()
 
     async def _sweep(self) -> None:

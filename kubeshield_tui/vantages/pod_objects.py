@@ -48,8 +48,17 @@ def is_expired(spec: dict[str, Any], now: datetime) -> bool:
         return False
 
 
-def probe_pod(namespace: str, name: str, owner_uid: str, image: str, node: str = "") -> dict[str, Any]:
-    """A pod that does nothing until something is executed in it."""
+def probe_pod(
+    namespace: str, name: str, owner_uid: str, image: str, node: str = "", *, host_network: bool = False
+) -> dict[str, Any]:
+    """A pod that does nothing until something is executed in it.
+
+    A node is set as `nodeName`, past the scheduler, and taints are tolerated: the nodes that matter most, those of the
+    control plane, are tainted, and a cordoned one is worth a look too. A nodeSelector would trust a label that anyone
+    may have moved. What the scheduler would have checked, the kubelet does: it fails a pod that does not fit.
+
+    `host_network`: it stands in the node's own network; all else stays as restricted as it is.
+    """
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -63,46 +72,45 @@ def probe_pod(namespace: str, name: str, owner_uid: str, image: str, node: str =
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "readinessGates": [{"conditionType": "kubeshield.io/never"}],
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": image,
-                "imagePullPolicy": "IfNotPresent",
-                "command": ["python3", "-c", _IDLE],
-                "resources": {
-                    "requests": {"cpu": "5m", "memory": "16Mi"},
-                    "limits": {"cpu": "500m", "memory": "128Mi"},
-                },
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-            }
-        ],
+        "containers": [_container(image)],
     }
     if node:
         spec["nodeName"] = node
+        # NoSchedule was the scheduler's; NoExecute would evict it.
+        spec["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
+    if host_network:
+        spec["hostNetwork"] = True
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(namespace, name, owner_uid), "spec": spec}
+
+
+def _container(image: str) -> dict[str, Any]:
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": dict(LABELS),
-            "ownerReferences": [
-                {
-                    "apiVersion": "coordination.k8s.io/v1",
-                    "kind": "Lease",
-                    "name": name,
-                    "uid": owner_uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-c", _IDLE],
+        "resources": {
+            "requests": {"cpu": "5m", "memory": "16Mi"},
+            "limits": {"cpu": "500m", "memory": "128Mi"},
         },
-        "spec": spec,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
     }
+
+
+def _metadata(namespace: str, name: str, owner_uid: str) -> dict[str, Any]:
+    owner = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "name": name,
+        "uid": owner_uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return {"name": name, "namespace": namespace, "labels": dict(LABELS), "ownerReferences": [owner]}
 
 
 def _micro(moment: datetime) -> str:

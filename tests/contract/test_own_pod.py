@@ -21,6 +21,7 @@ from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.range.api import Api, status
 from kubeshield_tui.range.range import TrainingRange
 from kubeshield_tui.range.world import World
+from kubeshield_tui.session.expand import resolve_node
 from kubeshield_tui.vantages import own_pod, pod_objects
 from kubeshield_tui.vantages.pod import PodVantage
 from kubeshield_tui.vantages.sweep import sweep
@@ -212,19 +213,15 @@ async def test_a_pod_that_does_not_start_says_why_and_is_taken_away(
     assert said(events) == LIVED
 
 
-async def test_a_pod_that_is_refused_leaves_no_lease(client: ClusterClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pod_objects.probe_pod
-
-    def careless(*arguments: str) -> Json:
-        body = real(*arguments)
-        body["spec"]["hostNetwork"] = True
-        return body
-
-    monkeypatch.setattr(pod_objects, "probe_pod", careless)
+async def test_a_pod_that_is_refused_leaves_no_lease(client: ClusterClient) -> None:
     events: list[Event] = []
+    spec = resolve_node(parse_vantage("node:n1"), (), "shop")
+    point = PodVantage(spec, client, image="python:3-slim", settle=0.0, report=events.append)
     with pytest.raises(VantageError, match='violates PodSecurity "restricted:latest": hostNetwork') as caught:
-        await vantage(client, events).open()
-    assert "create, get and delete" in caught.value.hint
+        await point.open()
+    assert "Pod Security of namespace shop refuses it" in caught.value.message
+    assert "Host n1" in caught.value.hint  # both ways are named
+    assert "--pod-namespace" in caught.value.hint
     assert await ours(client) == []
     assert said(events) == [("ObjectCreated", "Lease"), ("ObjectRemoved", "Lease")]
 

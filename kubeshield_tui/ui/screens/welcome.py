@@ -62,16 +62,19 @@ class WelcomeScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Choices on the left, consequences on the right."""
-        yield Static(
-            Content("KubeShield   nothing is connected to and nothing is sent before you say start"), id="head"
+        before = (
+            "namespaces and nodes were listed; no probe is"
+            if self._offer.was_read
+            else "nothing is connected to and nothing is"
         )
+        yield Static(Content(f"KubeShield   {before} sent before you say start"), id="head")
         with Horizontal():
             with Vertical(classes="side"):
                 yield Static("Clusters", classes="heading")
                 yield Choices(*self._contexts(), id="contexts")
                 yield Static("Ask from", classes="heading")
                 yield Choices(*self._vantages(), id="vantages")
-                yield Input(placeholder="add: ssh:HOST, pod:NAMESPACE, pod:NAMESPACE/POD", id="add")
+                yield Input(placeholder="add: ssh:HOST, pod:NAMESPACE, pod:NAMESPACE/POD, node:NODE", id="add")
                 yield Static(Content("\n".join(self._offer.problems)), id="problem")
             with VerticalScroll(classes="side", can_focus=False):
                 yield Static("Will be sent", classes="heading")
@@ -148,7 +151,7 @@ class WelcomeScreen(Screen[None]):
         except SettingsError as error:
             self._complain(str(error))
             return
-        self._specs[spec.text] = spec
+        self._specs[spec.text] = self._offer.resolve(spec)
         self._chosen.add(spec.text)
         event.input.value = ""
         self._complain("")
