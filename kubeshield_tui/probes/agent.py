@@ -55,6 +55,7 @@ CONTROLS = 4  # hosts remembered
 CONTROL_TRIES = 3  # failures in a row after which a control is forgotten
 SMALLEST_WINDOW = 64
 ASK_ANEW = 4  # times that a cell is asked again for that
+LINK_MEMORY = 0.1  # seconds that the state of an own link is remembered: far less than an attempt waits
 CHOKED = "packets are lost in this vantage's own bursts, a known-open port fell silent too; ask with a lower --rate"
 
 REFUSAL = (
@@ -1007,6 +1008,7 @@ class Links(object):
 
     def __init__(self):
         self.sock = None
+        self.states = {}  # link -> (when looked at, whether it is down, when it last moved)
         self.routes = {}  # target -> (when looked up, link, gateway)
         self.changes = {}  # link -> (carrier changes counted so far, when that last moved)
         self.own = set(own_addresses())
@@ -1031,12 +1033,15 @@ class Links(object):
         link = self.route(target, now)[1]
         if not link or link == "lo":
             return link, False, -1.0
-        counted = self.read(link, "carrier_changes")
-        known, moved = self.changes.get(link, (counted, -1.0))
-        if counted != known:
-            moved = now
-        self.changes[link] = (counted, moved)
-        return link, self.read(link, "carrier") == "0", moved
+        state = self.states.get(link)
+        if state is None or now - state[0] > LINK_MEMORY:
+            counted = self.read(link, "carrier_changes")
+            known, moved = self.changes.get(link, (counted, -1.0))
+            if counted != known:
+                moved = now
+            self.changes[link] = (counted, moved)
+            state = self.states[link] = (now, self.read(link, "carrier") == "0", moved)
+        return link, state[1], state[2]
 
     def has_dead_gateway(self, target, icmp):
         """Whether an error that we sent ourselves means that our gateway, not the target, is not there."""
