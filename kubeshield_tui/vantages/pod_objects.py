@@ -16,7 +16,9 @@ SELECTOR = "=".join(MANAGED_BY)
 DEADLINE_SECONDS = 3_600
 LEASE_SECONDS = 60
 CONTAINER = "probe"
-_IDLE = "import signal,sys;signal.signal(signal.SIGTERM,lambda *_:sys.exit());signal.pause()"
+_IDLE = "trap 'exit 0' TERM;while :;do sleep 3600 & wait $!;done"
+"""Waits in sh, not in Python: an image without Python is a vantage too, by the ladder's lower rungs. `wait` also
+collects what ends in the pod, whose process 1 it is."""
 
 
 def lease(namespace: str, name: str, holder: str, now: datetime) -> dict[str, Any]:
@@ -74,7 +76,9 @@ def probe_pod(
         "readinessGates": [{"conditionType": "kubeshield.io/never"}],
         "containers": [_container(image)],
     }
-    if node:
+    if not node:
+        spec["nodeSelector"] = {"kubernetes.io/os": "linux"}
+    else:
         spec["nodeName"] = node
         # NoSchedule was the scheduler's; NoExecute would evict it.
         spec["tolerations"] = [{"operator": "Exists", "effect": "NoExecute"}]
@@ -88,7 +92,7 @@ def _container(image: str) -> dict[str, Any]:
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-c", _IDLE],
+        "command": ["sh", "-c", _IDLE],
         "resources": {
             "requests": {"cpu": "5m", "memory": "16Mi"},
             "limits": {"cpu": "500m", "memory": "128Mi"},
