@@ -103,7 +103,7 @@ def verify_commands(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
         ask = f"curl -sk -m 5 {head}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
     spec = vantage.spec
     match spec.kind:
-        case VantageKind.SSH:
+        case VantageKind.SSH | VantageKind.NODE if spec.host:
             target = f"{spec.user}@{spec.host}" if spec.user else spec.host
             port = f"-p {spec.port} " if spec.port else ""
             return (f"ssh {port}{target} '{ask}'",)

@@ -137,12 +137,18 @@ async def _guarded(flag: str, context: str, listing: Any) -> _Listed:
 
 async def _namespaces(client: ClusterClient, cluster: str) -> _Listed:
     """Namespaces with pods of others that are not done. System ones last."""
-    used = set(await client.collect("/api/v1/pods", _namespace_of))
-    going = set(await client.collect("/api/v1/namespaces", _if_terminating)) & used
-    order = sorted(used - going, key=lambda name: (name.startswith(_SYSTEM), name))
+    used = set(await client.collect("/api/v1/pods", _pod_place))
+    why = dict.fromkeys((name for name, _ in used), "its pods all stand in their nodes' own network (hostNetwork)")
+    for name, on_host in used:
+        if not on_host:
+            why[name] = ""
+    for name in await client.collect("/api/v1/namespaces", _if_terminating):
+        if name in why:
+            why[name] = "it is terminating"
+    order = sorted(why, key=lambda name: (name.startswith(_SYSTEM), name))
     return _Listed(
-        _specs((f"pod:{name}" for name in order), cluster),
-        tuple(f"--per-namespace: {name} is left out: it is terminating" for name in sorted(going)),
+        _specs((f"pod:{name}" for name in order if not why[name]), cluster),
+        tuple(f"--per-namespace: {name} is left out: {why[name]}" for name in order if why[name]),
     )
 
 
@@ -162,7 +168,8 @@ def _specs(texts: Iterable[str], cluster: str) -> tuple[VantageSpec, ...]:
     return tuple(made)
 
 
-def _namespace_of(raw: dict[str, Any]) -> str | None:
+def _pod_place(raw: dict[str, Any]) -> tuple[str, bool] | None:
+    """A pod's namespace and whether it is on its host's network; None for our own and for those that are done."""
     from kubeshield_tui.cluster.resources import as_dict
     from kubeshield_tui.vantages.pod_objects import MANAGED_BY
 
@@ -170,7 +177,7 @@ def _namespace_of(raw: dict[str, Any]) -> str | None:
     key, value = MANAGED_BY
     if as_dict(metadata.get("labels")).get(key) == value or as_dict(raw.get("status")).get("phase") in _DONE:
         return None
-    return printable(metadata.get("namespace") or "", 253) or None
+    return printable(metadata.get("namespace") or "", 253), as_dict(raw.get("spec")).get("hostNetwork") is True
 
 
 def _if_terminating(raw: dict[str, Any]) -> str | None:

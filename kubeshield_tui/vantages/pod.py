@@ -23,6 +23,7 @@ from kubeshield_tui.vantages.ladder import HINT, climb
 from kubeshield_tui.vantages.own_pod import OwnPod
 from kubeshield_tui.vantages.sweep import sweep
 
+ON_HOST = "it stands in its node's own network (hostNetwork): what NetworkPolicies do to pods is not seen from here"
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
@@ -83,17 +84,14 @@ class PodVantage:
         if record is None:
             raise VantageError(f"{self.spec.text}: the server's answer is no pod", "Is this a Kubernetes API?")
         self._link = await self._start_asker(record.namespace, record.name, _containers(pod))
+        on_host = as_dict(pod.get("spec")).get("hostNetwork") is True
         return replace(
             self._link.facts,
             node=record.node,
-            labels=() if self._on_host else record.labels,  # policies don't select pods of the host's network
+            labels=() if on_host else record.labels,
+            cannot_see=(*self._link.facts.cannot_see, *((ON_HOST,) if on_host else ())),
             created=f"Pod {record.namespace}/{record.name}" if self._own else "",
         )
-
-    @property
-    def _on_host(self) -> bool:
-        """Whether the pod stands in its node's own network."""
-        return self.spec.kind is VantageKind.NODE
 
     async def ask(self, probe: Probe) -> Observation:
         """Ask one probe. Raises VantageLost."""
@@ -145,7 +143,7 @@ class PodVantage:
             self._image,
             self._settle,
             self._report,
-            host_network=self._on_host,
+            host_network=self.spec.kind is VantageKind.NODE,
         )
         return await self._own.create()
 

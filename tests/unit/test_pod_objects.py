@@ -168,8 +168,31 @@ def test_labels_are_not_shared_between_objects() -> None:
 
 
 def test_a_node_is_named_only_when_asked_for() -> None:
-    assert "nodeName" not in pod()["spec"]
-    assert pod("n2")["spec"]["nodeName"] == "n2"
+    anywhere, there = pod()["spec"], pod("n2")["spec"]
+    assert "nodeName" not in anywhere
+    assert "tolerations" not in anywhere
+    assert anywhere["nodeSelector"] == {"kubernetes.io/os": "linux"}  # the image is, and a node may be Windows
+    assert there["nodeName"] == "n2"
+    assert "nodeSelector" not in there  # the kubelet would refuse the pod over a label that somebody moved
+    assert there["tolerations"] == [{"operator": "Exists", "effect": "NoExecute"}]  # an eviction passes nodeName by
+    assert violations(there) == forbidden(there) == []
+
+
+def test_a_pod_for_a_node_breaks_host_network_and_nothing_else() -> None:
+    """Baseline and restricted forbid hostNetwork; every other rule of both is kept, and still bites."""
+    body = pod_objects.probe_pod("default", "n", "u", "python:3-slim", "n1", host_network=True)
+    assert violations(body["spec"]) == forbidden(body["spec"]) == ["hostNetwork"]
+    without = copy.deepcopy(body["spec"])
+    del without["hostNetwork"]
+    assert without == pod("n1")["spec"]
+    # On a host's network a declared port would be the host's.
+    assert not any("ports" in each for each in body["spec"]["containers"])
+    for rule, change in BROKEN.items():
+        changed = copy.deepcopy(body["spec"])
+        change(changed)
+        if rule != "host network":
+            assert len(forbidden(changed)) > 1, rule
+            assert len(violations(changed)) > 1, rule
 
 
 def test_a_lease_is_micro_time_in_utc() -> None:
