@@ -101,5 +101,4 @@ def same_scope(endpoint: Endpoint, one: Vantage, other: Vantage) -> bool:
         case Scope.NODE:
             if one.id == other.id:
                 return True
-            nodes = [vantage.facts.node if vantage.facts else "" for vantage in (one, other)]
-            return one.cluster == other.cluster and nodes[0] == nodes[1] != ""
+            return one.cluster == other.cluster and one.node == other.node != ""

@@ -172,6 +172,11 @@ class Vantage(Record, frozen=True):
     facts: VantageFacts | None = None
 
     @property
+    def node(self) -> str:
+        """The node it stands on: as its pod says, or as its spec does. Empty where there is none or it is not known."""
+        return (self.facts.node if self.facts else "") or self.spec.node
+
+    @property
     def forwards_only(self) -> bool:
         """Whether it asks by SSH forwarding, where a closed port and a firewall's reject look alike."""
         return self.facts is not None and self.facts.runner.startswith(DIRECT_RUNNER)

@@ -250,6 +250,18 @@ def test_liveness_counts_only_inside_one_scope_instance() -> None:
     assert world.verdict(metadata, SHOP) is Verdict.BLOCKED
 
 
+def test_a_node_over_ssh_is_the_node_that_its_spec_names() -> None:
+    metadata = endpoint("metadata", component="cloud-metadata", host="169.254.169.254", port=80, scope=Scope.NODE)
+    over_ssh = vantage("node:n1", cluster="prod")  # no pod that tells where it runs
+    world = World(API, metadata, SHOP, PAY, over_ssh)
+    for pod in (SHOP, PAY):
+        world.see(API, pod, State.OPEN)
+        world.see(metadata, pod, State.FILTERED)
+    world.see(metadata, over_ssh, State.OPEN)
+    assert world.verdict(metadata, SHOP) is Verdict.BLOCKED
+    assert world.verdict(metadata, PAY) is Verdict.UNPROVEN
+
+
 def test_two_certificates_at_one_private_address_are_two_targets() -> None:
     target = endpoint("api", component="kube-apiserver", host="10.0.0.1")
     world = World(API, target, SHOP, PAY, OPS)
