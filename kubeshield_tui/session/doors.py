@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubeshield_tui.errors import VantageError
+from kubeshield_tui.errors import SettingsError, VantageError
 from kubeshield_tui.model.event import Event
 from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe
@@ -32,7 +32,12 @@ def resolve_contexts(settings: Settings) -> tuple[str, ...]:
         return ()
     from kubeshield_tui.cluster.kubeconfig import read_kubeconfig
 
-    kubeconfig = read_kubeconfig(settings.kubeconfig)
+    try:
+        kubeconfig = read_kubeconfig(settings.kubeconfig)
+    except SettingsError as error:
+        nodes = [spec.node for spec in settings.vantages if spec.kind is VantageKind.NODE and spec.creates_pod]
+        other = f"; or give ssh_config a Host {nodes[0]}, and the node is asked over SSH" if nodes else ""
+        raise SettingsError(error.message, f"{error.hint}{other}") from error
     wanted = settings.contexts or (kubeconfig.current,)
     return tuple(dict.fromkeys(kubeconfig.context(name).name for name in wanted))
 

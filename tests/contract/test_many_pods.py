@@ -379,6 +379,20 @@ def test_a_node_is_resolved_once_and_the_same_way_everywhere() -> None:
     assert expand.resolve_node(parse_vantage("pod:shop@n1"), ["n1"], "x") == parse_vantage("pod:shop@n1")
 
 
+async def test_a_node_that_can_be_reached_in_neither_way_names_both(tmp_path: Path) -> None:
+    wanted = Settings(
+        kubeconfig=tmp_path / "none",
+        ssh_config=tmp_path / "none",
+        vantages=(parse_vantage("node:n1"),),
+        targets=targets(tmp_path, "127.0.0.1:9"),
+        discovery=False,
+        consent=True,
+    )
+    with pytest.raises(SettingsError, match="kubeconfig") as caught:
+        await Session(wanted).audit()
+    assert "Host n1" in caught.value.hint
+
+
 # --- a pod that goes
 
 
