@@ -102,13 +102,15 @@ def verify_commands(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
         head = "-I " if requests[-1].method == "HEAD" else ""
         ask = f"curl -sk -m 5 {head}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
     spec = vantage.spec
+    context = f" --context {vantage.cluster}" if vantage.cluster else ""
     match spec.kind:
         case VantageKind.SSH | VantageKind.NODE if spec.host:
             target = f"{spec.user}@{spec.host}" if spec.user else spec.host
             port = f"-p {spec.port} " if spec.port else ""
             return (f"ssh {port}{target} '{ask}'",)
+        case VantageKind.NODE:  # a debugging pod stands in the node's own network, as ours did
+            return (f"kubectl{context} debug node/{spec.node} -it --image AN-IMAGE -- {ask}",)
         case VantageKind.POD:
-            context = f" --context {vantage.cluster}" if vantage.cluster else ""
             pod = spec.pod or "A-POD"
             return (f"kubectl{context} -n {spec.namespace} exec {pod} -- {ask}",)
         case _:
