@@ -13,6 +13,7 @@ from kubeshield_tui.model.evidence import Ruleset
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason
+from kubeshield_tui.model.opinion import Inspection, SecondOpinion
 from kubeshield_tui.model.vantage import Vantage, VantageFacts, VantageStatus
 from kubeshield_tui.model.verdict import Judgement
 
@@ -136,6 +137,18 @@ class RulesetCollected(Happening, frozen=True):
     ruleset: Ruleset
 
 
+class OpinionHeard(Happening, frozen=True):
+    """nmap was asked of a cell."""
+
+    opinion: SecondOpinion
+
+
+class Inspected(Happening, frozen=True):
+    """An endpoint's whole answer was looked at."""
+
+    inspection: Inspection
+
+
 class ObjectCreated(Happening, frozen=True):
     """We made an object in a cluster, after consent."""
 
@@ -193,6 +206,8 @@ Event = (
     | FindingRaised
     | FindingCleared
     | RulesetCollected
+    | OpinionHeard
+    | Inspected
     | ObjectCreated
     | ObjectRemoved
     | ObjectLeft

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
+import warnings
 
 from kubeshield_tui.model.observation import Certificate
 from kubeshield_tui.model.text import printable
@@ -41,3 +43,35 @@ def _names(certificate: object) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     return tuple(printable(name.value, 253) for name in list(extension.value)[:NAMES_KEPT])
+
+
+def trust_of(der: bytes) -> str:
+    """Say whether this machine's authorities issued a certificate. One signature is looked at, offline."""
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        issuer = printable(certificate.issuer.rfc4514_string(), 120)
+        if certificate.issuer == certificate.subject:
+            signed = _is_issued_by(certificate, certificate)
+            return "self-signed" if signed else "issuer and subject are the same, yet it did not sign itself"
+    except Exception:  # as above: a peer's bytes
+        return "the certificate can't be read"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old roots with odd serial numbers
+        for known in ssl.create_default_context().get_ca_certs(binary_form=True):
+            if _is_issued_by(certificate, x509.load_der_x509_certificate(known)):
+                return f"issued by an authority of this machine: {issuer}"
+    return f"issued by {issuer}, which is no root of this machine"
+
+
+def _is_issued_by(certificate: object, authority: object) -> bool:
+    from cryptography import x509
+
+    assert isinstance(certificate, x509.Certificate)
+    assert isinstance(authority, x509.Certificate)
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except Exception:  # InvalidSignature, other names, unsupported keys: none of them issued it
+        return False
+    return True

@@ -35,6 +35,14 @@ class SessionControl(Protocol):
         """Stop asking, or go on. Answers under way still arrive."""
         ...
 
+    async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
+        """Ask nmap of these cells, where it is installed; the answers are in `store.opinions`, failures too."""
+        ...
+
+    async def inspect(self, key: CellKey) -> None:
+        """Hold the whole safe conversation with a cell's endpoint; it is in `store.inspections`, failures too."""
+        ...
+
     async def collect_rulesets(self, vantage: VantageId) -> None:
         """Read the firewall rulesets of an SSH vantage's host, read-only; the answer is in `store.rulesets`."""
         ...

@@ -122,6 +122,18 @@ class Session:
             self._engine.pause(paused)
             self._happen(happened.Paused(at=time(), paused=paused))
 
+    async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
+        """Ask nmap of cells, where it is installed."""
+        from kubeshield_tui.session.opinions import hear_opinions
+
+        await hear_opinions(self.store, self._points, keys, self._happen)
+
+    async def inspect(self, key: CellKey) -> None:
+        """Hold the whole safe conversation with a cell's endpoint."""
+        from kubeshield_tui.session.opinions import inspect_into
+
+        await inspect_into(self.store, self._points, key, self._happen)
+
     async def collect_rulesets(self, vantage: VantageId) -> None:
         """Read the rulesets of an SSH vantage's host."""
         from kubeshield_tui.evidence.collect.rulesets import collect_rulesets

@@ -17,6 +17,7 @@ from kubeshield_tui.model.evidence import Ruleset
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason, State
+from kubeshield_tui.model.opinion import Inspection, SecondOpinion
 from kubeshield_tui.model.vantage import Vantage, VantageStatus
 from kubeshield_tui.model.verdict import Judgement, Verdict
 
@@ -102,6 +103,8 @@ class Store:
     cells: dict[CellKey, Cell] = field(default_factory=dict)
     findings: dict[FindingId, Finding] = field(default_factory=dict)
     rulesets: dict[tuple[VantageId, str], Ruleset] = field(default_factory=dict)
+    opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
+    inspections: dict[CellKey, Inspection] = field(default_factory=dict)
     objects: list[tuple[str, str]] = field(default_factory=list)
     """(cluster, object) of ours that exist now."""
     removed: list[tuple[str, str]] = field(default_factory=list)
@@ -277,6 +280,10 @@ class Store:
                 self.denied.append(event.denied)
             case happened.RulesetCollected():
                 self.rulesets[event.ruleset.vantage, event.ruleset.tool] = event.ruleset
+            case happened.OpinionHeard():
+                self.opinions[event.opinion.key] = event.opinion
+            case happened.Inspected():
+                self.inspections[event.inspection.key] = event.inspection
             case happened.ObjectCreated():
                 self.objects.append((event.cluster, event.object))
             case happened.ObjectRemoved():

@@ -8,7 +8,8 @@ from textwrap import wrap
 
 from kubeshield_tui.model.cluster import PolicyRecord
 from kubeshield_tui.model.ids import CellKey
-from kubeshield_tui.model.observation import Observation, State
+from kubeshield_tui.model.observation import HttpExchange, Observation, State, TlsFacts
+from kubeshield_tui.model.opinion import Inspection, SecondOpinion
 from kubeshield_tui.model.vantage import VantageKind
 from kubeshield_tui.model.verdict import Judgement
 from kubeshield_tui.session.query import policies_of
@@ -17,7 +18,7 @@ from kubeshield_tui.ui.summary import age
 from kubeshield_tui.ui.widgets.pager import Line
 
 LABEL = 13
-SECTIONS = ("answer", "conversation", "policies", "firewall", "raw")
+SECTIONS = ("answer", "conversation", "second look", "policies", "firewall", "raw")
 """Headings, in order; digits lead to them."""
 
 
@@ -27,6 +28,7 @@ def cell_page(store: Store, key: CellKey, now: float, width: int) -> list[Line]:
     parts = [
         _answer(store, key, cell, now, width),
         _conversation(cell),
+        _second_look(store, key, now, width),
         _policies(store, key),
         _firewall(store, key),
         _raw(cell, width),
@@ -123,16 +125,52 @@ def _conversation(cell: Cell) -> Iterator[Line]:
         yield from _pair("icmp", f"v{icmp.family} type {icmp.type} code {icmp.code} from {icmp.source}", "unproven")
     if observation.banner:
         yield from _pair("greeting", observation.banner)
-    yield from _tls(observation)
+    yield from _tls(observation.tls)
     for exchange in observation.http:
-        yield from _pair("request", f"{exchange.method} {exchange.path}   {exchange.ms:.1f} ms", "strong")
-        yield from _pair("", f"{exchange.status or 'no status'} {exchange.reason}")
-        yield from chain.from_iterable(_pair("", f"{name}: {value}", "quiet") for name, value in exchange.headers)
-        yield from chain.from_iterable(_pair("", line, "quiet") for line in exchange.body.splitlines()[:20])
+        yield from _exchange(exchange, 20)
 
 
-def _tls(observation: Observation) -> Iterator[Line]:
-    tls = observation.tls
+def _exchange(exchange: HttpExchange, most: int) -> Iterator[Line]:
+    yield from _pair("request", f"{exchange.method} {exchange.path}   {exchange.ms:.1f} ms", "strong")
+    yield from _pair("", f"{exchange.status or 'no status'} {exchange.reason}")
+    yield from chain.from_iterable(_pair("", f"{name}: {value}", "quiet") for name, value in exchange.headers)
+    body = exchange.body.splitlines()
+    yield from chain.from_iterable(_pair("", line, "quiet") for line in body[:most])
+    if len(body) > most:
+        yield from _pair("", f"... {len(body) - most} more lines", "quiet")
+
+
+def opinion_line(opinion: SecondOpinion) -> str:
+    """A second opinion in one sentence."""
+    return opinion.error or f"{opinion.state} ({opinion.reason}); {opinion.agreement}"
+
+
+def _second_look(store: Store, key: CellKey, now: float, width: int) -> Iterator[Line]:
+    opinion, inspection = store.opinions.get(key), store.inspections.get(key)
+    if opinion is None and inspection is None:
+        yield from _pair("", "m asks nmap for its opinion; i holds the whole safe conversation", "quiet")
+    if opinion is not None:
+        token = "exposed" if opinion.differs else "quiet" if opinion.error else ""
+        yield from _pair("nmap", f"{opinion_line(opinion)}, {age(now - opinion.at)}", token, width)
+        if not opinion.error:
+            yield from _pair("", opinion.by, "quiet")
+    if inspection is not None:
+        yield from _inspection(inspection, now, width)
+
+
+def _inspection(inspection: Inspection, now: float, width: int) -> Iterator[Line]:
+    told = f"through {inspection.through} in {inspection.seconds:.1f} s, {age(now - inspection.at)}"
+    yield from _pair("inspected", told, "strong", width)
+    if inspection.error:
+        yield from _pair("", inspection.error, "unproven", width)
+    yield from _tls(inspection.tls)
+    if inspection.trust:
+        yield from _pair("trust", inspection.trust, "", width)
+    for exchange in inspection.exchanges:
+        yield from _exchange(exchange, 200)
+
+
+def _tls(tls: TlsFacts | None) -> Iterator[Line]:
     if tls is None:
         return
     yield from _pair("tls", f"{tls.version or 'no handshake'} {tls.cipher} {tls.alpn}".rstrip())

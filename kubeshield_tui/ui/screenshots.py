@@ -35,6 +35,12 @@ class _Still:
     def pause(self, paused: bool) -> None:
         """Do nothing."""
 
+    async def hear_opinions(self, keys: object) -> None:
+        """Nothing is asked any more."""
+
+    async def inspect(self, key: object) -> None:
+        """Nothing is asked any more."""
+
     async def collect_rulesets(self, vantage: object) -> None:
         """Read nothing."""
 

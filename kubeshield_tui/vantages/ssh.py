@@ -20,7 +20,7 @@ from kubeshield_tui.vantages.channel import Channel
 from kubeshield_tui.vantages.ladder import climb
 from kubeshield_tui.vantages.ssh_channel import CommandResult, SshChannel, finish
 from kubeshield_tui.vantages.ssh_connection import SshConnection, connect
-from kubeshield_tui.vantages.ssh_direct import DirectLink
+from kubeshield_tui.vantages.ssh_direct import DirectLink, ForwardedStream
 
 COMMAND_NOT_FOUND = 127
 """Exit status of a shell that finds no such program. Source: POSIX, Shell Command Language, 2.8.2."""
@@ -70,6 +70,17 @@ class SshVantage:
             raise VantageError(f"{connection.shown}: `{shown}` was not done within {timeout:g} s") from error
         except (OSError, asyncssh.Error) as error:
             raise VantageLost(f"{connection.shown}: the connection ended during `{shown}`") from error
+
+    async def open_stream(self, host: str, port: int) -> ForwardedStream:
+        """Have the host connect to a TCP port. Raises VantageError."""
+        import asyncssh
+
+        connection = await self._connected()
+        try:
+            return ForwardedStream(*await connection.stream(host, port))
+        except (OSError, asyncssh.Error) as error:
+            said = printable(error, 200)
+            raise VantageError(f"{connection.shown} can't connect to {host}:{port} ({said})") from error
 
     async def close(self) -> None:
         """End the agent and the connection."""

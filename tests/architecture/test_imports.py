@@ -20,7 +20,8 @@ DOORS = {
     "kubernetes": ("cluster/",),
     "aiohttp": ("cluster/", "range/"),
     "asyncssh": ("vantages/ssh", "range/"),
-    "httpx": ("probes/inspect.py",),
+    "httpx": ("probes/inspect.py", "probes/inspect_wire.py"),
+    "httpcore": ("probes/inspect_wire.py",),
     "nmap": ("probes/nmap.py",),
     "yaml": ("cluster/", "range/"),
     "cryptography": ("probes/certificate.py", "range/"),
@@ -96,7 +97,7 @@ def test_every_library_is_declared() -> None:
         for requirement in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     }
     sold_as = {"yaml": "pyyaml", "nmap": "python-nmap"}
-    rides_on = {"rich": "textual"}
+    rides_on = {"rich": "textual", "httpcore": "httpx"}
     used = {name for path in modules() for _, name in imported(path)} & set(DOORS)
     assert {rides_on.get(name, sold_as.get(name, name)) for name in used} <= declared
 

@@ -82,6 +82,8 @@ class FakeSession:
         self.asked: list[tuple[CellKey, ...]] = []
         self.closed = 0
         self.ran = 0
+        self.heard: tuple[CellKey, ...] = ()
+        self.inspected: CellKey | None = None
 
     async def run(self) -> None:
         self.ran += 1
@@ -99,6 +101,12 @@ class FakeSession:
 
     def pause(self, paused: bool) -> None:
         self.store.apply(happened.Paused(at=1011, paused=paused))
+
+    async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
+        self.heard = tuple(keys)
+
+    async def inspect(self, key: CellKey) -> None:
+        self.inspected = key
 
     async def collect_rulesets(self, vantage: VantageId) -> None:
         return None

@@ -10,7 +10,8 @@ from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import ClusterFacts, Inventory, PolicyRecord
 from kubeshield_tui.model.ids import CellKey
-from kubeshield_tui.model.observation import State
+from kubeshield_tui.model.observation import HttpExchange, Reason, State
+from kubeshield_tui.model.opinion import Inspection, SecondOpinion
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import Zone
 from kubeshield_tui.model.verdict import Verdict
@@ -93,6 +94,39 @@ async def test_again_asks_the_cell_its_row_and_its_column() -> None:
         assert len(row) == len(VANTAGES)
         assert {key.vantage for key in column} == {cell[0].vantage}
         assert len(column) == len(ENDPOINTS)
+
+
+async def test_second_looks_are_asked_for_and_shown() -> None:
+    session = FakeSession(story())
+    app = app_on(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        await pilot.press("M")
+        assert len({key.vantage for key in session.heard}) == 1
+        assert len(session.heard) == len(ENDPOINTS)
+        await pilot.press("enter")
+        assert isinstance(app.screen, CellScreen)
+        key = app.screen.key
+        await pilot.press("m")
+        assert session.heard == (key,)
+        await pilot.press("M")
+        assert {each.endpoint for each in session.heard} == {key.endpoint}
+        opinion = SecondOpinion(
+            endpoint=key.endpoint, vantage=key.vantage, at=1000, by="nmap 7.93 -sS on this machine",
+            state=State.CLOSED, reason=Reason.CONN_REFUSED, agreement="DIFFERS: ours is open (syn-ack)", differs=True,
+        )  # fmt: skip
+        exchange = HttpExchange(method="GET", path="/version", status=401, reason="Unauthorized", body="one\ntwo")
+        inspection = Inspection(
+            endpoint=key.endpoint, vantage=key.vantage, at=1000, through="this machine", exchanges=(exchange,)
+        )
+        session.store.apply(happened.OpinionHeard(at=1000, opinion=opinion))
+        session.store.apply(happened.Inspected(at=1000, inspection=inspection))
+        await pilot.press("i")
+        await pilot.pause()
+        assert session.inspected == key
+        text = screen_text(app)
+        for words in ("SECOND LOOK", "closed (conn-refused); DIFFERS", "GET /version", "401 Unauthorized", "two"):
+            assert words in text
 
 
 async def test_pause_filter_findings_and_next() -> None:

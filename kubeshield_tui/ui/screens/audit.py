@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.query import keys_of_column, keys_of_row
+from kubeshield_tui.ui.detail import opinion_line
 from kubeshield_tui.ui.summary import cell_line, headline, legend, title_line, vantage_line
 from kubeshield_tui.ui.widgets.lines import Lines
 from kubeshield_tui.ui.widgets.matrix import Matrix
@@ -54,6 +55,8 @@ class AuditScreen(Screen[None]):
         Binding("r", "again('cell')", "Ask again", id="grid.ask"),
         Binding("R", "again('row')", "Ask the row again", show=False, id="grid.ask_row"),
         Binding("C", "again('column')", "Ask the column again", show=False, id="grid.ask_column"),
+        Binding("m", "opinion('cell')", "Ask nmap of the cell", show=False, id="grid.nmap"),
+        Binding("M", "opinion('column')", "Ask nmap of the column", show=False, id="grid.nmap_column"),
         Binding("colon", "app.command_palette", "Palette", show=False, id="grid.palette"),
         Binding("escape", "clear", "Clear the filter", show=False),
     ]
@@ -170,6 +173,25 @@ class AuditScreen(Screen[None]):
         keys = {"cell": (key,), "row": keys_of_row(self.store, key), "column": keys_of_column(self.store, key)}[what]
         count = self.session.ask_again(keys)
         self.notify(f"asking {count} of {len(keys)} again" if count else "this can't be asked", markup=False, timeout=2)
+
+    def action_opinion(self, what: str) -> None:
+        """Ask nmap of a cell or a column; the answers stand in the cells' pages, differences are told here."""
+        key = self.query_one(Matrix).cursor_key
+        if key is not None:
+            keys = (key,) if what == "cell" else keys_of_column(self.store, key)
+            self.notify(f"asking nmap of {len(keys)} cells ...", markup=False, timeout=3)
+            self.run_worker(self._hear(tuple(keys)), group="opinions", exit_on_error=False)
+
+    async def _hear(self, keys: tuple[CellKey, ...]) -> None:
+        await self.session.hear_opinions(keys)
+        heard = [opinion for key in keys if (opinion := self.store.opinions.get(key)) is not None]
+        if len(heard) == 1:
+            self.notify(f"{heard[0].by}: {opinion_line(heard[0])}", markup=False, timeout=8)
+            return
+        silent = [opinion for opinion in heard if opinion.error]
+        differs = sum(opinion.differs for opinion in heard)
+        said = f"nmap agrees on {len(heard) - len(silent) - differs} cells, differs on {differs}"
+        self.notify(f"{said}, says nothing of {len(silent)}", markup=False, timeout=8)
 
     def action_filter(self) -> None:
         """Open the filter's line."""

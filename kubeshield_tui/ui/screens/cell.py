@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.vantage import VantageKind
 from kubeshield_tui.session.control import SessionControl
+from kubeshield_tui.session.query import keys_of_row
 from kubeshield_tui.ui.detail import SECTIONS, cell_page, section_line
 from kubeshield_tui.ui.screens.page import PageScreen
 from kubeshield_tui.ui.widgets.layout import row_label
@@ -27,12 +28,16 @@ class CellScreen(PageScreen[None]):
         *(Binding(str(number), f"section({number})", name, show=False) for number, name in enumerate(SECTIONS, 1)),
         Binding("r", "again", "Ask again", id="page.ask"),
         Binding("w", "rulesets", "Read rulesets", id="page.rulesets"),
+        Binding("m", "opinion('cell')", "Ask nmap", id="page.nmap"),
+        Binding("M", "opinion('row')", "Ask nmap from everywhere", show=False, id="page.nmap_row"),
+        Binding("i", "inspect", "Inspect", id="page.inspect"),
         Binding("s", "save", "Save", id="page.save"),
     ]
     keys: ClassVar[Line] = (
-        (" esc", "heading"), (" back  ", "quiet"), ("1-5", "heading"), (" sections  ", "quiet"),
+        (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" sections  ", "quiet"),
         ("/", "heading"), (" search  ", "quiet"), ("r", "heading"), (" ask again  ", "quiet"),
-        ("w", "heading"), (" rulesets  ", "quiet"), ("s", "heading"), (" save as text", "quiet"),
+        ("m", "heading"), (" nmap  ", "quiet"), ("i", "heading"), (" inspect  ", "quiet"),
+        ("w", "heading"), (" rulesets  ", "quiet"), ("s", "heading"), (" save", "quiet"),
     )  # fmt: skip
 
     def __init__(self, session: SessionControl, key: CellKey) -> None:
@@ -66,6 +71,22 @@ class CellScreen(PageScreen[None]):
         """Ask this cell again."""
         count = self.session.ask_again((self.key,))
         self.notify("asking again" if count else "this can't be asked", markup=False, timeout=2)
+
+    def action_opinion(self, what: str) -> None:
+        """Ask nmap of this cell, or of its endpoint from every vantage."""
+        keys = (self.key,) if what == "cell" else keys_of_row(self.store, self.key)
+        self.notify("asking nmap ...", markup=False, timeout=2)
+        self.run_worker(self._look(self.session.hear_opinions(keys)), group="opinions", exit_on_error=False)
+
+    def action_inspect(self) -> None:
+        """Hold the whole safe conversation with this endpoint."""
+        self.notify("inspecting: safe requests, nothing is followed ...", markup=False, timeout=2)
+        self.run_worker(self._look(self.session.inspect(self.key)), group="inspect", exit_on_error=False)
+
+    async def _look(self, asked: Awaitable[None]) -> None:
+        await asked
+        self.fill()
+        self.action_section(SECTIONS.index("second look") + 1)
 
     def action_rulesets(self) -> None:
         """Read the rulesets of this cell's host."""

@@ -26,12 +26,14 @@ KEYS = (
     ("f", "findings, the worst first; enter goes to the cell"),
     ("v", "vantages with their health"),
     ("r  R  C", "ask the cell, its row, its column again"),
+    ("m  M", "ask nmap of the cell, of its column; in a cell M asks from every vantage"),
     ("space", "pause, go on"),
     (":", "command palette, themes"),
     ("e", "save the screen as SVG"),
     ("w", "in a cell: read the firewall rulesets of its SSH host, read-only"),
+    ("i", "in a cell: inspect, the whole safe conversation with the endpoint"),
     ("s", "in a cell: save the page as text"),
-    ("1-5", "in a cell: answer, conversation, policies, firewall, raw"),
+    ("1-6", "in a cell: answer, conversation, second look, policies, firewall, raw"),
     ("q", "leave: vantages are closed and what was created is removed"),
 )
 

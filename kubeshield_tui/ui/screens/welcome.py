@@ -51,14 +51,17 @@ class WelcomeScreen(Screen[None]):
         self._offer = offer
         self._settings = settings
         self._specs: dict[str, VantageSpec] = {}
+        """By id: one namespace may be listed in several clusters."""
         self._zones: dict[str, Zone] = dict(settings.zones)
         for text in ("local", *(f"ssh:{host}" for host in offer.ssh_hosts)):
             try:
                 self._specs[text] = parse_vantage(text)
             except SettingsError:
                 continue
-        self._specs |= {spec.text: spec for spec in offer.vantages}
-        self._chosen = {spec.text for spec in offer.vantages} or {"local"}
+        self._specs |= {spec.id: spec for spec in offer.vantages}
+        self._chosen: set[str] = {spec.id for spec in offer.vantages} or {"local"}
+        self._shown = ""
+        """What would be created, as it was last shown."""
 
     def compose(self) -> ComposeResult:
         """Choices on the left, consequences on the right."""
@@ -106,23 +109,31 @@ class WelcomeScreen(Screen[None]):
     def _vantages(self) -> list[Selection[str]]:
         return [
             Selection(
-                Content.assemble(text, (f"  zone {self._zones.get(text, spec.default_zone)}", "$text-muted")),
-                text,
-                text in self._chosen,
+                Content.assemble(name, (f"  zone {self._zones.get(spec.text, spec.default_zone)}", "$text-muted")),
+                name,
+                name in self._chosen,
             )
-            for text, spec in self._specs.items()
+            for name, spec in self._specs.items()
         ]
 
     def chosen(self) -> Settings:
         """Settings of what is chosen now."""
-        contexts = tuple(self.query_one("#contexts", SelectionList).selected)
-        vantages = tuple(self._specs[text] for text in self._specs if text in self._chosen)
+        given = self._settings.contexts
+        # The first one is where pods without a cluster of their own are made: the order of the flags must stay.
+        contexts = tuple(
+            sorted(
+                self.query_one("#contexts", SelectionList).selected,
+                key=lambda name: given.index(name) if name in given else len(given),
+            )
+        )
+        vantages = tuple(spec for name, spec in self._specs.items() if name in self._chosen)
+        texts = {spec.text for spec in vantages}
         return replace(
             self._settings,
             contexts=contexts,
             discovery=self._settings.discovery and bool(contexts),
             vantages=vantages,
-            zones=tuple((text, zone) for text, zone in self._zones.items() if text in self._chosen),
+            zones=tuple((text, zone) for text, zone in self._zones.items() if text in texts),
             consent=self.query_one("#consent", Checkbox).value,
         )
 
@@ -132,7 +143,11 @@ class WelcomeScreen(Screen[None]):
         self.query_one("#sends", Static).update(Content("\n".join(f"• {line}" for line in intent.sends)))
         creates = "\n".join(f"• {line}" for line in intent.creates) or "nothing"
         self.query_one("#creates", Static).update(Content(creates))
-        self.query_one("#consent", Checkbox).display = bool(intent.creates)
+        consent = self.query_one("#consent", Checkbox)
+        consent.display = bool(intent.creates)
+        if creates != self._shown:
+            consent.value = False  # a yes is to the list that was shown, not to what is added to it
+        self._shown = creates
 
     @on(SelectionList.SelectedChanged, "#vantages")
     def _vantages_changed(self) -> None:
@@ -151,8 +166,8 @@ class WelcomeScreen(Screen[None]):
         except SettingsError as error:
             self._complain(str(error))
             return
-        self._specs[spec.text] = self._offer.resolve(spec)
-        self._chosen.add(spec.text)
+        self._specs[spec.id] = self._offer.resolve(spec)
+        self._chosen.add(spec.id)
         event.input.value = ""
         self._complain("")
         self._refill()
@@ -173,10 +188,10 @@ class WelcomeScreen(Screen[None]):
         listed = self.query_one("#vantages", SelectionList)
         if listed.highlighted is None:
             return
-        text = str(listed.get_option_at_index(listed.highlighted).value)
+        spec = self._specs[str(listed.get_option_at_index(listed.highlighted).value)]
         zones = list(Zone)
-        now = self._zones.get(text, self._specs[text].default_zone)
-        self._zones[text] = zones[(zones.index(now) + 1) % len(zones)]
+        now = self._zones.get(spec.text, spec.default_zone)
+        self._zones[spec.text] = zones[(zones.index(now) + 1) % len(zones)]
         self._refill()
 
     @on(Button.Pressed, "#start")
@@ -187,11 +202,18 @@ class WelcomeScreen(Screen[None]):
             self._complain("Choose at least one vantage to ask from")
         elif not settings.discovery and settings.targets is None:
             self._complain("Choose a cluster, or give targets with --targets")
+        elif self._offer.was_read and settings.contexts[:1] != self._read_first():
+            self._complain("The list was read from another cluster: choose that one, or start again with --context")
         elif any(spec.creates_pod for spec in settings.vantages) and not settings.consent:
             self._complain("Own pods are created only after you tick the box")
             self.query_one("#consent").focus()
         else:
             cast("KubeShieldApp", self.app).start(settings)
+
+    def _read_first(self) -> tuple[str, ...]:
+        """The cluster whose namespaces and nodes carry no name of a cluster."""
+        current = tuple(choice.name for choice in self._offer.contexts if choice.is_current)
+        return self._settings.contexts[:1] or current
 
     def action_demo(self) -> None:
         """Leave for the training range."""
