@@ -93,8 +93,11 @@ def objects_of(spec: VantageSpec, image: str) -> tuple[str, ...]:
     return (f"Lease {spec.namespace}/kubeshield-...{cluster} (owner of the pod; goes with it)", pod)
 
 
-def require_consent(settings: Settings) -> None:
-    """Let nothing be created without a yes. Raises ConsentMissing with the exact list."""
+def require_consent(settings: Settings, contexts: Sequence[str] = ()) -> None:
+    """Let nothing be created without a yes. Raises ConsentMissing with the exact list.
+
+    `contexts`: those of the run; objects are created in the first one unless their line names another.
+    """
     asked_for = [spec for spec in settings.vantages if spec.creates_pod]
     if not asked_for or settings.consent:
         return
@@ -103,7 +106,8 @@ def require_consent(settings: Settings) -> None:
     nodes = [spec.node for spec in asked_for if spec.kind is VantageKind.NODE]
     if nodes:
         hint += f"; a Host {nodes[0]} in ssh_config would need no pod"
-    raise ConsentMissing(f"these objects would be created:\n{objects}\n", hint)
+    where = f" in {contexts[0]}" if contexts else ""
+    raise ConsentMissing(f"these objects would be created{where}:\n{objects}\n", hint)
 
 
 def make_offer(settings: Settings, told: tuple[str, ...] = (), *, was_read: bool = False) -> Offer:

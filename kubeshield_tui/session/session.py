@@ -70,7 +70,7 @@ class Session:
             self._targets = read_targets(settings.targets)
         if not settings.is_open_ended:
             require_zones(settings)
-            require_consent(settings)
+            require_consent(settings, contexts)
         self._clusters = ClusterWait(contexts)
 
     async def run(self) -> None:
@@ -150,7 +150,7 @@ class Session:
         """Make vantages of the flags that name none, before anything else begins. Raises ConsentMissing."""
         expansion = await expand(self.settings, self._clusters.contexts)
         require_zones(expansion.settings)
-        require_consent(expansion.settings)
+        require_consent(expansion.settings, self._clusters.contexts)
         self.settings, self._notes, self._unread = expansion
         if self.settings.record is not None:
             self._recorder = Recorder(self.settings.record)

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from kubeshield_tui.cluster.client import ClusterClient, connect
-from kubeshield_tui.errors import ConsentMissing, SettingsError, VantageError
-from kubeshield_tui.model.event import Event
+from kubeshield_tui.errors import ClusterError, ConsentMissing, SettingsError, VantageError
+from kubeshield_tui.model.event import Event, ObjectLeft
 from kubeshield_tui.model.observation import State
 from kubeshield_tui.model.probe import Timing
 from kubeshield_tui.model.vantage import VantageKind, VantageStatus, Zone, parse_vantage
@@ -209,7 +209,9 @@ async def test_without_consent_the_exact_list_is_shown_and_nothing_is_made(
     wanted = settings(training, "node:n1", "local", per_namespace=True, per_node=True, record=record)
     with pytest.raises(ConsentMissing) as caught:
         await Session(wanted).audit()
-    lines = [line.strip() for line in caught.value.message.splitlines()[1:] if line.strip()]
+    first, *others = caught.value.message.splitlines()
+    assert first.endswith("created in range:")  # a yes to the wrong cluster would be worse than none
+    lines = [line.strip() for line in others if line.strip()]
     pods = [line for line in lines if line.startswith("Pod ")]
     assert [line.split()[1] for line in pods] == [
         "default/kubeshield-...", "ops/kubeshield-...", "payments/kubeshield-...", "shop/kubeshield-...",
@@ -431,3 +433,29 @@ async def test_a_pod_that_is_deleted_while_it_starts(client: ClusterClient, serv
         await point.open()
     leases = "/apis/coordination.k8s.io/v1/leases"
     assert await client.collect(leases, lambda raw: raw, {"labelSelector": pod_objects.SELECTOR}) == []
+
+
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+async def test_a_pod_that_a_finalizer_holds_is_said_to_be_left(
+    client: ClusterClient, server: Server, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    monkeypatch.setattr(own_pod, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(own_pod, "REMOVE_SECONDS", 0.5)
+    events: list[Event] = []
+    point = PodVantage(parse_vantage("pod:shop"), client, image="python:3-slim", settle=0.0, report=events.append)
+    created = (await point.open()).created
+    path = f"/api/v1/namespaces/shop/pods/{created.rpartition('/')[2]}"
+    held = await client.request("GET", path)
+    held["metadata"] |= {"finalizers": ["example.org/keep"], "deletionTimestamp": "2026-05-17T12:00:00Z"}
+    held["status"]["phase"] = phase
+
+    async def answer(request: web.Request) -> web.Response | None:
+        return web.json_response(held) if request.path == path else None
+
+    server.answer = answer
+    await point.close()
+    left = [event for event in events if isinstance(event, ObjectLeft)]
+    assert [event.object for event in left] == [created]
+    assert "example.org/keep" in left[0].why or "kubectl" in left[0].why
+    with pytest.raises(ClusterError, match=r"example\.org/keep"):
+        await own_pod.delete(client, path)
