@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kubeshield_tui.judgement.findings import verify_commands
 from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.judgement.ledger import Sighting
 from kubeshield_tui.judgement.proof import WINDOW, saw_open_around
@@ -306,16 +305,6 @@ def test_served_anonymously_is_critical() -> None:
     world.see(API, SHOP, State.OPEN, posture=Posture.ANONYMOUS)
     (finding,) = world.of(API, SHOP).findings
     assert finding.severity is Severity.CRITICAL
-
-
-def test_what_a_node_saw_is_verified_on_that_node() -> None:
-    kubelet = endpoint("kubelet", host="10.0.0.11", port=10255)
-    by_pod = vantage("node:n1", cluster="prod")
-    (command,) = verify_commands(kubelet, by_pod)
-    assert command.startswith("kubectl --context prod debug node/n1 ")
-    assert command.endswith(" -- nc -vz -w 3 10.0.0.11 10255")
-    over_ssh = replace(by_pod, spec=replace(by_pod.spec, host="n1"))
-    assert verify_commands(kubelet, over_ssh) == ("ssh n1 'nc -vz -w 3 10.0.0.11 10255'",)
 
 
 def test_a_proof_once_shown_stays_though_its_sightings_are_dropped() -> None:

@@ -1,0 +1,18 @@
+"""The commands that a finding gives: they show the same without this program, from where it was seen."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from kubeshield_tui.judgement.findings import verify_commands
+from tests.unit.estate import endpoint, vantage
+
+
+def test_what_a_node_saw_is_verified_on_that_node() -> None:
+    kubelet = endpoint("kubelet", host="10.0.0.11", port=10255)
+    by_pod = vantage("node:n1", cluster="prod")
+    (command,) = verify_commands(kubelet, by_pod)
+    assert command.startswith("kubectl --context prod debug node/n1 ")
+    assert command.endswith(" -- nc -vz -w 3 10.0.0.11 10255")
+    over_ssh = replace(by_pod, spec=replace(by_pod.spec, host="n1"))
+    assert verify_commands(kubelet, over_ssh) == ("ssh n1 'nc -vz -w 3 10.0.0.11 10255'",)
