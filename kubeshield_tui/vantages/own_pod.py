@@ -22,9 +22,10 @@ from kubeshield_tui.vantages.node import require_node
 
 START_SECONDS = 60.0
 """From the pod's creation until it runs: a pull of a small image included."""
-POLL_SECONDS = 0.3
-POLL_GROWTH = 1.5
-POLL_MOST = 2.0
+POLL_SECONDS = 0.7
+"""Until the first look at a pod that starts or ends; the later ones are further apart."""
+POLL_GROWTH = 1.4
+POLL_MOST = 3.0
 REMOVE_SECONDS = 25.0
 """What removal may take, through a restart of the API server if need be."""
 GRACE_SECONDS = 4.0
@@ -136,6 +137,7 @@ class OwnPod:
     async def _wait(self) -> dict[str, Any]:
         begun = time.monotonic()
         for pause in pauses():
+            await asyncio.sleep(pause)
             try:
                 pod = await self._client.request("GET", f"{self._pods}/{self.name}")
             except NotReadable as error:
@@ -158,7 +160,6 @@ class OwnPod:
                     f"own pod in {self._namespace} is {phase} after {START_SECONDS:g} s",
                     "kubectl describe pod tells why",
                 )
-            await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
     async def _renew(self) -> None:
@@ -196,23 +197,37 @@ class OwnPod:
 async def delete(client: ClusterClient, path: str) -> None:
     """Delete an object and wait until it is gone; done already is done. Raises ClusterError.
 
-    A pod that is still there after a few seconds is deleted without grace: it holds nothing that could be lost, and
-    some kubelets take half a minute to report the end of a container.
+    A pod whose containers have ended, or that is still there after a few seconds, is deleted without grace: it holds
+    nothing that could be lost, and some kubelets take half a minute to report the end of a container.
     """
     try:
         for grace in (1, 0):
             body = {"gracePeriodSeconds": grace, "propagationPolicy": "Background"}
-            if (await client.request("DELETE", path, body=body)).get("kind") == "Status":
-                return  # the object itself is answered only where it is still there
-            begun = time.monotonic()
-            for pause in pauses():
-                await asyncio.sleep(pause)
-                await client.request("GET", path)
-                if grace and time.monotonic() - begun > GRACE_SECONDS:
-                    break
+            told = await client.request("DELETE", path, body=body)
+            # A Status instead of the object: it is gone. Without grace only a finalizer holds it.
+            if told.get("kind") == "Status" or not (grace or as_dict(told.get("metadata")).get("finalizers")):
+                return
+            await _ended(client, path, patient=not grace)
     except NotReadable as error:
         if error.status != 404:
             raise
+
+
+async def _ended(client: ClusterClient, path: str, *, patient: bool) -> None:
+    """Wait until a pod's containers have ended, a while at most; `patient`: until it is gone.
+
+    Raises NotReadable (404) once it is gone, ClusterError where something holds it.
+    """
+    end = time.monotonic() + (REMOVE_SECONDS if patient else GRACE_SECONDS)
+    for pause in pauses():
+        await asyncio.sleep(pause)
+        told = await client.request("GET", path)
+        late = time.monotonic() > end
+        if patient and late:
+            held = printable(", ".join(map(str, as_list(as_dict(told.get("metadata")).get("finalizers")))), 200)
+            raise ClusterError(f"it is still there, held by {held or 'nothing that it names'}", "See its finalizers")
+        if not patient and (late or as_dict(told.get("status")).get("phase") in {"Succeeded", "Failed"}):
+            return
 
 
 def pauses() -> Iterator[float]:

@@ -150,7 +150,7 @@ class PodVantage:
     async def _sweep(self) -> None:
         """Remove what a crashed run left in this namespace."""
         with contextlib.suppress(ClusterError):
-            swept = await sweep(self._client, namespace=self.spec.namespace)
+            swept = await sweep(self._client, namespace=self.spec.namespace, quick=True)
             for shown in swept.removed:
                 self._report(ObjectRemoved(at=time.time(), cluster=self._client.context.name, object=shown))
 
