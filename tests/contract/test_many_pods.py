@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
@@ -115,6 +116,28 @@ async def test_an_unreachable_cluster_is_no_crash(training: TrainingRange, tmp_p
     await session.audit()
     assert list(session.store.failed_clusters) == ["range"]
     assert [vantage.spec.text for vantage in session.store.vantages.values()] == ["local"]
+
+
+async def test_vantages_of_another_cluster_carry_its_name(training: TrainingRange, tmp_path: Path) -> None:
+    config = json.loads(training.kubeconfig.read_text())
+    config["contexts"].append({**config["contexts"][0], "name": "other"})
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(json.dumps(config))
+    given = {"kubeconfig": kubeconfig, "contexts": ("range", "other"), "per_node": True}
+    with pytest.raises(ConsentMissing) as caught:
+        await Session(settings(training, **given)).audit()
+    pods = [line.strip() for line in caught.value.message.splitlines() if line.strip().startswith("Pod ")]
+    assert [" in other" in line for line in pods] == [False, False, True, True]
+    named = targets(tmp_path, "10.96.1.10:80")
+    session = Session(settings(training, **given, consent=True, targets=named))
+    await session.audit()
+    made = {vantage.id: (vantage.cluster, vantage.status) for vantage in session.store.vantages.values()}
+    assert made == {
+        "pod:default@n1": ("range", VantageStatus.CLOSED),
+        "pod:default@n2": ("range", VantageStatus.CLOSED),
+        "pod:default@n1@@other": ("other", VantageStatus.CLOSED),
+        "pod:default@n2@@other": ("other", VantageStatus.CLOSED),
+    }
 
 
 # --- consent
