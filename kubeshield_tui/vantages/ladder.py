@@ -5,6 +5,7 @@ Invariant: a lower rung is taken only with the reason why no better one is there
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +21,7 @@ from kubeshield_tui.vantages.shell import Shell, Survey
 from kubeshield_tui.vantages.shell_link import has_bash_tcp, start_bash, start_netcat, which_netcat
 
 HINT = "Install Python 3.6 or later there; from a pod, pod:NAMESPACE brings its own; over SSH, forwarding may still do"
+AGAIN_SECONDS = 0.5
 _LINE_FEED = "\N{SYMBOL FOR LINE FEED}"
 """How a line feed reads once it is printable."""
 _NO_PYTHON = re.compile(r"not found|no such file|unknown command|not recognized", re.IGNORECASE)
@@ -32,29 +34,33 @@ async def climb(run: Runner, shown: str, *, agent: bool = True) -> Asker:
     """
     tried: list[str] = []
     hint = ""
+    ran = False
     if agent:
         try:
-            return await AgentLink.start(await run(protocol.BOOTSTRAP))
+            channel = await run(protocol.BOOTSTRAP)
+            ran = True
+            return await AgentLink.start(channel)
         except VantageLost:
             raise
         except VantageError as error:
             tried.append(_why_no_agent(error, shown))
             hint = error.hint
-    better = tried[0] if tried else "the agent is left out"
     try:
-        shell = await Shell.start(await run(shell_program.BOOTSTRAP))
+        shell = await _shell(run, again=ran)
     except VantageLost:
         raise
     except VantageError as error:
         if tried and error.message in tried[0]:
             raise VantageError(error.message, error.hint or hint) from error
         raise _nothing(shown, [*tried, f"{error.message} for nmap, bash or nc"]) from error
-    rungs = _rungs(shell.survey, better)
+    if tried and "python3" not in shell.survey.tools:
+        tried[0] = f"no python3 on {shown}"  # whatever was heard of a program that was not there
+    rungs = _rungs(shell.survey, tried[0] if tried else "the agent is left out")
     for number, (name, start) in enumerate(rungs):
         try:
-            if number:  # a rung that failed took its channel along
-                shell = await Shell.start(await run(shell_program.BOOTSTRAP))
-            return await start(shell, _facts(shell.survey))
+            if number:  # a rung that failed took its shell along
+                shell = await _shell(run, again=True)
+            return await _started(shell, start)
         except VantageLost:
             raise
         except VantageError as error:
@@ -63,6 +69,28 @@ async def climb(run: Runner, shown: str, *, agent: bool = True) -> Asker:
         await shell.close()
         tried.append("no nmap, no bash with /dev/tcp, no nc that can be used")
     raise _nothing(shown, tried)
+
+
+async def _shell(run: Runner, *, again: bool) -> Shell:
+    """Start a shell; `again` where a program ran before: sshd with MaxSessions 1 takes a moment to forget it."""
+    try:
+        channel = await run(shell_program.BOOTSTRAP)
+    except VantageLost:
+        raise
+    except VantageError:
+        if not again:
+            raise
+        await asyncio.sleep(AGAIN_SECONDS)
+        channel = await run(shell_program.BOOTSTRAP)
+    return await Shell.start(channel)
+
+
+async def _started(shell: Shell, start: _Start) -> Asker:
+    try:
+        return await start(shell, _facts(shell.survey))
+    except BaseException:
+        await shell.close()
+        raise
 
 
 _Start = Callable[[Shell, VantageFacts], Awaitable[Asker]]

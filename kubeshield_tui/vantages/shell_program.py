@@ -45,7 +45,7 @@ SURVEY = r"""
 LC_ALL=C;export LC_ALL;set -f
 have() { command -v "$1" >/dev/null 2>&1; }
 s() { n=$1;shift;set -- $("$@" 2>&1 </dev/null);printf 'ks %s %.400s\n' "$n" "$*"; }
-for k in nmap bash nc ncat busybox getent;do have $k&&printf 'ks have %s\n' $k;done
+for k in python3 nmap bash nc ncat busybox getent;do have $k&&printf 'ks have %s\n' $k;done
 have nc&&s nc nc -h
 have busybox&&s busybox busybox nc -h
 have nmap&&s nmap nmap -V
