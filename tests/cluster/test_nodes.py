@@ -214,3 +214,25 @@ def test_four_hundred_targets_from_one_pod_cost_a_dozen_requests(tmp_path: Path)
     assert len(asked) - len(looks) <= 8, asked
     assert len(looks) <= 8, asked  # 3 or 4 where the machine is not busy: 12 in all
     made(audit)
+
+
+@pytest.fixture
+def going() -> Iterator[str]:
+    """A namespace that is terminating and can't end."""
+    name, hold = "kubeshield-going", ("patch", "configmap", "held", "-n", "kubeshield-going", "--type=merge", "-p")
+    kit.kubectl("create", "namespace", name)
+    kit.kubectl("create", "configmap", "held", "-n", name)
+    kit.kubectl(*hold, '{"metadata":{"finalizers":["example.org/held"]}}')
+    kit.kubectl("delete", "namespace", name, "--wait=false")
+    yield name
+    kit.kubectl(*hold, '{"metadata":{"finalizers":null}}')
+    kit.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=60s")
+
+
+def test_a_namespace_that_is_terminating(tmp_path: Path, going: str) -> None:
+    audit = kit.audit(*targets(tmp_path, SEEN[:1]), "--vantage", "local", "--vantage", f"pod:{going}", "--yes")
+    said = {vantage["id"]: (vantage["status"], vantage["detail"]) for vantage in audit.report["vantages"]}
+    assert said["local"][0] == "ready"
+    assert said[f"pod:{going}"][0] == "failed"
+    assert "the namespace is terminating" in said[f"pod:{going}"][1]
+    assert made(audit) == set()
