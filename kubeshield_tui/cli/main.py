@@ -66,6 +66,10 @@ def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
             from kubeshield_tui.cli.sweep import sweep
 
             return sweep
+        case "vantage":
+            from kubeshield_tui.cli.vantage import vantage
+
+            return vantage
         case _:
             from kubeshield_tui.cli.dashboard import dashboard
 
@@ -92,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     options.add_demo(demo)
     options.add_screen(demo, again=True)
     options.add_output(demo)
+    from kubeshield_tui.cli.vantage import add_vantage
+
+    add_vantage(_add(commands, "vantage", "probes to carry to any machine, and their results carried back"))
     _add(commands, "schema", "print the JSON Schema of the JSON report")
     options.add_sweep(_add(commands, "sweep", "remove what an interrupted run left in a cluster"))
     return parser

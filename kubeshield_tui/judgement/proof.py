@@ -80,7 +80,11 @@ def _target(
         last = sightings[-1]
         if last.state is State.OPEN:
             asked_since = asked_since or last.at >= own.at
-            if other.status is VantageStatus.READY and (latest is None or last.at > latest[0]):
+            if (
+                other.status is VantageStatus.READY
+                and not other.is_recorded
+                and (latest is None or last.at > latest[0])
+            ):
                 latest = (last.at, other_id)
     control = latest[1] if latest is not None and not asked_since else None
     return alive, latest is not None or asked_since, control
@@ -101,7 +105,7 @@ def _vantage(ledger: Ledger, vantage: Vantage, own: Sighting) -> tuple[str, Cell
     for at, endpoint in reversed(moments):
         if abs(at - own.at) <= WINDOW:
             return endpoint, None
-    if vantage.status is VantageStatus.READY:
+    if vantage.status is VantageStatus.READY and not vantage.is_recorded:
         for _, endpoint in reversed(moments):
             key = CellKey(endpoint, vantage.id)
             last = ledger.sightings(key)

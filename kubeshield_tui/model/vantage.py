@@ -177,6 +177,11 @@ class Vantage(Record, frozen=True):
         return (self.facts.node if self.facts else "") or self.spec.node
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether its answers come from a file: asking again gives the same."""
+        return self.spec.kind in {VantageKind.SCRIPT, VantageKind.NMAP}
+
+    @property
     def forwards_only(self) -> bool:
         """Whether it asks by SSH forwarding, where a closed port and a firewall's reject look alike."""
         return self.facts is not None and self.facts.runner.startswith(DIRECT_RUNNER)

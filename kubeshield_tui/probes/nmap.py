@@ -77,6 +77,11 @@ class NmapReport(Record, frozen=True):
     """False where nmap was ended, or the file cut."""
 
     @property
+    def single_attempt(self) -> bool:
+        """Whether it was told to ask silent ports once only; nmap retries by itself otherwise."""
+        return "--max-retries 0" in self.arguments
+
+    @property
     def is_connect(self) -> bool:
         """Whether it used connect(), which loses the codes of ICMP errors."""
         return "-sT" in self.arguments.split()

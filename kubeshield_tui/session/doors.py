@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,6 +125,18 @@ class WaitingPod:
             await self._point.close()
 
 
+def check_files(specs: Iterable[VantageSpec]) -> None:
+    """Read the files of recorded vantages once, before anything is sent. Raises SettingsError naming the file."""
+    for spec in specs:
+        if spec.file:
+            from kubeshield_tui.vantages.recorded import read_file
+
+            try:
+                read_file(spec)
+            except VantageError as error:
+                raise SettingsError(f"--vantage {spec.text}: {error.message}", error.hint) from error
+
+
 def make_vantage(
     spec: VantageSpec,
     settings: Settings,
@@ -144,8 +156,10 @@ def make_vantage(
             return _over_ssh(spec, settings)
         case VantageKind.POD | VantageKind.NODE:
             return WaitingPod(spec, clusters, settings, report)
-        case _:
-            raise VantageError(f"{spec.text}: vantages of kind {spec.kind} are not there yet")
+        case VantageKind.SCRIPT | VantageKind.NMAP:
+            from kubeshield_tui.vantages.recorded import RecordedVantage
+
+            return RecordedVantage(spec)
 
 
 def _over_ssh(spec: VantageSpec, settings: Settings) -> VantagePoint:

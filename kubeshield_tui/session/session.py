@@ -22,7 +22,14 @@ from kubeshield_tui.model.observation import Reason
 from kubeshield_tui.model.probe import Probe, probe_of
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus
-from kubeshield_tui.session.doors import ClusterWait, LocalChannel, connect_cluster, make_vantage, resolve_contexts
+from kubeshield_tui.session.doors import (
+    ClusterWait,
+    LocalChannel,
+    check_files,
+    connect_cluster,
+    make_vantage,
+    resolve_contexts,
+)
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
@@ -68,6 +75,7 @@ class Session:
             from kubeshield_tui.discovery.targets_file import read_targets
 
             self._targets = read_targets(settings.targets)
+        check_files(settings.vantages)
         if not settings.is_open_ended:
             require_zones(settings)
             require_consent(settings, contexts)

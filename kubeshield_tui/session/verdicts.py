@@ -39,7 +39,7 @@ class Verdicts:
             if outcome is None:
                 continue
             self._publish(key, outcome)
-            if key == observation.key and self._live:
+            if key == observation.key and self._live and not self._is_recorded(key):
                 hot = changed or outcome.judgement.verdict is Verdict.EXPOSED
                 self._engine.put_later(key, HOT_AGE_SECONDS if hot else AGE_SECONDS)
             self._ask_for(outcome)
@@ -66,8 +66,14 @@ class Verdicts:
         else:
             self._findings.pop(key, None)
 
+    def _is_recorded(self, key: CellKey) -> bool:
+        vantage = self._store.vantages.get(key.vantage)
+        return vantage is not None and vantage.is_recorded
+
     def _ask_for(self, outcome: Outcome) -> None:
         for want in outcome.wants:
+            if self._is_recorded(want.key):
+                continue  # a file says the same each time, for ever
             wait = want.not_before - time()
             if wait > 0:
                 self._engine.put_later(want.key, wait)

@@ -134,9 +134,7 @@ def _nothing_runs(connection: SshConnection, channel: SshChannel, error: Vantage
     lowered = said.lower()
     missing = "not found" in lowered or "no such file" in lowered or "unknown command" in lowered
     if channel.exit_status == COMMAND_NOT_FOUND or (missing and "python3" in lowered):
-        return VantageError(
-            f"no python3 on {connection.shown}{f': {said}' if said else ''}", "Install Python 3.6 or later there"
-        )
+        return error  # it names every rung
     words = printable(channel.first_words.strip(), 200)
     if (channel.exit_status is not None and not said) or words:
         return VantageError(

@@ -8,6 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "kubeshield_tui"
 AGENT = PACKAGE / "probes" / "agent.py"
+CARRIED = PACKAGE / "probes" / "carried.py"
+"""The script that is carried: it runs alone on other machines."""
 
 
 def modules() -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from tests.architecture.source import AGENT, ROOT, modules, shown
+from tests.architecture.source import AGENT, CARRIED, ROOT, modules, shown
 
 FILE_CEILING = 400
 """Lines of a file; the aim is 300."""
@@ -49,7 +49,7 @@ def test_only_the_command_line_ends_the_process() -> None:
     exits = [
         f"{shown(path)}:{node.lineno}"
         for path in modules()
-        if path.parent.name != "cli" and path != AGENT
+        if path.parent.name != "cli" and path not in {AGENT, CARRIED}
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Attribute)
         and node.attr in {"exit", "_exit"}

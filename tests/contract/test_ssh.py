@@ -248,7 +248,9 @@ async def test_missing_python_is_said(estate: Estate) -> None:
     empty.mkdir()
     estate.server("bare", f"SetEnv PATH={empty}", "DisableForwarding yes")
     error = await refusal(estate, "bare")
-    assert error.message.startswith("no python3 on bare")
+    assert error.message.startswith("nothing on bare")
+    assert "sh" in error.message
+    assert error.message.endswith("forbids forwarding")
 
 
 async def test_host_without_sessions_is_said(estate: Estate) -> None:
