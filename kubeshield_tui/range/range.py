@@ -34,6 +34,7 @@ class TrainingRange:
         self._api: Api | None = None
         self._jump: JumpHost | None = None
         self._sights: dict[str, Sight] = {}
+        self._channels: list[Channel] = []
 
     @property
     def kubeconfig(self) -> Path:
@@ -109,6 +110,8 @@ class TrainingRange:
         for part in (self._jump, self._api, self._listeners):
             if part is not None:
                 await part.close()
+        # Servers cut short what takes long, the end of an agent too: no process may outlive the range.
+        await asyncio.gather(*(channel.close() for channel in self._channels), return_exceptions=True)
         if self._folder != Path():
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -126,14 +129,19 @@ class TrainingRange:
             self._sights[view.vantage] = _sight(view, sockets, instead, refuse, drop)
 
     async def _run(self, vantage: str) -> Channel:
-        return await spawn_with_sight(self._sights[vantage])
+        return await self._spawn(self._sights[vantage])
+
+    async def _spawn(self, sight: Sight) -> Channel:
+        channel = await spawn_with_sight(sight)
+        self._channels.append(channel)
+        return channel
 
     async def _exec(self, pod: Json) -> Channel:
         """The agent in a pod: an existing one has a view of its own, ours have their namespace's."""
         metadata = pod["metadata"]
         existing = f"pod:{metadata['namespace']}/{metadata['name']}"
         vantage = existing if existing in self._sights else f"pod:{metadata['namespace']}"
-        return await spawn_with_sight(self._sights.get(vantage) or _blind(self._sights["local"]))
+        return await self._spawn(self._sights.get(vantage) or _blind(self._sights["local"]))
 
     def _write_kubeconfig(self, address: Address, token: str, authority: bytes) -> None:
         scenario = self.scenario

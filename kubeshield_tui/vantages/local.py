@@ -49,7 +49,7 @@ class ProcessChannel:
         return printable(self._complaint, 500)
 
     async def close(self) -> None:
-        """End the child: end-of-file first, then kill."""
+        """End the child: end-of-file first, then kill. A call that is cut short kills at once."""
         process = self._process
         if process.stdin is not None:
             process.stdin.close()
@@ -60,12 +60,14 @@ class ProcessChannel:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        self._errors.cancel()
+        finally:
+            self._errors.cancel()
+            # It closes its pipes on the next turns of the loop, and kills what still runs; without this it complains
+            # when it is gone.
+            transport = getattr(process, "_transport", None)
+            if transport is not None:
+                transport.close()
         await asyncio.gather(self._errors, return_exceptions=True)
-        # The transport closes its pipes on the next turns of the loop; without this they complain when it is gone.
-        transport = getattr(process, "_transport", None)
-        if transport is not None:
-            transport.close()
 
     async def _read_errors(self) -> None:
         assert self._process.stderr is not None
