@@ -171,7 +171,8 @@ def test_a_pod_that_is_deleted_in_the_middle(tmp_path: Path) -> None:
     got = states(audit, f"pod:{SPACE}")
     assert len(got) == len(SILENT) + len(SEEN)
     silent = {state for endpoint, state in got.items() if "172.30.0.77" in endpoint}
-    assert silent == {("filtered", "no-response")}, silent
+    # The pod's node looks for the address itself and, within its limit of ICMP errors, may say that nobody has it.
+    assert silent <= {("filtered", "no-response"), ("filtered", "host-unreach")}, silent
     assert {endpoint: state for endpoint, state in got.items() if state[0] == "lost"} == {}
     assert next(state for endpoint, state in got.items() if "172.30.0.1:10250" in endpoint) == ("open", "syn-ack")
 
