@@ -56,6 +56,7 @@ CONTROL_TRIES = 3  # failures in a row after which a control is forgotten
 SMALLEST_WINDOW = 64
 ASK_ANEW = 4  # times that a cell is asked again for that
 LINK_MEMORY = 0.1  # seconds that the state of an own link is remembered: far less than an attempt waits
+DOUBTFUL = 10.0  # seconds after a control fell silent in which one round of silence is not enough
 CHOKED = "packets are lost in this vantage's own bursts, a known-open port fell silent too; ask with a lower --rate"
 
 REFUSAL = (
@@ -306,10 +307,10 @@ class Agent(object):
         for probe in overdue:
             probe.due = None
             self.guarded(self.on_time, probe)
-        if self.burst.sent > BURST:
-            self.control(monotonic())
         if can_start:
             self.start_some()
+        if self.burst.sent > (BURST if self.burst.window == IN_FLIGHT else SMALLEST_WINDOW):
+            self.control(monotonic())  # behind what was just sent, where a limit would bite
         if self.dying and not overdue and not events:
             self.flush()
             self.bury()
@@ -591,7 +592,10 @@ class Agent(object):
             for other in burst.asking:
                 self.close(other)
             burst.asking = []
-            burst.window = min(IN_FLIGHT, burst.window + burst.window // 8 + 16)
+            if burst.window < IN_FLIGHT and self.connecting + START_CHUNK > burst.window:
+                burst.window = min(IN_FLIGHT, burst.window + 16)
+            elif not self.ready:
+                burst.window = IN_FLIGHT
         else:
             strikes = burst.strikes[probe.host] = burst.strikes.get(probe.host, 0) + 1
             if strikes >= CONTROL_TRIES:
@@ -611,7 +615,9 @@ class Agent(object):
             probe.phase = "held"
             self.burst.held.append(probe)
             return
-        choked = self.burst.choked >= probe.begun
+        # A limit on the way lets some of a burst pass, the control perhaps: soon after one fell silent, silence counts
+        # only where a round that began later met it too.
+        choked = self.burst.choked >= probe.begun or (probe.anew == 0 and self.burst.choked > monotonic() - DOUBTFUL)
         link, is_down, changed = self.links.of(probe.address[0], monotonic())
         if is_down or (changed >= probe.begun and probe.anew == ASK_ANEW):
             probe.detail = "%s, this vantage's own link to it, %s" % (
@@ -1105,7 +1111,7 @@ class Burst(object):
         self.window = IN_FLIGHT
         self.next = 0.0
         self.sent = 0
-        self.choked = -1.0
+        self.choked = -1e9
 
     def note(self, probe):
         if probe.host in self.known:
