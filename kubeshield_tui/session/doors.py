@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.model.vantage import VantageFacts, VantageKind, VantageSpec
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.channel import Channel
+from kubeshield_tui.vantages.ssh_channel import CommandResult
 from kubeshield_tui.vantages.vantage import VantagePoint
 
 if TYPE_CHECKING:
@@ -118,6 +119,14 @@ class WaitingPod:
         if self._point is None:
             raise VantageError(f"{self.spec.text} is not open")
         return await self._point.ask(probe)
+
+    async def run(self, argv: Sequence[str], *, timeout: float, limit: int) -> CommandResult:
+        """Run a program in the pod. Raises VantageError."""
+        from kubeshield_tui.vantages.pod import PodVantage
+
+        if not isinstance(self._point, PodVantage):
+            raise VantageError(f"{self.spec.text} is not open")
+        return await self._point.run(argv, timeout=timeout, limit=limit)
 
     async def close(self) -> None:
         """Close the pod's vantage, if it was made."""

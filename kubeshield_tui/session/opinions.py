@@ -88,7 +88,7 @@ async def hear_opinions(
 def _why_not(store: Store, endpoint: Endpoint, vantage: Vantage) -> str:
     if store.simulated:
         return "the training range is simulated: nmap would meet nobody at this address"
-    if vantage.spec.kind not in {VantageKind.LOCAL, VantageKind.SSH, VantageKind.POD}:
+    if vantage.spec.kind not in {VantageKind.LOCAL, VantageKind.SSH, VantageKind.POD, VantageKind.NODE}:
         return f"nmap can't be run at a vantage of kind {vantage.spec.kind}"
     try:
         ip_address(endpoint.host)
@@ -124,7 +124,9 @@ async def _report(point: VantagePoint | None, local: bool, arguments: list[str])
     if not isinstance(point, RunsPrograms):
         raise ProbeError("nothing can be run at this vantage")
     done = await point.run(["nmap", *arguments], timeout=RUN_SECONDS, limit=OUTPUT_LIMIT)
-    if done.exit_status == 127 or (not done.stdout and b"not found" in done.stderr):
+    # A shell ends with 127; the kubelet's runtime says it in words, which the server may cut.
+    missing = b"not found" in done.stderr or b"executable file" in done.stderr
+    if done.exit_status == 127 or (not done.stdout and missing):
         raise ProbeError("nmap is not installed there", "Install it there, or ask from this machine")
     if not done.stdout:
         raise ProbeError(f"nmap there says: {printable(done.stderr, 200)}")

@@ -10,7 +10,6 @@ from kubeshield_tui.model.cluster import PolicyRecord
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import HttpExchange, Observation, State, TlsFacts
 from kubeshield_tui.model.opinion import Inspection, SecondOpinion
-from kubeshield_tui.model.vantage import VantageKind
 from kubeshield_tui.model.verdict import Judgement
 from kubeshield_tui.session.query import policies_of
 from kubeshield_tui.session.store import Cell, Store
@@ -207,7 +206,7 @@ def _firewall(store: Store, key: CellKey) -> Iterator[Line]:
     vantage = store.vantages.get(key.vantage)
     rulesets = [ruleset for (where, _), ruleset in store.rulesets.items() if where == key.vantage]
     if not rulesets:
-        over_ssh = vantage is not None and vantage.spec.kind is VantageKind.SSH
+        over_ssh = vantage is not None and bool(vantage.spec.host)
         how = "w reads the rulesets of this host, read-only" if over_ssh else "rulesets are read over SSH vantages"
         yield from _pair("", how, "quiet")
     for ruleset in rulesets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from kubeshield_tui.vantages.asker import Asker, Runner
 from kubeshield_tui.vantages.channel import Channel
 from kubeshield_tui.vantages.ladder import HINT, climb
 from kubeshield_tui.vantages.own_pod import OwnPod
+from kubeshield_tui.vantages.ssh_channel import CommandResult
 from kubeshield_tui.vantages.sweep import sweep
 
 ON_HOST = "it stands in its node's own network (hostNetwork): what NetworkPolicies do to pods is not seen from here"
@@ -75,6 +77,8 @@ class PodVantage:
         self._report = report
         self._own: OwnPod | None = None
         self._link: Asker | None = None
+        self._at: tuple[str, str, str] | None = None
+        """Namespace, pod and container that asks."""
 
     async def open(self) -> VantageFacts:
         """Find or make the pod and start the agent in it, or what else can ask there. Raises VantageError."""
@@ -98,6 +102,26 @@ class PodVantage:
         if self._link is None:
             raise VantageLost(f"{self.spec.text} is not open")
         return await self._link.ask(probe)
+
+    async def run(self, argv: Sequence[str], *, timeout: float, limit: int) -> CommandResult:
+        """Run a program in the container that asks, without input. Raises VantageError, also after `timeout` seconds.
+
+        The server tells no exit status of its own; what it says stands in `stderr`.
+        """
+        if self._at is None:
+            raise VantageLost(f"{self.spec.text} is not open")
+        stream = await self._runner(*self._at)(argv)
+        output = b""
+        try:
+            async with asyncio.timeout(timeout):
+                while len(output) <= limit and (data := await stream.read()):
+                    output += data
+        except TimeoutError as error:
+            raise VantageError(f"{self.spec.text}: {argv[0]} was not done within {timeout:g} s") from error
+        finally:
+            await stream.close()
+        said = stream.complaint().encode()
+        return CommandResult(exit_status=-1, stdout=output[:limit], stderr=said, truncated=len(output) > limit)
 
     async def close(self) -> None:
         """End the agent and remove what was made."""
@@ -160,7 +184,9 @@ class PodVantage:
         refused: VantageError | None = None
         for container in containers:
             try:
-                return await climb(self._runner(namespace, pod, container), f"{namespace}/{pod}")
+                asker = await climb(self._runner(namespace, pod, container), f"{namespace}/{pod}")
+                self._at = (namespace, pod, container)
+                return asker
             except VantageLost:
                 raise
             except VantageError as error:

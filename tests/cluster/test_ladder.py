@@ -149,3 +149,15 @@ async def test_an_own_pod_of_an_image_without_python_asks() -> None:
         assert facts.created
         assert [each.state for each in await ask(point, [("172.30.0.1", 10250)])] == [State.OPEN]
     assert kit.own_objects() == []
+
+
+async def test_programs_run_where_the_pod_asks() -> None:
+    async with opened("ladder-python") as (point, _):
+        done = await point.run(["python3", "-c", "import sys; print('x' * 9); sys.exit(3)"], timeout=20, limit=100)
+        assert done.stdout == b"xxxxxxxxx\n"
+        assert b"exit code 3" in done.stderr
+        missing = await point.run(["no-such-nmap"], timeout=20, limit=100)
+        assert missing.stdout == b""
+        assert b"executable file" in missing.stderr
+        with pytest.raises(VantageError, match="not done within"):
+            await point.run(["sleep", "30"], timeout=1, limit=100)

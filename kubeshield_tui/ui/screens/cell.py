@@ -10,7 +10,6 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from kubeshield_tui.model.ids import CellKey
-from kubeshield_tui.model.vantage import VantageKind
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.query import keys_of_row
 from kubeshield_tui.ui.detail import SECTIONS, cell_page, section_line
@@ -91,7 +90,7 @@ class CellScreen(PageScreen[None]):
     def action_rulesets(self) -> None:
         """Read the rulesets of this cell's host."""
         vantage = self.store.vantages.get(self.key.vantage)
-        if vantage is None or vantage.spec.kind is not VantageKind.SSH:
+        if vantage is None or not vantage.spec.host:
             self.notify("rulesets are read over SSH vantages", markup=False)
             return
         self.run_worker(self._read_rulesets(), exclusive=True, group="rulesets", exit_on_error=False)
