@@ -36,7 +36,7 @@ class Inspection(Record, frozen=True):
     vantage: VantageId
     at: float
     through: str
-    """`this machine`, `SSH forwarding by jump`."""
+    """`this machine`, `SSH forwarding by jump`; empty where nothing was asked."""
     exchanges: tuple[HttpExchange, ...] = ()
     tls: TlsFacts | None = None
     trust: str = ""

@@ -214,7 +214,7 @@ async def inspect_cell(store: Store, point: VantagePoint | None, key: CellKey) -
     elif not local and not isinstance(point, OpensStreams):
         why = "only this machine and SSH vantages can carry it"
     if why:
-        return Inspection(endpoint=key.endpoint, vantage=key.vantage, at=time.time(), through="nobody", error=why)
+        return Inspection(endpoint=key.endpoint, vantage=key.vantage, at=time.time(), through="", error=why)
     through = "this machine" if local else f"SSH forwarding by {vantage.spec.text}"
 
     async def opener() -> Stream:

@@ -158,6 +158,9 @@ def _second_look(store: Store, key: CellKey, now: float, width: int) -> Iterator
 
 
 def _inspection(inspection: Inspection, now: float, width: int) -> Iterator[Line]:
+    if not inspection.through:
+        yield from _pair("inspected", f"{inspection.error}, {age(now - inspection.at)}", "quiet", width)
+        return
     told = f"through {inspection.through} in {inspection.seconds:.1f} s, {age(now - inspection.at)}"
     yield from _pair("inspected", told, "strong", width)
     if inspection.error:

@@ -38,14 +38,15 @@ class VantagesScreen(PageScreen[None]):
         glyph = status_glyph(self.kubeshield.alphabet, vantage.status)
         yield ()
         yield ((f" {glyph} ", token), (vantage.id, "strong"), (f"  zone {vantage.zone}, {vantage.status}", token))
-        if vantage.detail:
-            yield ((f"     {vantage.detail}", "" if vantage.facts else "exposed"),)
         facts = vantage.facts
+        if vantage.detail and (facts is None or vantage.detail != facts.runner):
+            yield ((f"     {vantage.detail}", "" if facts else "exposed"),)
         if facts is None:
             return
-        yield (
-            (f"     {facts.runner} on {facts.host_name} as {facts.user}, {facts.in_flight:,} probes at once", "quiet"),
-        )
+        host = f" on {facts.host_name}" if facts.host_name else ""
+        user = f" as {facts.user}" if facts.user else ""
+        room = f", {facts.in_flight:,} probes at once" if facts.in_flight else ""
+        yield ((f"     {facts.runner}{host}{user}{room}", "quiet"),)
         if facts.node:
             yield (
                 (
@@ -55,5 +56,7 @@ class VantagesScreen(PageScreen[None]):
             )
         if facts.created:
             yield ((f"     {facts.created}, ours, removed at the end", "simulated"),)
-        yield ((f"     addresses {', '.join(facts.addresses[:8])}", "quiet"),)
-        yield from (((f"     cannot see: {text}", "unproven"),) for text in facts.cannot_see)
+        if facts.addresses:
+            yield ((f"     addresses {', '.join(facts.addresses[:8])}", "quiet"),)
+        for text in facts.cannot_see:
+            yield ((f"     {text if text.startswith('warning: ') else f'cannot see: {text}'}", "unproven"),)
