@@ -6,6 +6,7 @@ remote-command protocol: 0 stdin, 1 stdout, 2 stderr, 3 status. Never attach: th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ PROTOCOLS = "v5.channel.k8s.io, v4.channel.k8s.io"
 STDIN, STDOUT, STDERR, STATUS = 0, 1, 2, 3
 CHUNK = 32_768
 COMPLAINT_LIMIT = 4_096
+LAST_SECONDS = 1.0
+"""What a closed stream may take to tell why."""
 
 
 class ExecEnded(ClusterError):  # noqa: N818 - a fact
@@ -66,7 +69,15 @@ class ExecStream:
             for begin in range(0, len(data), CHUNK):
                 await self._socket.send_bytes(bytes([STDIN]) + data[begin : begin + CHUNK])
         except (OSError, RuntimeError) as error:
+            await self._last_words()
             raise ExecEnded(f"exec was cut: {printable(error, 200)}") from error
+
+    async def _last_words(self) -> None:
+        """Take in what came before the end: a command that could not start says so there."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(LAST_SECONDS):
+                while await self.read():
+                    pass
 
     def complaint(self) -> str:
         """What came on standard error, and the status that the server gave."""

@@ -161,16 +161,18 @@ class DirectLink:
         number = 0
         while number < probe.timing.attempts:
             limit = probe.timing.timeout if number == 0 else probe.timing.confirm
-            begun = time.monotonic()
+            begun, noted = time.monotonic(), len(told["attempts"])
             state, reason, detail, again = await self._attempt(probe, told, limit)
             if again and not scarce:
                 scarce = True  # file descriptors of sshd may have been used up: once more, when others have ended
                 await asyncio.sleep(OPENING)
                 continue
-            if state != "open":
+            if (
+                len(told["attempts"]) == noted
+            ):  # no channel: sshd says how it went, a reset after the handshake included
                 ms = round((time.monotonic() - begun) * 1000, 3)
                 told["attempts"].append([state, reason, ms])
-                told["steps"].append(["connect", ms, False, detail])
+                told["steps"].append(["connect", ms, state == "open", detail])
                 if reason != "no-response":
                     told["ms"] = ms
             if state == "error" and detail != "no answer":
