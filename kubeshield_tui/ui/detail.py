@@ -147,7 +147,7 @@ def opinion_line(opinion: SecondOpinion) -> str:
 def _second_look(store: Store, key: CellKey, now: float, width: int) -> Iterator[Line]:
     opinion, inspection = store.opinions.get(key), store.inspections.get(key)
     if opinion is None and inspection is None:
-        yield from _pair("", "m asks nmap for its opinion; i holds the whole safe conversation", "quiet")
+        yield from _pair("", "m asks nmap; i holds the whole safe conversation", "quiet", width)
     if opinion is not None:
         token = "exposed" if opinion.differs else "quiet" if opinion.error else ""
         yield from _pair("nmap", f"{opinion_line(opinion)}, {age(now - opinion.at)}", token, width)

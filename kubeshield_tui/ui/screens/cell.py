@@ -34,7 +34,7 @@ class CellScreen(PageScreen[None]):
     ]
     keys: ClassVar[Line] = (
         (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" sections  ", "quiet"),
-        ("/", "heading"), (" search  ", "quiet"), ("r", "heading"), (" ask again  ", "quiet"),
+        ("/", "heading"), (" find  ", "quiet"), ("r", "heading"), (" again  ", "quiet"),
         ("m", "heading"), (" nmap  ", "quiet"), ("i", "heading"), (" inspect  ", "quiet"),
         ("w", "heading"), (" rulesets  ", "quiet"), ("s", "heading"), (" save", "quiet"),
     )  # fmt: skip

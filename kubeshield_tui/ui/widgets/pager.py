@@ -22,7 +22,7 @@ Line = tuple[Piece, ...]
 class Pager(ScrollView, can_focus=True):
     """Lines of (text, token) pieces."""
 
-    DEFAULT_CSS = "Pager { height: 1fr; scrollbar-size: 1 1; }"
+    DEFAULT_CSS = "Pager { height: 1fr; scrollbar-size: 1 1; overflow-x: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_up", "Up", show=False),
         Binding("down,j", "scroll_down", "Down", show=False),
