@@ -14,27 +14,16 @@ import ssl
 import time
 import warnings
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.probes import agent as _agent
 from kubeshield_tui.probes import protocol
+from kubeshield_tui.probes.tls_pipe import Stream, TlsPipe
 
 agent: Any = _agent
 READ_LIMIT = 1 << 18
 """Bytes read of one answer, whatever the server goes on to say."""
-
-
-class Stream(Protocol):
-    """An open connection to the target."""
-
-    async def read(self) -> bytes:
-        """Return the next piece; empty at the end. Raises OSError."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Send. Raises OSError."""
-        ...
 
 
 class Conversation:
@@ -47,7 +36,7 @@ class Conversation:
         self._connect_ms = connect_ms
         self._common = agent.Common(protocol.common_of(probe))
         self._tls: ssl.SSLObject | None = None
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._pipe = TlsPipe(stream)
         self._begun = 0.0
 
     async def hold(self, seconds: float) -> None:
@@ -111,39 +100,25 @@ class Conversation:
         noted = SimpleNamespace(tls=told)
         if hasattr(context, "_msg_callback"):
             context._msg_callback = lambda conn, way, version, content, kind, data: agent.note(noted, way, kind)
-        name = self._common.server_name or None
-        self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
+        self._tls = self._pipe.wrap(context, self._common.server_name)
         while True:
             try:
                 self._tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
                 try:
-                    await self._exchange()
+                    await self._pipe.exchange()
                 except OSError as error:
                     self._step("tls", False, agent.why_no_tls(told, error))
                     return False
             except ssl.SSLError as error:
-                await self._flush()
+                await self._pipe.flush()
                 self._step("tls", False, agent.why_no_tls(told, error))
                 return False
-        await self._flush()
+        await self._pipe.flush()
         agent.shaken_hands(told, self._tls)
         self._step("tls", True, f"{told['version']} {told['cipher']}")
         return True
-
-    async def _flush(self) -> None:
-        if data := self._out.read():
-            await self._stream.write(data)
-
-    async def _exchange(self) -> None:
-        """Send what TLS has to say, take in what comes."""
-        await self._flush()
-        data = await self._stream.read()
-        if data:
-            self._in.write(data)
-        else:
-            self._in.write_eof()
 
     async def _late_alert(self) -> None:
         """TLS 1.3 refuses a client without certificate only after the handshake."""
@@ -169,7 +144,7 @@ class Conversation:
             await self._stream.write(data)
         else:
             self._tls.write(data)
-            await self._flush()
+            await self._pipe.flush()
 
     async def _receive(self) -> bytes:
         if self._tls is None:
@@ -178,7 +153,7 @@ class Conversation:
             try:
                 return self._tls.read(16_384)
             except ssl.SSLWantReadError:
-                await self._exchange()
+                await self._pipe.exchange()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
 

@@ -16,6 +16,7 @@ from kubeshield_tui.errors import ProbeError
 from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.observation import HttpExchange, TlsFacts
 from kubeshield_tui.model.text import printable
+from kubeshield_tui.probes import tls_pipe
 
 DEADLINE = 15.0
 BODY_LIMIT = 65_536
@@ -23,16 +24,8 @@ HEADERS_LIMIT = 100
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
-class Stream(Protocol):
-    """An open connection."""
-
-    async def read(self) -> bytes:
-        """Return the next piece; empty at the end. Raises OSError."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Send. Raises OSError."""
-        ...
+class Stream(tls_pipe.Stream, Protocol):
+    """An open connection that can be ended at once."""
 
     def close(self) -> None:
         """Close at once. Never raises."""

@@ -16,6 +16,7 @@ from kubeshield_tui.model.text import printable
 from kubeshield_tui.probes import agent as _agent
 from kubeshield_tui.probes.certificate import read_certificate, trust_of
 from kubeshield_tui.probes.inspect import Found, Opener, Stream
+from kubeshield_tui.probes.tls_pipe import TlsPipe
 
 agent: Any = _agent
 READ_SIZE = 65_536
@@ -102,7 +103,7 @@ class _Wire(httpcore.AsyncNetworkStream):
         self._found = found
         self._rest = b""
         self._tls: ssl.SSLObject | None = None
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._pipe = TlsPipe(stream)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if not self._rest:
@@ -119,7 +120,7 @@ class _Wire(httpcore.AsyncNetworkStream):
                 await self._stream.write(buffer)
             else:
                 self._tls.write(buffer)
-                await self._flush()
+                await self._pipe.flush()
         except (ssl.SSLError, OSError) as error:
             raise httpcore.WriteError(_why(error)) from error
 
@@ -127,7 +128,7 @@ class _Wire(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         # Our own name or none: httpcore would send an IP literal, which is no legal SNI.
-        tls = self._tls = ssl_context.wrap_bio(self._in, self._out, server_hostname=self._server_name or None)
+        tls = self._tls = self._pipe.wrap(ssl_context, self._server_name)
         told = agent.no_tls()
         try:
             while True:
@@ -135,8 +136,8 @@ class _Wire(httpcore.AsyncNetworkStream):
                     tls.do_handshake()
                     break
                 except ssl.SSLWantReadError:
-                    await self._exchange()
-            await self._flush()
+                    await self._pipe.exchange()
+            await self._pipe.flush()
         except (ssl.SSLError, OSError) as error:
             raise httpcore.ConnectError(f"TLS: {agent.why_no_tls(told, error)}") from error
         der = tls.getpeercert(True) or b""
@@ -154,21 +155,9 @@ class _Wire(httpcore.AsyncNetworkStream):
             try:
                 return tls.read(READ_SIZE)
             except ssl.SSLWantReadError:
-                await self._exchange()
+                await self._pipe.exchange()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
-
-    async def _flush(self) -> None:
-        if data := self._out.read():
-            await self._stream.write(data)
-
-    async def _exchange(self) -> None:
-        await self._flush()
-        data = await self._stream.read()
-        if data:
-            self._in.write(data)
-        else:
-            self._in.write_eof()
 
     async def aclose(self) -> None:
         self._stream.close()
