@@ -6,55 +6,24 @@ from collections.abc import Iterable
 from typing import Any
 
 from kubeshield_tui.model.cluster import (
+    Backend,
+    BackendPort,
+    BackendRecord,
     ContainerPort,
     Labels,
     NamespaceRecord,
     NodeRecord,
     PodRecord,
     PolicyRecord,
+    ServicePort,
+    ServiceRecord,
 )
-from kubeshield_tui.model.record import Record
 from kubeshield_tui.model.text import printable
 
 NAME_LIMIT = 253
 LABELS_KEPT = 100
 SPEC_LIMIT = 20_000
 ROLE_PREFIX = "node-role.kubernetes.io/"
-
-
-class ServicePort(Record, frozen=True):
-    """One port of a Service."""
-
-    port: int
-    name: str = ""
-    protocol: str = "TCP"
-    target: str = ""
-    node_port: int = 0
-    app_protocol: str = ""
-
-
-class ServiceRecord(Record, frozen=True):
-    """A Service."""
-
-    namespace: str
-    name: str
-    type: str = "ClusterIP"
-    addresses: tuple[str, ...] = ()
-    """Cluster IPs; empty for a headless one."""
-    headless: bool = False
-    external: tuple[str, ...] = ()
-    """Load-balancer and external addresses or names."""
-    ports: tuple[ServicePort, ...] = ()
-
-
-class BackendRecord(Record, frozen=True):
-    """Addresses behind a Service, with the pods they belong to."""
-
-    namespace: str
-    service: str
-    addresses: tuple[str, ...] = ()
-    pods: tuple[tuple[str, str], ...] = ()
-    ports: tuple[tuple[str, int], ...] = ()
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -190,14 +159,14 @@ def service_record(raw: dict[str, Any]) -> ServiceRecord | None:
     spec, status = as_dict(raw.get("spec")), as_dict(raw.get("status"))
     cluster_ips = _addresses([spec.get("clusterIP"), *as_list(spec.get("clusterIPs"))])
     balancers = [as_dict(item) for item in as_list(as_dict(status.get("loadBalancer")).get("ingress"))]
-    outside = [*as_list(spec.get("externalIPs")), *(item.get("ip") or item.get("hostname") for item in balancers)]
     return ServiceRecord(
         namespace=namespace,
         name=name,
         type=_text(spec.get("type"), 32) or "ClusterIP",
         addresses=tuple(address for address in cluster_ips if address != "None"),
         headless="None" in cluster_ips,
-        external=_addresses(outside),
+        external_ips=_addresses(as_list(spec.get("externalIPs"))),
+        balancers=_addresses(item.get("ip") or item.get("hostname") for item in balancers),
         ports=tuple(
             ServicePort(
                 port=_number(port.get("port")),
@@ -214,18 +183,21 @@ def service_record(raw: dict[str, Any]) -> ServiceRecord | None:
 
 
 def slice_record(raw: dict[str, Any]) -> BackendRecord | None:
-    """An EndpointSlice as backends of its Service, None where it names none."""
-    namespace, _ = _names(raw)
-    service = _text(as_dict(as_dict(raw.get("metadata")).get("labels")).get("kubernetes.io/service-name"))
-    if not service:
+    """An EndpointSlice, None without a name."""
+    namespace, name = _names(raw)
+    if not name:
         return None
-    endpoints = [as_dict(item) for item in as_list(raw.get("endpoints"))]
-    ready = [item for item in endpoints if as_dict(item.get("conditions")).get("ready") is not False]
+    labels = as_dict(as_dict(raw.get("metadata")).get("labels"))
     return BackendRecord(
         namespace=namespace,
-        service=service,
-        addresses=_addresses(address for item in ready for address in as_list(item.get("addresses"))),
-        pods=_pods(as_dict(item.get("targetRef")) for item in ready),
+        name=name,
+        service=_text(labels.get("kubernetes.io/service-name")),
+        managed=labels.get("endpointslice.kubernetes.io/managed-by") == "endpointslice-controller.k8s.io",
+        backends=tuple(
+            _backend(address, item, as_dict(item.get("conditions")).get("ready") is not False)
+            for item in map(as_dict, as_list(raw.get("endpoints")))
+            for address in _addresses(as_list(item.get("addresses")))
+        ),
         ports=_ports(as_list(raw.get("ports"))),
     )
 
@@ -233,31 +205,43 @@ def slice_record(raw: dict[str, Any]) -> BackendRecord | None:
 def endpoints_record(raw: dict[str, Any]) -> BackendRecord | None:
     """A core/v1 Endpoints object as backends of the Service of its name."""
     namespace, name = _names(raw)
-    subsets = [as_dict(item) for item in as_list(raw.get("subsets"))]
-    addresses = [as_dict(item) for subset in subsets for item in as_list(subset.get("addresses"))]
     if not name:
         return None
+    subsets = [as_dict(item) for item in as_list(raw.get("subsets"))]
     return BackendRecord(
         namespace=namespace,
+        name=name,
         service=name,
-        addresses=_addresses(item.get("ip") for item in addresses),
-        pods=_pods(as_dict(item.get("targetRef")) for item in addresses),
+        backends=tuple(
+            _backend(_text(item.get("ip"), 64), item, key == "addresses")
+            for subset in subsets
+            for key in ("addresses", "notReadyAddresses")
+            for item in map(as_dict, as_list(subset.get(key)))
+            if item.get("ip")
+        ),
         ports=_ports(port for subset in subsets for port in as_list(subset.get("ports"))),
     )
 
 
-def _pods(references: Iterable[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        dict.fromkeys(
-            (_text(item.get("namespace")), _text(item.get("name")))
-            for item in references
-            if item.get("kind") == "Pod" and item.get("name")
-        )
+def _backend(address: str, item: dict[str, Any], ready: bool) -> Backend:
+    reference = as_dict(item.get("targetRef"))
+    is_pod = reference.get("kind") == "Pod"
+    return Backend(
+        address=address,
+        ready=ready,
+        node=_text(item.get("nodeName")),
+        pod=_text(reference.get("name")) if is_pod else "",
+        namespace=_text(reference.get("namespace")) if is_pod else "",
     )
 
 
-def _ports(values: Iterable[Any]) -> tuple[tuple[str, int], ...]:
-    ports = [as_dict(value) for value in values]
+def _ports(values: Iterable[Any]) -> tuple[BackendPort, ...]:
     return tuple(
-        (_text(port.get("name"), 63), _number(port.get("port"))) for port in ports if _number(port.get("port"))
+        BackendPort(
+            port=_number(port.get("port")),
+            name=_text(port.get("name"), 63),
+            protocol=_text(port.get("protocol"), 8) or "TCP",
+        )
+        for port in map(as_dict, values)
+        if _number(port.get("port"))
     )

@@ -7,9 +7,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
-from kubeshield_tui.cluster.resources import BackendRecord, ServiceRecord
 from kubeshield_tui.discovery import catalogue
-from kubeshield_tui.model.cluster import NodeRecord, PodRecord
+from kubeshield_tui.model.cluster import BackendRecord, NodeRecord, PodRecord, ServiceRecord
 from kubeshield_tui.model.endpoint import Endpoint, Scope
 from kubeshield_tui.model.ids import endpoint_id
 
@@ -30,10 +29,10 @@ def api_servers(
                     yield _api(context.name, address, listed.port, "Service", several=service.addresses.index(address))
     for backend in backends:
         if (backend.namespace, backend.service) == ("default", "kubernetes"):
-            for address in backend.addresses:
-                for _, number in backend.ports:
-                    if (address, number) != (host, port):
-                        yield _api(context.name, address, number, "Endpoints", several=True)
+            for each in backend.backends:
+                for behind in backend.ports:
+                    if (each.address, behind.port) != (host, port):
+                        yield _api(context.name, each.address, behind.port, "Endpoints", several=True)
 
 
 def shown_server(context: ContextEntry) -> tuple[str, int]:

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from kubeshield_tui.cluster import resources
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
-from kubeshield_tui.cluster.resources import BackendRecord
 from kubeshield_tui.discovery import control_plane, workloads
-from kubeshield_tui.model.cluster import ClusterFacts, Denied, Inventory
+from kubeshield_tui.model.cluster import BackendRecord, ClusterFacts, Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 
 T = TypeVar("T")
@@ -72,6 +71,8 @@ async def discover(client: ClusterClient) -> Discovery:
         namespaces=tuple(namespaces),
         pods=tuple(pods),
         policies=tuple(policies),
+        services=tuple(services),
+        backends=tuple(backends),
     )
     unique = {endpoint.id: endpoint for endpoint in reversed(endpoints)}
     return Discovery(inventory, tuple(reversed(unique.values())), tuple(denied), tuple(skipped))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kubeshield_tui.cluster.resources import BackendRecord, ServicePort, ServiceRecord
 from kubeshield_tui.discovery import catalogue
-from kubeshield_tui.model.cluster import NodeRecord
+from kubeshield_tui.model.cluster import BackendRecord, NodeRecord, ServicePort, ServiceRecord
 from kubeshield_tui.model.endpoint import Conversation, Endpoint, PodRef, Protocol, Scope
 from kubeshield_tui.model.ids import endpoint_id
 from kubeshield_tui.probes.datagrams import DATAGRAMS, datagram_of
@@ -50,12 +49,13 @@ def _of_port(
     backends: list[BackendRecord],
     nodes: list[tuple[str, str]],
 ) -> Iterator[Endpoint]:
-    pods = tuple(dict.fromkeys(PodRef(namespace=space, name=name) for each in backends for space, name in each.pods))
+    ready = [each for record in backends for each in record.backends if each.ready]
+    pods = tuple(dict.fromkeys(PodRef(namespace=each.namespace, name=each.pod) for each in ready if each.pod))
     for number, address in enumerate(service.addresses):
         yield _endpoint(cluster, service, port, address, port.port, Scope.CLUSTER, pods, address if number else "")
     if service.headless:
         yield from _headless(cluster, service, port, backends, pods)
-    for address in service.external:
+    for address in (*service.external_ips, *service.balancers):
         yield _endpoint(cluster, service, port, address, port.port, Scope.GLOBAL, pods, address)
     if port.node_port:
         for node, address in nodes:
@@ -66,9 +66,9 @@ def _headless(
     cluster: str, service: ServiceRecord, port: ServicePort, backends: list[BackendRecord], pods: tuple[PodRef, ...]
 ) -> Iterator[Endpoint]:
     for backend in backends:
-        number = next((number for name, number in backend.ports if name == port.name), port.port)
-        for address in backend.addresses[:HEADLESS_PODS]:
-            yield _endpoint(cluster, service, port, address, number, Scope.CLUSTER, pods, address)
+        number = next((listed.port for listed in backend.ports if listed.name == port.name), port.port)
+        for each in [each for each in backend.backends if each.ready][:HEADLESS_PODS]:
+            yield _endpoint(cluster, service, port, each.address, number, Scope.CLUSTER, pods, each.address)
 
 
 def _endpoint(

@@ -249,7 +249,7 @@ def test_behind_a_headless_service_its_ready_pods_are_asked() -> None:
         service({"clusterIP": "None", "ports": [{"port": 80, "name": "http", "targetPort": 8080}]}),
         slices=(
             {
-                "metadata": {"namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+                "metadata": {"namespace": "shop", "name": "web-x", "labels": {"kubernetes.io/service-name": "web"}},
                 "endpoints": [behind("10.244.0.5", "web-0", True), behind("10.244.0.6", "web-1", False)],
                 "ports": [{"name": "http", "port": 8080}],
             },
