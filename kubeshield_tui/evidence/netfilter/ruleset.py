@@ -145,10 +145,12 @@ class Translate(Record, frozen=True):
     kind: str
     address: Expression | None = None
     port: Expression | None = None
-    netmap: Interval | None = None
-    """Keep the host's bits, put them behind this prefix (given as its first and last address)."""
-    stops: bool = True
-    """Whether the rule ends the chain's walk (always, but for a target that a dialect lets go on)."""
+    netmap: bool = False
+    """The address is a prefix, given as the interval of its addresses: the bits behind it stay what they are."""
+    family: str = ""
+    """ip or ip6 where only packets of that family are meant: `dnat ip to`."""
+    random_port: bool = False
+    """The source port is drawn, not kept."""
 
 
 class Assign(Record, frozen=True):
@@ -210,10 +212,11 @@ class Chain(Record, frozen=True):
     name: str
     rules: tuple[Rule, ...] = ()
     type: str = ""
-    """filter, nat or route."""
+    """filter, nat, or route: of the hook output; a new mark or address is routed anew (iptables' mangle OUTPUT)."""
     hook: str = ""
     """ingress, prerouting, input, forward, output, postrouting or egress; empty: only jumps lead here."""
     priority: int = 0
+    """Chains of type nat are ordered by it among themselves alone: all run where the kernel translates."""
     policy: str = "accept"
     devices: tuple[str, ...] = ()
     """Of an ingress or egress chain."""
