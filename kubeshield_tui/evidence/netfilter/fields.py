@@ -223,9 +223,7 @@ def _fib(name: str, flow: Flow, routing: Routing) -> Held:
     if isinstance(device, Unsure):
         return Unsure(kind=Doubt.ROUTING, text=name)
     if result == "type":
-        kind = routing.address_type(flow.family, number, device) or _assumed_type(
-            flow, "saddr" in flags, device
-        )
+        kind = routing.address_type(flow.family, number, device) or _assumed_type(flow, "saddr" in flags, device)
         return Unsure(kind=Doubt.ROUTING, text=name) if kind is None else ADDRESS_TYPES.get(kind, 1)
     if result not in {"oif", "oifname"}:
         return Unsure(kind=Doubt.ROUTING, text=name)

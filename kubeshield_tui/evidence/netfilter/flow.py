@@ -93,6 +93,7 @@ class Flow:
         "sport",
         "src_is_local",
         "state",
+        "told_state",
         "version",
         "way",
     )
@@ -121,6 +122,8 @@ class Flow:
         self.connection: Connection | None = None
         self.state = INVALID
         """Bits as `ct state` has them: before conntrack saw the packet that is `invalid`."""
+        self.told_state = 0
+        """The conntrack state that the question gives; 0: none, conntrack finds out."""
         self.assured = False
         self.assigned: dict[str, Held] = {}
         """Fields that rules have set and that have no place of their own here."""

@@ -42,7 +42,10 @@ class Forks:
         self._answers: dict[Hashable, int] = {}
 
     def choose(self, kind: Doubt, where: str, options: Sequence[str], same: Hashable = None) -> int:
-        """Take a way. `same`: questions that have one answer within a run share it; None is a question of its own."""
+        """Take a way. `same`: questions that have one answer within a run share it; None is a question of its own.
+
+        A single way is what is taken for granted: no branch, and yet an assumption.
+        """
         key = same if same is not None else (where, options[0], sum(fork.where == where for fork in self.trail))
         if same is not None and key in self._answers:
             return self._answers[key]
@@ -108,7 +111,7 @@ def simplest(trails: Sequence[Sequence[Fork]]) -> tuple[int, list[Fork]]:
                 buckets.setdefault(bucket, set()).add(taken)
                 first[bucket] = min(number, first.get(bucket, number))
         for (key, rest), taken_ways in buckets.items():
-            if len(taken_ways) == sizes[key] and rest not in cubes:
+            if len(taken_ways) == sizes[key] > 1 and rest not in cubes:
                 for way in taken_ways:
                     cubes.pop(rest | {(key, way)}, None)
                 cubes[rest] = first[key, rest]

@@ -204,7 +204,7 @@ def _elements(where: Elements[T] | SetName, at: Place) -> Elements[T] | Unsure:
     found = at.sets.get(where.name)
     if found is None:
         return Unsure(kind=Doubt.SET, text=f"set {where.name} is not in the dump")
-    return found.elements  # type: ignore[return-value]
+    return found.elements
 
 
 def _possible(key: Unsure, elements: Elements[T]) -> Iterable[T]:
@@ -264,7 +264,7 @@ def shown(thing: object) -> str:
         case Field():
             return thing.name
         case Constant():
-            return shown(thing.value)
+            return thing.text or shown(thing.value)
         case Interval():
             return f"{thing.low}-{thing.high}"
         case tuple():

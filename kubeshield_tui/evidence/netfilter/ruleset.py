@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from kubeshield_tui.evidence.netfilter.elements import Elements, Interval, Value
 from kubeshield_tui.model.record import Record
@@ -62,6 +63,8 @@ class Constant(Record, frozen=True):
     """A value that stands in the ruleset; `Interval` is any of its values."""
 
     value: Value | Interval
+    text: str = ""
+    """As the ruleset writes it, where that can't be told from the value."""
 
 
 class Bits(Record, frozen=True):
@@ -226,7 +229,8 @@ class NamedSet(Record, frozen=True):
     """A named set or map."""
 
     name: str
-    elements: Elements[object]
+    elements: Elements[Any]
+    """True for the members of a set, `Verdict` or `Expression` for what a map holds."""
     dynamic: bool = False
     """Packets or timeouts change it: the content is of the moment it was read."""
 

@@ -97,11 +97,17 @@ class Walk:
         """Take one of several ways, for the rule that is looked at."""
         table, rule = self._base.table, self._rule
         place = f"{table.family} {table.name} {self._chain}" + ("" if rule is None else f" rule {rule.index + 1}")
-        return self.forks.choose(kind, place, options, same=same)
+        return self.forks.choose(kind, "routing" if kind is Doubt.ROUTING else place, options, same=same)
 
     def mark(self, effect: str) -> Mark:
         """Note what the rule that is looked at does."""
         made = Mark(self.flow.leg, self.flow.hook, self._base.table, self._chain, self._rule, effect)
+        self.marks.append(made)
+        return made
+
+    def note(self, effect: str) -> Mark:
+        """Note what routing does."""
+        made = Mark(self.flow.leg, "routing", None, None, None, effect)
         self.marks.append(made)
         return made
 
@@ -295,6 +301,8 @@ class Walk:
             return MISSED
         flow = self.flow
         number = held if isinstance(held, int | Unsure) else doubt_about(statement.field)
+        if isinstance(held, Unsure):
+            flow.version += 1
         if statement.field == "meta mark":
             flow.mark = number
         elif statement.field == "ct mark":
