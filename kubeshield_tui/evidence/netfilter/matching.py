@@ -15,6 +15,7 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     EQUAL,
     NO_BIT,
     UNEQUAL,
+    UNEQUAL_EACH,
     Bits,
     Constant,
     Doubt,
@@ -164,7 +165,18 @@ def holds(condition: Match, at: Place) -> bool | Unsure:
     for side in (left, other):
         if isinstance(side, Unsure):
             return side
+    if condition.operator == UNEQUAL_EACH:
+        return _all_differ(left, other)
     return _compare(left, condition.operator, other)
+
+
+def _all_differ(left: object, right: object) -> bool | Unsure:
+    """Compare part by part: nft 1.0.6 loads two neighbouring `!=` as one of both together, and lists them as two."""
+    pairs = zip(left, right, strict=True) if isinstance(left, tuple) and isinstance(right, tuple) else ()
+    differ = {one != other for one, other in pairs}
+    if len(differ) == 1:
+        return differ == {True}
+    return Unsure(kind=Doubt.MODULE, text="two neighbouring != that nft may have loaded as one")
 
 
 def _compare(left: object, operation: str, right: object) -> bool:

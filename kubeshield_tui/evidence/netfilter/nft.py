@@ -8,15 +8,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubeshield_tui.evidence.netfilter import nft_values
-from kubeshield_tui.evidence.netfilter.elements import Elements
+from kubeshield_tui.evidence.netfilter.elements import Elements, Interval
 from kubeshield_tui.evidence.netfilter.nft_text import expression_text, rule_text
 from kubeshield_tui.evidence.netfilter.ruleset import (
+    UNEQUAL,
+    UNEQUAL_EACH,
     Assign,
     Chain,
     Constant,
     Doubt,
     Expression,
     Field,
+    Joined,
     Match,
     NamedSet,
     Notrack,
@@ -200,7 +203,9 @@ def _statements(told: list[Any], family: str) -> tuple[Statements, tuple[int, in
         name = next(iter(each))
         body = each[name]
         if name == "match":
-            statements.append(_match(body))
+            made = _match(body)
+            if not _joins(statements, made):
+                statements.append(made)
         elif name == "counter":
             if isinstance(body, dict):
                 counter = (int(body["packets"]), int(body["bytes"]))
@@ -228,6 +233,27 @@ def _match(body: Any) -> Statement:
     if operator not in OPERATORS:
         return Unsure(kind=Doubt.MODULE, text=rule_text([{"match": body}]))
     return Match(left=left, operator=operator, right=nft_values.operand(right, kind))
+
+
+def _joins(statements: list[Statement], made: Statement) -> bool:
+    """Join a `!=` to that of the neighbouring header field before it in the rule, as nft 1.0.6 does when it loads them.
+
+    The kernel then has one comparison of both fields, which holds where either differs. Listed they are two again.
+    """
+    if not (isinstance(made, Match) and made.operator == UNEQUAL and isinstance(made.right, Constant)):
+        return False
+    name = made.left.name if isinstance(made.left, Field) else ""
+    for at in range(len(statements) - 1, -1, -1):
+        before = statements[at]
+        if not isinstance(before, Match):
+            return False
+        if before.operator == UNEQUAL and isinstance(before.right, Constant) and isinstance(before.left, Field):
+            values = (before.right.value, made.right.value)
+            if (before.left.name, name) in NEIGHBOURS and not any(isinstance(each, Interval) for each in values):
+                both = Joined(parts=(before.left, made.left))
+                statements[at] = Match(left=both, operator=UNEQUAL_EACH, right=Constant(value=values))  # type: ignore[arg-type]
+                return True
+    return False
 
 
 def _jump(kind: str) -> Callable[[Any], Statements]:
@@ -346,6 +372,11 @@ def _xt(body: Any) -> Statements:
 
 
 HIDDEN_FAMILY = "both families: nft's listing leaves out `meta nfproto` before `reject with tcp reset`"
+NEIGHBOURS = frozenset(
+    {("ip saddr", "ip daddr"), ("ip ttl", "ip protocol"), ("icmp type", "icmp code"), ("icmpv6 type", "icmpv6 code")}
+    | {(f"{name} sport", f"{name} dport") for name in ("tcp", "udp", "th", "sctp", "dccp", "udplite")}
+)
+"""Fields that follow each other in a header and fit one register together."""
 OPERATORS = frozenset({"==", "!=", "<", ">", "<=", ">=", "in", "!"})
 RATES = frozenset({"limit", "quota", "ct count", "connlimit"})
 PLAIN: Mapping[str, Statement] = {

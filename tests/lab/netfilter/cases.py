@@ -104,7 +104,9 @@ class _Flying:
         self.listeners = listeners
         self.cases = cases
         self.near: dict[int, tuple[socket.socket, Case]] = {}
-        self.far: dict[int, socket.socket] = {}
+        self.far: list[socket.socket] = []
+        self.by_port = {case.packet.sport: case for case in cases}
+        """No rule changes source ports."""
 
     def begin(self, case: Case) -> None:
         packet = case.packet
@@ -138,8 +140,6 @@ class _Flying:
                 last = time.monotonic()
                 if number in self.near:
                     self._near(*self.near[number], events)
-                elif number in self.far:
-                    self._received(number, self.far[number])
                 else:
                     self._listener(self.listeners[number])
 
@@ -156,7 +156,6 @@ class _Flying:
         elif not case.answered and not events & select.EPOLLERR:
             case.answered = True
             self.poll.modify(made.fileno(), select.EPOLLERR)
-            self._send(made, case)
 
     def _note_error(self, made: socket.socket, case: Case, error: int) -> None:
         icmp = _error_queue(made)
@@ -171,29 +170,15 @@ class _Flying:
         with contextlib.suppress(BlockingIOError):
             while True:
                 if listener.type == socket.SOCK_STREAM:
-                    accepted, _ = listener.accept()
-                    accepted.setblocking(False)
-                    self.far[accepted.fileno()] = accepted
-                    self.poll.register(accepted.fileno(), select.EPOLLIN)
+                    accepted, peer = listener.accept()
+                    self.far.append(accepted)
+                    if peer[1] in self.by_port:
+                        self.by_port[peer[1]].got_through = True
                 else:
                     data, peer = listener.recvfrom(64)
                     self._arrived(data)
                     with contextlib.suppress(OSError):
                         listener.sendto(data, peer)
-
-    def _received(self, number: int, made: socket.socket) -> None:
-        try:
-            data = made.recv(64)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._arrived(data)
-        else:
-            self.poll.unregister(number)
-            del self.far[number]
-            made.close()
 
     def _arrived(self, data: bytes) -> None:
         if len(data) == 4 and (number := struct.unpack(">I", data)[0]) < len(self.cases):
@@ -203,7 +188,7 @@ class _Flying:
         """Close everything with resets, so that nothing lingers into the next ruleset."""
         for made, _ in self.near.values():
             _abort(made)
-        for accepted in self.far.values():
+        for accepted in self.far:
             _abort(accepted)
 
 

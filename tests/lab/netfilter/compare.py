@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from kubeshield_tui.evidence.netfilter.evaluate import End, Firewall
 from kubeshield_tui.evidence.netfilter.result import Outcome
+from kubeshield_tui.evidence.netfilter.ruleset import Ruleset
 from kubeshield_tui.evidence.netfilter.words import ICMP6_CODES, ICMP_CODES
 from tests.lab.netfilter.cases import Case, Path
 
+Idle = frozenset[tuple[str, int | None]]
+"""Table and handle of rules."""
 ROUTE_ERRORS = {"icmp-net-unreachable": errno.ENETUNREACH, "icmpv6-no-route": errno.ENETUNREACH}
 
 
@@ -46,8 +49,7 @@ def fits(outcome: Outcome, case: Case, *, answers_can_be_lost: bool) -> bool:
     if outcome.leg == "syn-ack":
         return not case.answered and case.error is None and case.got_through is not stream
     if case.got_through:
-        # A rule about exact flags can stop the bare ACK and let the data behind it pass, which acknowledges too.
-        return case.answered and [step[-1] for step in case.paths.get("ack", ())][-1:] == ["drop"]
+        return False
     # Over a link without delay the answer often arrives while connect() holds the socket, and is passed over then.
     return case.answered if outcome.verdict == "drop" else case.answered or case.error is not None
 
@@ -74,6 +76,25 @@ def path_of(end: End) -> dict[str, Path]:
         handle = None if mark.rule is None else mark.rule.handle
         paths.setdefault(mark.leg, []).append((mark.table.name, mark.chain or "", handle, _verdict(mark.effect)))
     return paths
+
+
+def idle_rules(ruleset: Ruleset) -> Idle:
+    """Return the rules that draw or limit: evaluation asks no question where what they then do matters to nobody."""
+    return frozenset(
+        (table.name, rule.handle)
+        for table in ruleset.tables
+        for chain in table.chains.values()
+        for rule in chain.rules
+        if any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random "))
+    )
+
+
+def without_idle(paths: Mapping[str, Path], idle: Idle) -> dict[str, Path]:
+    """Leave out that such a rule matched and the packet went on."""
+    return {
+        leg: [step for step in path if step[-1] != "continue" or (step[0], step[2]) not in idle]
+        for leg, path in paths.items()
+    }
 
 
 def _verdict(effect: str) -> str:

@@ -10,7 +10,7 @@ from kubeshield_tui.evidence.netfilter.evaluate import Firewall
 from kubeshield_tui.evidence.netfilter.nft import parse_nft
 from kubeshield_tui.evidence.netfilter.ruleset import Ruleset
 from tests.lab.netfilter.cases import Batch, Case, assign_paths
-from tests.lab.netfilter.compare import Score, explain, fits, path_of
+from tests.lab.netfilter.compare import Idle, Score, explain, fits, idle_rules, path_of, without_idle
 from tests.lab.netfilter.rulesets import Writer
 from tests.lab.netfilter.world import ROUTERS, World
 
@@ -18,6 +18,8 @@ TOGETHER = 200
 """Cases of one ruleset, sent at once."""
 ALONE = 10
 """Cases of a ruleset whose sets packets change, each with the ruleset loaded anew."""
+SETTLING = 0.15
+"""Seconds that the kernel may take to let go of a ruleset."""
 REPORTED = 5
 """Disagreements that are kept in full."""
 Record = Callable[[str, Sequence[Case]], None]
@@ -38,6 +40,8 @@ def judge(
         for _ in range(ALONE if writer.dynamic else 1):
             error = world.nft.load(text)
             assert not error, f"{error}\n{text}"
+            if writer.settles:
+                time.sleep(SETTLING)
             world.conntrack.flush()
             _judge_ruleset(world, batch, batch.make(random, 1 if writer.dynamic else TOGETHER), score, text, record)
     return score
@@ -53,27 +57,30 @@ def _judge_ruleset(
         assign_paths(made, events)
     ruleset = parse_nft(listing)
     with_routes, as_asked = Firewall(ruleset, world.host), Firewall(ruleset)
-    lost = _answers_can_be_lost(ruleset)
+    lost, idle = _answers_can_be_lost(ruleset), idle_rules(ruleset)
     for case in made:
         score.cases += 1
-        said = _compare(with_routes, case, score, lost=lost[case.packet.hook], traced=whole)
+        said = _compare(with_routes, case, score, idle, lost=lost[case.packet.hook], traced=whole)
         if not said and case.packet.oif and not case.number % 4 and _leaves(with_routes, case):
-            said = _compare(as_asked, case, Score(), lost=lost[case.packet.hook], traced=whole)
+            said = _compare(as_asked, case, Score(), idle, lost=lost[case.packet.hook], traced=whole)
         if said:
             score.wrong.append(f"{text}\n{said}" if len(score.wrong) < REPORTED else "")
     if record is not None and whole:
         record(listing, made)
 
 
-def _compare(firewall: Firewall, case: Case, score: Score, *, lost: bool, traced: bool) -> str:
+def _compare(firewall: Firewall, case: Case, score: Score, idle: Idle, *, lost: bool, traced: bool) -> str:
     result = firewall.judge(case.packet)
     score.decided += result.decided
     if not any(fits(outcome, case, answers_can_be_lost=lost) for outcome in result.outcomes):
         return "OUTCOME " + explain(case, firewall, result.outcomes)
     if traced:
+        branches, is_all = firewall.branches(case.packet)
+        if not is_all:
+            return ""
         score.traced += 1
-        branches, _ = firewall.branches(case.packet)
-        if not any(path_of(branch.end) == case.paths for branch in branches):
+        there = without_idle(case.paths, idle)
+        if not any(without_idle(path_of(branch.end), idle) == there for branch in branches):
             return "PATH " + explain(case, firewall, result.outcomes)
     return ""
 
