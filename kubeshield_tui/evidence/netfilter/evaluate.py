@@ -113,7 +113,7 @@ def _astray(question: Question, sent: Flow, flow: Flow, walk: Walk) -> Final | N
     if flow is sent:
         return None
     first = question.first()
-    due = (first.destination, first.source) if flow.is_reply else (sent.source, sent.destination)
+    due = (first.destination, first.source) if flow.leg == "syn-ack" else (sent.source, sent.destination)
     for what, end, wanted in (("comes from", flow.source, due[0]), ("goes to", flow.destination, due[1])):
         if not end.may_be(wanted):
             with_port = flow.protocol in WITH_PORTS

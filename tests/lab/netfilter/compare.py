@@ -15,7 +15,15 @@ from tests.lab.netfilter.cases import Case, Path
 
 Idle = frozenset[tuple[str, int | None]]
 """Table and handle of rules."""
-ROUTE_ERRORS = {"icmp-net-unreachable": errno.ENETUNREACH, "icmpv6-no-route": errno.ENETUNREACH}
+ROUTE_ERRORS = {
+    "icmp-net-unreachable": {errno.ENETUNREACH},
+    "icmp-host-unreachable": {errno.EHOSTUNREACH},
+    "icmp-admin-prohibited": {errno.EACCES},
+    "icmpv6-no-route": {errno.ENETUNREACH, errno.EHOSTUNREACH},
+    "icmpv6-admin-prohibited": {errno.EACCES},
+    None: {errno.EINVAL},
+}
+"""What connect() says at once where the router's own routes refuse; the last is a blackhole."""
 
 
 @dataclass
@@ -39,6 +47,8 @@ class Score:
 
 def fits(outcome: Outcome, case: Case, *, answers_can_be_lost: bool) -> bool:
     """Whether what both ends saw is this outcome."""
+    if case.packet.protocol.startswith("icmp"):
+        return _echo_fits(outcome, case, answers_can_be_lost)
     stream = case.packet.protocol == "tcp"
     if outcome.verdict == "accept":
         return case.got_through and case.answered and case.error is None
@@ -54,7 +64,18 @@ def fits(outcome: Outcome, case: Case, *, answers_can_be_lost: bool) -> bool:
     return case.answered if outcome.verdict == "drop" else case.answered or case.error is not None
 
 
+def _echo_fits(outcome: Outcome, case: Case, answers_can_be_lost: bool) -> bool:
+    """The far end of an echo request is a kernel: whether it was reached shows in its answer alone."""
+    if outcome.verdict == "accept":
+        return case.answered
+    if case.answered:
+        return False
+    return outcome.leg == "syn-ack" or _error_fits(outcome, case, answers_can_be_lost)
+
+
 def _error_fits(outcome: Outcome, case: Case, answers_can_be_lost: bool) -> bool:
+    if outcome.decider.table is None and case.error is not None and case.error[0] == "errno":
+        return case.error[1] in ROUTE_ERRORS[outcome.answer]
     if outcome.verdict == "drop":
         return case.error is None
     if case.error is None:
@@ -62,9 +83,7 @@ def _error_fits(outcome: Outcome, case: Case, answers_can_be_lost: bool) -> bool
     if outcome.answer == "tcp-reset":
         return case.error == ("rst",)
     kind, _, name = (outcome.answer or "").partition("-")
-    if kind == "icmpv6":
-        return case.error in {("icmp", 1, ICMP6_CODES[name]), ("errno", ROUTE_ERRORS.get(outcome.answer or ""))}
-    return case.error in {("icmp", 3, ICMP_CODES[name]), ("errno", ROUTE_ERRORS.get(outcome.answer or ""))}
+    return case.error == (("icmp", 1, ICMP6_CODES[name]) if kind == "icmpv6" else ("icmp", 3, ICMP_CODES[name]))
 
 
 def path_of(end: End) -> dict[str, Path]:
@@ -79,13 +98,13 @@ def path_of(end: End) -> dict[str, Path]:
 
 
 def idle_rules(ruleset: Ruleset) -> Idle:
-    """Return the rules that draw or limit: evaluation asks no question where what they then do matters to nobody."""
+    """Return the rules that draw, limit or ask routes: evaluation asks no question where what they then do matters to nobody."""
     return frozenset(
         (table.name, rule.handle)
         for table in ruleset.tables
         for chain in table.chains.values()
         for rule in chain.rules
-        if any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random "))
+        if any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random ", "fib "))
     )
 
 

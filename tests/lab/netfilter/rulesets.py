@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from tests.lab.netfilter.cases import MARKS
 from tests.lab.netfilter.world import CLIENTS, PORTS, ROUTERS, SERVERS, VIRTUAL
 
 RANDOM_SHARE = 0.04
@@ -42,7 +43,6 @@ STATES = ("new", "established", "related", "invalid", "untracked")
 FLAGS = ("tcp flags syn", "tcp flags ! ack", "tcp flags == syn", "tcp flags != syn", "tcp flags & (syn | ack) == syn",
          "tcp flags & (syn|ack) == (syn|ack)", "tcp flags { ack, syn | ack }", "tcp flags & (fin|rst) != 0",
          "tcp flags & (fin|syn|rst|ack) == ack", "tcp flags ack")  # fmt: skip
-MARKS = (1, 2, 4, 0x10, 0x4000)
 
 
 class Writer:
@@ -233,7 +233,7 @@ class Writer:
     def _other_match(self, family: str, hook: str) -> str:
         random = self.random
         own = self.own
-        some = ["meta l4proto != 50", "meta pkttype unicast", f"fib daddr type {self._fib_type()}",
+        some = ["meta l4proto != 50", "meta l4proto != icmp", "meta pkttype unicast", f"fib daddr type {self._fib_type()}",
                 f"fib saddr type {self._fib_type()}", "fib daddr type != local"]  # fmt: skip
         if self.layer == "tcp":
             some += random.sample(FLAGS, 5)

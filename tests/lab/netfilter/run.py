@@ -86,10 +86,12 @@ def _compare(firewall: Firewall, case: Case, score: Score, idle: Idle, *, lost: 
 
 
 def _leaves(firewall: Firewall, case: Case) -> bool:
-    """Whether translation leads elsewhere than to the router itself: who gives oif without routes says so."""
+    """Whether routes do nothing that who gives oif without them could not know of: refuse it, or lead to the router."""
     own = {*ROUTERS["ip"], *ROUTERS["ip6"], "127.0.0.1", "::1"}
-    said = [outcome.nat or {} for outcome in firewall.judge(case.packet).outcomes]
-    return not any(address in str(nat.get("dnat", "")) for nat in said for address in own)
+    outcomes = firewall.judge(case.packet).outcomes
+    refused = any(outcome.decider.table is None and outcome.verdict != "accept" for outcome in outcomes)
+    said = [outcome.nat or {} for outcome in outcomes]
+    return not refused and not any(address in str(nat.get("dnat", "")) for nat in said for address in own)
 
 
 def _answers_can_be_lost(ruleset: Ruleset) -> dict[str, bool]:
