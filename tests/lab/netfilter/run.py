@@ -8,6 +8,7 @@ from random import Random
 
 from kubeshield_tui.evidence.netfilter.evaluate import Firewall
 from kubeshield_tui.evidence.netfilter.nft import parse_nft
+from kubeshield_tui.evidence.netfilter.routing import Host
 from kubeshield_tui.evidence.netfilter.ruleset import Ruleset
 from tests.lab.netfilter.cases import Batch, Case, assign_paths
 from tests.lab.netfilter.compare import Idle, Score, explain, fits, idle_rules, path_of, without_idle
@@ -55,18 +56,25 @@ def _judge_ruleset(
     events, whole = world.trace.read()
     if whole:
         assign_paths(made, events)
-    ruleset = parse_nft(listing)
-    with_routes, as_asked = Firewall(ruleset, world.host), Firewall(ruleset)
-    lost, idle = _answers_can_be_lost(ruleset), idle_rules(ruleset)
-    for case in made:
-        score.cases += 1
-        said = _compare(with_routes, case, score, idle, lost=lost[case.packet.hook], traced=whole)
-        if not said and case.packet.oif and not case.number % 4 and _leaves(with_routes, case):
-            said = _compare(as_asked, case, Score(), idle, lost=lost[case.packet.hook], traced=whole)
-        if said:
-            score.wrong.append(f"{text}\n{said}" if len(score.wrong) < REPORTED else "")
+    disagreements = compare(parse_nft(listing), world.host, made, score, traced=whole)
+    score.wrong += [f"{text}\n{said}" if at < REPORTED else "" for at, said in enumerate(disagreements)]
     if record is not None and whole:
         record(listing, made)
+
+
+def compare(ruleset: Ruleset, host: Host, cases: Sequence[Case], score: Score, *, traced: bool = True) -> list[str]:
+    """Compare what is predicted with what the kernel did; returns the disagreements."""
+    with_routes, as_asked = Firewall(ruleset, host), Firewall(ruleset)
+    lost, idle = _answers_can_be_lost(ruleset), idle_rules(ruleset)
+    wrong = []
+    for case in cases:
+        score.cases += 1
+        said = _compare(with_routes, case, score, idle, lost=lost[case.packet.hook], traced=traced)
+        if not said and case.packet.oif and not case.number % 4 and _leaves(with_routes, case):
+            said = _compare(as_asked, case, Score(), idle, lost=lost[case.packet.hook], traced=traced)
+        if said:
+            wrong.append(said)
+    return wrong
 
 
 def _compare(firewall: Firewall, case: Case, score: Score, idle: Idle, *, lost: bool, traced: bool) -> str:

@@ -106,7 +106,9 @@ class World:
         settings = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.rp_filter"]
         settings += ["net.ipv4.conf.all.route_localnet"]
         told += [self.network.on("router", "sysctl", name) for name in settings]
-        host = parse_host("\n".join(told))
+        self.told = "\n".join(told)
+        """What the router's tools say of addresses, rules, routes and settings."""
+        host = parse_host(self.told)
         assert host.notes == (), host.notes
         return host
 
