@@ -42,14 +42,12 @@ class Step(Record, frozen=True):
 
 
 class NearMiss(Record, frozen=True):
-    """A rule that would have decided, had one field been another."""
+    """A rule that would have decided, had one condition held."""
 
     leg: str
     decider: Decider
-    field: str
+    condition: str
     """The condition that failed, as the ruleset has it."""
-    was: str
-    """What the packet has there."""
 
 
 class Outcome(Record, frozen=True):
@@ -75,3 +73,42 @@ class Result(Record, frozen=True):
     decided: bool
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
+
+
+def as_json(result: Result) -> dict[str, object]:
+    """Return a result as the command line prints it."""
+    return {
+        "decided": result.decided,
+        "outcomes": [_outcome(outcome) for outcome in result.outcomes],
+        "notes": list(result.notes),
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    return {
+        "verdict": outcome.verdict,
+        "with": outcome.answer,
+        "leg": outcome.leg,
+        "decider": _decider(outcome.decider),
+        "nat": outcome.nat,
+        "assumptions": [
+            {"kind": str(each.kind), "where": each.where, "text": each.text} for each in outcome.assumptions
+        ],
+        "trace": [
+            {"leg": step.leg, "hook": step.hook, "effect": step.effect, **_decider(step.decider)}
+            for step in outcome.trace
+        ],
+    }
+
+
+def _decider(decider: Decider) -> dict[str, object]:
+    counter = decider.counter
+    return {
+        "family": decider.family,
+        "table": decider.table,
+        "chain": decider.chain,
+        "index": decider.index,
+        "handle": decider.handle,
+        "text": decider.text,
+        "counter": None if counter is None else {"packets": counter[0], "bytes": counter[1]},
+    }

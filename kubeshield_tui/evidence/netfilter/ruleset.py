@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from kubeshield_tui.evidence.netfilter.elements import Elements, Interval, Value
 from kubeshield_tui.model.record import Record
@@ -62,6 +63,8 @@ class Constant(Record, frozen=True):
     """A value that stands in the ruleset; `Interval` is any of its values."""
 
     value: Value | Interval
+    text: str = ""
+    """As the ruleset writes it, where that can't be told from the value."""
 
 
 class Bits(Record, frozen=True):
@@ -145,10 +148,12 @@ class Translate(Record, frozen=True):
     kind: str
     address: Expression | None = None
     port: Expression | None = None
-    netmap: Interval | None = None
-    """Keep the host's bits, put them behind this prefix (given as its first and last address)."""
-    stops: bool = True
-    """Whether the rule ends the chain's walk (always, but for a target that a dialect lets go on)."""
+    netmap: bool = False
+    """The address is a prefix, given as the interval of its addresses: the bits behind it stay what they are."""
+    family: str = ""
+    """ip or ip6 where only packets of that family are meant: `dnat ip to`."""
+    random_port: bool = False
+    """The source port is drawn, not kept."""
 
 
 class Assign(Record, frozen=True):
@@ -210,10 +215,11 @@ class Chain(Record, frozen=True):
     name: str
     rules: tuple[Rule, ...] = ()
     type: str = ""
-    """filter, nat or route."""
+    """filter, nat, or route: of the hook output; a new mark or address is routed anew (iptables' mangle OUTPUT)."""
     hook: str = ""
     """ingress, prerouting, input, forward, output, postrouting or egress; empty: only jumps lead here."""
     priority: int = 0
+    """Chains of type nat are ordered by it among themselves alone: all run where the kernel translates."""
     policy: str = "accept"
     devices: tuple[str, ...] = ()
     """Of an ingress or egress chain."""
@@ -223,7 +229,8 @@ class NamedSet(Record, frozen=True):
     """A named set or map."""
 
     name: str
-    elements: Elements[object]
+    elements: Elements[Any]
+    """True for the members of a set, `Verdict` or `Expression` for what a map holds."""
     dynamic: bool = False
     """Packets or timeouts change it: the content is of the moment it was read."""
 
