@@ -7,6 +7,7 @@ with the doubt that they carry.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from typing import NamedTuple
 
 from kubeshield_tui.evidence.netfilter import iptables_values as values
@@ -293,12 +294,32 @@ def _addrtype(option: Option, context: Context) -> Translated:
         return (Unsure(kind=Doubt.ROUTING, text=f"addrtype {option.name}"),)
     if option.name not in fields:
         return None
-    kinds: list[Key] = []
-    for name in option.value.upper().split(","):
-        if name not in values.ADDRESS_TYPES:
-            raise Unreadable(option.value)
-        kinds.append(values.ADDRESS_TYPES[name])
+    names = option.value.upper().split(",")
+    if any(name not in values.ADDRESS_TYPES for name in names):
+        raise Unreadable(option.value)
+    if context.family == "ip6":
+        return _addrtype6(option, names)
+    kinds: list[Key] = [values.ADDRESS_TYPES[name] for name in names]
     return (values.one_of(Field(name=fields[option.name]), kinds, option.negated),)
+
+
+MULTICAST6 = values.as_key(ip_network("ff00::/8"))
+
+
+def _addrtype6(option: Option, names: list[str]) -> Translated:
+    """In IPv6 the form of the address tells unicast (its own addresses too) and multicast, the routes the rest."""
+    end = "saddr" if option.name == "--src-type" else "daddr"
+    address = Field(name=f"ip6 {end}")
+    found: list[Found] = []
+    for name in ("UNICAST", "MULTICAST"):
+        if name in names:
+            found.append(values.one_of(address, [MULTICAST6], option.negated is not (name == "UNICAST")))
+    routed: list[Key] = [values.ADDRESS_TYPES[name] for name in names if name in {"LOCAL", "ANYCAST", "UNREACHABLE"}]
+    if routed:
+        found.append(values.one_of(Field(name=f"fib {end} type"), routed, option.negated))
+    if len(found) + (len(routed) > 1) < len(names) or (option.negated and len(found) > 1):
+        return (Unsure(kind=Doubt.ROUTING, text=f"addrtype {option.text}"),)
+    return tuple(found)
 
 
 def _iprange(option: Option, context: Context) -> Translated:
