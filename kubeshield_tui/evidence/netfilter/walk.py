@@ -217,10 +217,10 @@ class Walk:
         kinds = [doubt.kind for doubt, _, _ in doubts]
         drawn = next((kind for kind in kinds if kind in {Doubt.RATE, Doubt.RANDOM}), None)
         same = None if drawn else (self.flow.leg, self.flow.version, text)
-        likely = not any(doubt.likely is False for doubt, _, _ in doubts)
-        first = likely is not inverted
-        options = (f"{text}: yes", f"{text}: no") if first else (f"{text}: no", f"{text}: yes")
-        answer = (self.choose(drawn or kinds[0], text, options, same=same) == 0) is first
+        yes, no = f"{text}: yes", f"{text}: no"
+        if any(doubt.likely is False for doubt, _, _ in doubts) and same is None:
+            return self.choose(drawn or kinds[0], text, (no, yes)) == 1
+        answer = self.choose(drawn or kinds[0], text, (yes, no), same=same) == 0
         return answer is not inverted
 
     def _matters(self, statement: Statement) -> bool:
