@@ -33,6 +33,7 @@ NETS = {
     "ip": ("192.0.2.0/24", "198.51.100.0/24", "198.51.100.0/30", "203.0.113.0/24", "192.0.0.0/8", "0.0.0.0/1"),
     "ip6": ("2001:db8:1::/64", "2001:db8:2::/64", "2001:db8:2::/126", "2001:db8::/32", "fd00::/8"),
 }
+DRAWN = ("-m limit --limit 1000/s ", "-m statistic --mode random --probability 0.5 ")
 FLAGS = ("--syn", "--tcp-flags FIN,SYN,RST,ACK ACK", "--tcp-flags ALL SYN,ACK", "--tcp-flags ACK NONE")
 MARKINGS = ("--set-xmark 0x4000/0x4000", "--set-mark 0x1", "--or-mark 0x2", "--xor-mark 0x1", "--and-mark 0x1")
 STATES = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT")
@@ -81,7 +82,13 @@ class IptablesWriter:
         return "\n".join([*lines, "COMMIT", ""])
 
     def _rules(self, table: str, chain: str, inner: list[str], count: int) -> list[str]:
-        return [f"-A {chain} {self._matches(chain)}{self._target(table, chain, inner)}" for _ in range(count)]
+        return [self._rule(table, chain, inner) for _ in range(count)]
+
+    def _rule(self, table: str, chain: str, inner: list[str]) -> str:
+        matches, target = self._matches(chain), self._target(table, chain, inner)
+        # What is drawn or limited and then does nothing is met or not: no evaluation tells the two apart.
+        drawn = self.random.random() < RANDOM_SHARE and target and "LOG" not in target and "MARK" not in target
+        return f"-A {chain} {matches}{self.random.choice(DRAWN) if drawn else ''}{target}"
 
     # --- matches
 
@@ -95,8 +102,6 @@ class IptablesWriter:
         ):  # fmt: skip
             if random.random() < share:
                 parts.append(make(chain))
-        if random.random() < RANDOM_SHARE:
-            parts.append(random.choice(("-m limit --limit 1000/s", "-m statistic --mode random --probability 0.5")))
         if random.random() < 0.2:
             parts.append('-m comment --comment "a \\"quoted\\" -j word"')
         return "".join(f"{part} " for part in parts if part)
@@ -151,9 +156,7 @@ class IptablesWriter:
             return f"-m conntrack --ctdir {random.choice(('ORIGINAL', 'REPLY'))}"
         if kind < 0.9:
             return f"-m conntrack {self._not()}--ctorigdst {self._address()}"
-        return (
-            f"-m conntrack {self._not()}--ctstatus {random.choice(('SEEN_REPLY', 'CONFIRMED', 'ASSURED', 'NONE'))}"
-        )
+        return f"-m conntrack {self._not()}--ctstatus {random.choice(('SEEN_REPLY', 'CONFIRMED', 'ASSURED', 'NONE'))}"
 
     def _mark(self, chain: str) -> str:
         kind = self.random.choice(("mark", "mark", "connmark"))
