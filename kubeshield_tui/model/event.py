@@ -9,7 +9,7 @@ import msgspec
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Ruleset
+from kubeshield_tui.model.evidence import Source
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason
@@ -131,10 +131,10 @@ class FindingCleared(Happening, frozen=True):
     finding: FindingId
 
 
-class RulesetCollected(Happening, frozen=True):
-    """A host's ruleset was read, or could not be."""
+class SourceCollected(Happening, frozen=True):
+    """Something that decides on packets at a host was read, or could not be."""
 
-    ruleset: Ruleset
+    source: Source
 
 
 class OpinionHeard(Happening, frozen=True):
@@ -205,7 +205,7 @@ Event = (
     | CellJudged
     | FindingRaised
     | FindingCleared
-    | RulesetCollected
+    | SourceCollected
     | OpinionHeard
     | Inspected
     | ObjectCreated

@@ -115,7 +115,7 @@ class Scenario(_Strict, frozen=True, kw_only=True):
     view: list[View]
     targets: str = ""
     """Text of a targets file."""
-    rulesets: dict[str, str] = {}
+    tools: dict[str, str] = {}
     """Command -> what it prints on the jump host."""
     truth: dict[str, dict[str, str]] = {}
     """endpoint id -> vantage -> `state reason posture verdict`."""

@@ -1,4 +1,4 @@
-"""Dumps of large clusters, made up after what kube-proxy writes: so many services with their endpoints and node ports."""
+"""Dumps of large clusters, made up after what kube-proxy writes: many services with their endpoints and node ports."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from kubeshield_tui.evidence.netfilter.fields import READERS
 from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.ruleset import (
     EQUAL,
+    AnyOf,
     Assign,
     Bits,
     Chain,
@@ -133,6 +134,8 @@ def _needs_conntrack(statement: Statement) -> bool:
             return statement.field.startswith("ct ") or _reads_conntrack(statement.value)
         case Match():
             return _reads_conntrack(statement.left)
+        case AnyOf():
+            return any(_reads_conntrack(each.left) for group in statement.groups for each in group)
         case VerdictMap():
             return _reads_conntrack(statement.key)
         case _:
@@ -233,6 +236,9 @@ class _Reading:
             case Joined():
                 for part in thing.parts:
                     self.take(part)
+            case AnyOf():
+                for condition in (each for group in thing.groups for each in group):
+                    self.take(condition)
             case Mapped() | VerdictMap():
                 self.take(thing.key)
                 self.take(thing.data)

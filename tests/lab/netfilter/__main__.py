@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.lab.netfilter.iptables_run import judge_iptables
 from tests.lab.netfilter.record import Recorder
 from tests.lab.netfilter.run import judge
 from tests.lab.netfilter.world import world
@@ -17,17 +18,17 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=float("inf"))
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write the corpus, of at most --bytes")
-    parser.add_argument("--bytes", type=int, default=1_200_000)
+    parser.add_argument("--iptables", action="store_true", help="rulesets of iptables and ipset in place of nft's own")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the corpus of nft rulesets, at most --bytes")
+    parser.add_argument("--bytes", type=int, default=1_400_000)
     arguments = parser.parse_args()
     begun = time.monotonic()
     with world() as made:
-        recorder = None
-        if arguments.record:
+        if arguments.iptables:
+            score = judge_iptables(made, arguments.seed, cases=arguments.cases, seconds=arguments.seconds)
+        else:
             recorder = Recorder(arguments.record, arguments.bytes, made.network.prefix, made.told)
-        keep = None if recorder is None else recorder.take
-        score = judge(made, arguments.seed, cases=arguments.cases, seconds=arguments.seconds, record=keep)
-        if recorder is not None:
+            score = judge(made, arguments.seed, cases=arguments.cases, seconds=arguments.seconds, record=recorder.take)
             recorder.close()
     print(f"{score.said()}, seed {arguments.seed}, {time.monotonic() - begun:.0f} s")
     for wrong in filter(None, score.wrong):

@@ -1,4 +1,4 @@
-"""Doors to the kernel of a network namespace: rules through libnftables, conntrack and the rule trace through netlink."""
+"""Doors to the kernel of a network namespace: rules through libnftables, conntrack and the trace through netlink."""
 
 from __future__ import annotations
 

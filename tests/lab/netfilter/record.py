@@ -1,4 +1,4 @@
-"""A corpus of what the kernel did: rulesets, packets, outcomes and paths, to be replayed where no namespace can be made.
+"""A corpus of what the kernel did: rulesets, packets, outcomes and paths, to be replayed where there is no namespace.
 
 JSON lines. The first is the router: its addresses, rules and routes. Every other is a ruleset as nft prints it with the
 steps that paths are made of and cases: packet, what both ends saw, and by leg the numbers of the steps.
@@ -27,7 +27,7 @@ PREFIX = "lab"
 class Recorder:
     """Writes a corpus of at most so many bytes."""
 
-    def __init__(self, file: Path, limit: int, prefix: str, host: str) -> None:
+    def __init__(self, file: Path | None, limit: int, prefix: str, host: str) -> None:
         self._lines: list[str] = []
         self._left = limit
         self._prefix = prefix
@@ -51,9 +51,7 @@ class Recorder:
         steps: dict[tuple[str, str, int | None, str], int] = {}
         kept: dict[str, object] = {}
         for case in cases:
-            paths = {
-                leg: [steps.setdefault(step, len(steps)) for step in path] for leg, path in case.paths.items()
-            }
+            paths = {leg: [steps.setdefault(step, len(steps)) for step in path] for leg, path in case.paths.items()}
             seen = [case.got_through, case.answered, case.error]
             unlike = json.dumps([paths, seen, case.packet.protocol, case.packet.hook])
             if unlike not in kept and len(kept) < PER_RULESET:
@@ -64,8 +62,9 @@ class Recorder:
         self._write({"nftables": rules, "steps": list(steps), "cases": list(kept.values())})
 
     def close(self) -> None:
-        """Write the file."""
-        self._file.write_text("".join(f"{line}\n" for line in self._lines), "utf-8")
+        """Write the file, where one was asked for."""
+        if self._file is not None:
+            self._file.write_text("".join(f"{line}\n" for line in self._lines), "utf-8")
 
 
 def read(file: Path = CORPUS) -> tuple[str, Iterator[tuple[str, list[Case]]]]:

@@ -59,7 +59,9 @@ class Writer:
     def ruleset(self) -> str:
         kinds = [("ip", "one"), ("ip6", "one"), ("inet", "two"), ("inet", "three"), ("ip", "four")]
         chosen = self.random.sample(kinds, self.random.choice((1, 2, 2, 3)))
-        return TRACE % ("" if self.settles else TRACKING) + "".join(self._table(family, name) for family, name in chosen)
+        return TRACE % ("" if self.settles else TRACKING) + "".join(
+            self._table(family, name) for family, name in chosen
+        )
 
     def _table(self, family: str, name: str) -> str:
         random = self.random
@@ -96,23 +98,22 @@ class Writer:
         kind, hook, priorities = random.choices(HOOKS, WEIGHTS)[0]
         policy = "drop" if random.random() < 0.2 and kind != "nat" else "accept"
         body = self._nat_rules(family, hook) if kind == "nat" else self._rules(family, hook, random.randint(0, 8))
-        return (
-            f" chain {name} {{ type {kind} hook {hook} priority {random.choice(priorities)}; policy {policy};\n{body} }}"
-        )
+        priority = random.choice(priorities)
+        return f" chain {name} {{ type {kind} hook {hook} priority {priority}; policy {policy};\n{body} }}"
 
     # --- values
 
     def _address(self, family: str) -> str:
-        return self.random.choice(
-            CLIENTS[family] * 2 + SERVERS[family] * 2 + ROUTERS[family] + VIRTUAL[family]
-        )
+        return self.random.choice(CLIENTS[family] * 2 + SERVERS[family] * 2 + ROUTERS[family] + VIRTUAL[family])
 
     def _prefix(self, family: str) -> str:
         if family == "ip":
             return self.random.choice(
                 ("192.0.2.0/24", "198.51.100.0/24", "198.51.100.0/30", "203.0.113.0/24", "192.0.0.0/8", "0.0.0.0/1")
             )
-        return self.random.choice(("2001:db8:1::/64", "2001:db8:2::/64", "2001:db8:2::/126", "2001:db8::/32", "fd00::/8"))
+        return self.random.choice(
+            ("2001:db8:1::/64", "2001:db8:2::/64", "2001:db8:2::/126", "2001:db8::/32", "fd00::/8")
+        )
 
     def _span(self, family: str) -> str:
         pair = sorted(self.random.sample(range(1, 5), 2))
@@ -131,7 +132,8 @@ class Writer:
     def _address_set(self, name: str, kind: str, family: str) -> str:
         if self.random.random() < 0.5:
             return f" set {name} {{ type {kind}; elements = {{ {self._addresses(family)} }} }}"
-        return f" set {name} {{ type {kind}; flags interval; auto-merge; elements = {{ {self._prefix(family)}, {self._address(family)} }} }}"
+        held = f"{self._prefix(family)}, {self._address(family)}"
+        return f" set {name} {{ type {kind}; flags interval; auto-merge; elements = {{ {held} }} }}"
 
     def _pair_set(self, name: str, kind: str, family: str) -> str:
         pairs = ", ".join(
@@ -209,18 +211,23 @@ class Writer:
         if device == "lo" and random.random() < 0.5 and hook in {"input", "prerouting"}:
             return f"iif {no}lo"
         if random.random() < 0.3:
-            return f'{key} {no}{{ "{device}", "{random.choice(self.devices[:2])}x" }}' if "*" not in device else f'{key} {no}"{device}"'
+            return (
+                f'{key} {no}{{ "{device}", "{random.choice(self.devices[:2])}x" }}'
+                if "*" not in device
+                else f'{key} {no}"{device}"'
+            )
         return f'{key} {no}"{device}"'
 
     def _ct_match(self, family: str, hook: str) -> str:
         random = self.random
         one, two = random.sample(STATES[:4], 2)
         return random.choice(
-            (f"ct state {one}", f"ct state {one},{two}", f"ct state {{ {one}, {two} }}", f"ct state != {one}",
+            (f"ct state {one}", "ct status assured", f"ct state != {{ {one}, {two} }}",
+             f"ct state {one},{two}", f"ct state {{ {one}, {two} }}", f"ct state != {one}",
              "ct state established,related", "ct state new", "ct state != established", "ct status dnat",
              "ct status ! dnat", "ct status snat", "ct direction original", "ct direction reply", "ct state untracked",
              f"ct mark {random.choice((0, 1, 2))}", "ct mark & 1 == 1", "ct mark != 1", "ct status seen-reply",
-             f"{self._layer4() or 'meta l4proto ' + self.layer} ct original proto-dst 80", f"ct state != {{ {one}, {two} }}", "ct status assured")
+             f"{self._layer4() or 'meta l4proto ' + self.layer} ct original proto-dst 80")
         )  # fmt: skip
 
     def _mark_match(self, family: str, hook: str) -> str:
@@ -233,8 +240,8 @@ class Writer:
     def _other_match(self, family: str, hook: str) -> str:
         random = self.random
         own = self.own
-        some = ["meta l4proto != 50", "meta l4proto != icmp", "meta pkttype unicast", f"fib daddr type {self._fib_type()}",
-                f"fib saddr type {self._fib_type()}", "fib daddr type != local"]  # fmt: skip
+        some = ["meta l4proto != 50", "meta l4proto != icmp", "meta pkttype unicast", "fib daddr type != local",
+                f"fib daddr type {self._fib_type()}", f"fib saddr type {self._fib_type()}"]  # fmt: skip
         if self.layer == "tcp":
             some += random.sample(FLAGS, 5)
         else:
@@ -361,14 +368,15 @@ class Writer:
         bracket = f"[{to}]" if own == "ip6" else to
         ports = random.sample(PORTS, 2)
         first = f"{own} daddr {random.choice(VIRTUAL[own] + SERVERS[own])} " if random.random() < 0.6 else ""
+        by_port = f"{{ {ports[0]} : {to}, {ports[1]} : {random.choice(SERVERS[own])} }}"
+        by_both = f"{{ {random.choice(VIRTUAL[own])} . {ports[0]} : {to} . {ports[1]} }}"
         layer = self._layer4() or f"meta l4proto {self.layer}"
         return random.choice(
             (f"{first}{word} {to}", f"{first}{layer} {word} {bracket}:{ports[0]}",
              f"{first}{layer} redirect to :{ports[0]}", f"{first}redirect",
              f"{first}{layer} {self.layer} dport {ports[0]} {word} {bracket}:{ports[1]}", "accept", "return",
-             f"{layer} {word} {self.layer} dport map {{ {ports[0]} : {to}, {ports[1]} : {random.choice(SERVERS[own])} }}",
-             f"{layer} {word} {own} daddr . {self.layer} dport map "
-             f"{{ {random.choice(VIRTUAL[own])} . {ports[0]} : {to} . {ports[1]} }}")
+             f"{layer} {word} {self.layer} dport map {by_port}",
+             f"{layer} {word} {own} daddr . {self.layer} dport map {by_both}")
         )  # fmt: skip
 
     def _source(self, family: str, hook: str) -> str:

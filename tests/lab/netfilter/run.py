@@ -26,9 +26,7 @@ REPORTED = 5
 Record = Callable[[str, Sequence[Case]], None]
 
 
-def judge(
-    world: World, seed: int, *, cases: int, seconds: float = float("inf"), record: Record | None = None
-) -> Score:
+def judge(world: World, seed: int, *, cases: int, seconds: float = float("inf"), record: Record | None = None) -> Score:
     """Let the kernel judge until so many cases or seconds are reached; the order of cases depends on the seed alone."""
     score = Score()
     batch = Batch(world)
@@ -44,22 +42,24 @@ def judge(
             if writer.settles:
                 time.sleep(SETTLING)
             world.conntrack.flush()
-            _judge_ruleset(world, batch, batch.make(random, 1 if writer.dynamic else TOGETHER), score, text, record)
+            listing = world.nft.listing()
+            made = batch.make(random, 1 if writer.dynamic else TOGETHER)
+            whole = judge_loaded(world, batch, made, score, text, parse_nft(listing))
+            if record is not None and whole:
+                record(listing, made)
     return score
 
 
-def _judge_ruleset(
-    world: World, batch: Batch, made: Sequence[Case], score: Score, text: str, record: Record | None
-) -> None:
-    listing = world.nft.listing()
+def judge_loaded(world: World, batch: Batch, made: Sequence[Case], score: Score, text: str, ruleset: Ruleset) -> bool:
+    """Send cases through the rules that are loaded and compare; returns whether the kernel's trace was whole."""
     batch.run(made)
     events, whole = world.trace.read()
     if whole:
         assign_paths(made, events)
-    disagreements = compare(parse_nft(listing), world.host, made, score, traced=whole)
-    score.wrong += [f"{text}\n{said}" if at < REPORTED else "" for at, said in enumerate(disagreements)]
-    if record is not None and whole:
-        record(listing, made)
+    disagreements = compare(ruleset, world.host, made, score, traced=whole)
+    for said in disagreements:
+        score.wrong.append(f"{text}\n{said}" if len(score.wrong) < REPORTED else "")
+    return whole
 
 
 def compare(ruleset: Ruleset, host: Host, cases: Sequence[Case], score: Score, *, traced: bool = True) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +16,7 @@ SECONDS, SEED = 32, 20_000
 
 
 @pytest.fixture(scope="module")
-def score() -> Iterator[Score]:
+def score() -> Score:
     why = can_make_namespaces()
     if why:
         if os.environ.get("CI") == "true":
@@ -26,7 +25,7 @@ def score() -> Iterator[Score]:
     with world() as made:
         judged = judge(made, SEED, cases=1_000_000, seconds=SECONDS)
     print(judged.said())
-    yield judged
+    return judged
 
 
 @pytest.mark.netns
