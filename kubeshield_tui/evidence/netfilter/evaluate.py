@@ -9,13 +9,13 @@ from kubeshield_tui.evidence.netfilter.connection import Question
 from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.forks import Fork, Forks, Leaf, every_way, simplest
 from kubeshield_tui.evidence.netfilter.journey import Journey
-from kubeshield_tui.evidence.netfilter.matching import shown
 from kubeshield_tui.evidence.netfilter.nat import end_text, nat_text
 from kubeshield_tui.evidence.netfilter.packet import Packet
 from kubeshield_tui.evidence.netfilter.program import Program
 from kubeshield_tui.evidence.netfilter.result import LEGS, Assumption, Decider, NearMiss, Outcome, Result, Step
 from kubeshield_tui.evidence.netfilter.routing import Host, Routing
 from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Ruleset, Unsure
+from kubeshield_tui.evidence.netfilter.shown import shown
 from kubeshield_tui.evidence.netfilter.walk import Final, Mark, Miss, Walk
 from kubeshield_tui.evidence.netfilter.ways import Ways
 from kubeshield_tui.evidence.netfilter.words import WITH_PORTS
@@ -155,7 +155,7 @@ def _outcome(end: End, forks: Sequence[Fork]) -> Outcome:
             Step(leg=mark.leg, hook=mark.hook, decider=_decider(mark), effect=mark.effect) for mark in end.marks
         ),
         misses=tuple(
-            NearMiss(leg=miss.mark.leg, decider=_decider(miss.mark), condition=shown(miss.failed))
+            NearMiss(leg=miss.mark.leg, decider=_decider(miss.mark), condition=shown(miss.failed), was=miss.was)
             for miss in list(end.misses)[:MISSES_LIMIT]
         ),
     )

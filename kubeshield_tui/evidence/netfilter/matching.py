@@ -26,11 +26,11 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Generated,
     Joined,
     Mapped,
-    Match,
     NamedSet,
     SetName,
     Unsure,
 )
+from kubeshield_tui.evidence.netfilter.shown import shown
 
 T = TypeVar("T")
 ANY: tuple[Scalar, ...] = ()
@@ -285,34 +285,3 @@ def _covers_all(held: Unsure, elements: Elements[T]) -> bool:
     if not isinstance(held, Drawn) or held.count > NUMBERS_LIMIT:
         return False
     return all(elements.find(number) is not None for number in range(held.low, held.low + held.count))
-
-
-def shown(thing: object) -> str:
-    """Return a value or expression in few words, for assumptions."""
-    match thing:
-        case Field():
-            return thing.name
-        case Constant():
-            return thing.text or shown(thing.value)
-        case Interval():
-            return f"{thing.low}-{thing.high}"
-        case tuple():
-            return " . ".join(map(shown, thing))
-        case Joined():
-            return " . ".join(map(shown, thing.parts))
-        case Bits():
-            return f"{shown(thing.left)} {thing.operator} {shown(thing.right)}"
-        case SetName():
-            return f"@{thing.name}"
-        case AnyOf():
-            return " or ".join(" and ".join(map(shown, group)) for group in thing.groups)
-        case Match():
-            return f"{shown(thing.left)} {thing.operator} {shown(thing.right)}"
-        case Elements():
-            return "{...}"
-        case Unsure() | Generated():
-            return thing.text
-        case Mapped():
-            return f"{shown(thing.key)} map ..."
-    kind, target = getattr(thing, "kind", ""), getattr(thing, "target", "")
-    return f"{kind} {target}".strip() if kind else str(thing)

@@ -29,6 +29,7 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Verdict,
     VerdictMap,
 )
+from kubeshield_tui.evidence.netfilter.shown import type_of
 from kubeshield_tui.evidence.netfilter.words import ICMP6_CODES, ICMP_CODES
 from kubeshield_tui.model.text import printable
 
@@ -65,7 +66,7 @@ def _match(body: Any) -> Statement:
     right, operator = body["right"], body.get("op", "==")
     if isinstance(right, str) and right.startswith("@"):
         return Match(left=left, operator=operator, right=SetName(name=printable(right[1:])))
-    kind = nft_values.type_of(left)
+    kind = type_of(left)
     if isinstance(right, dict) and "set" in right:
         return Match(left=left, operator=operator, right=nft_values.elements(right["set"], kind))
     if isinstance(right, bool) and isinstance(left, Field) and left.name.startswith("fib "):
@@ -105,7 +106,7 @@ def _vmap(body: Any) -> Statements:
     data = body["data"]
     if isinstance(data, str):
         return (VerdictMap(key=by, data=SetName(name=printable(data.removeprefix("@")))),)
-    return (VerdictMap(key=by, data=nft_values.verdicts(data["set"], nft_values.type_of(by))),)
+    return (VerdictMap(key=by, data=nft_values.verdicts(data["set"], type_of(by))),)
 
 
 def _rate(name: str) -> Callable[[Any], Statements]:
@@ -162,7 +163,7 @@ def _mangle(body: Any) -> Statements:
     field = nft_values.expression(body["key"])
     if not isinstance(field, Field) or field.name in UNREAD:
         return ()
-    return (Assign(field=field.name, value=nft_values.operand(body["value"], nft_values.type_of(field))),)
+    return (Assign(field=field.name, value=nft_values.operand(body["value"], type_of(field))),)
 
 
 def _update(name: str) -> Callable[[Any], Statements]:
