@@ -225,12 +225,15 @@ class WebhookRecord(Record, frozen=True):
 
 
 class AggregatedApiRecord(Record, frozen=True):
-    """An APIService that another server answers for."""
+    """An APIService: part of the API, which another server may answer for."""
 
     name: str
     """`v1beta1.metrics.k8s.io`."""
     namespace: str = ""
+    """Namespace of its Service."""
     service: str = ""
+    """Its Service; empty where the API server answers for itself."""
+    port: int = 443
     available: bool | None = None
 
 

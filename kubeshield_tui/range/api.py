@@ -28,6 +28,8 @@ GROUPS = (
     "networking.k8s.io",
     "discovery.k8s.io",
     "coordination.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiregistration.k8s.io",
     "authorization.k8s.io",
     "authentication.k8s.io",
 )

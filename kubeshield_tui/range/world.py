@@ -20,9 +20,15 @@ KINDS = {
     "endpoints": ("v1", "Endpoints"),
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
     "networkpolicies": ("networking.k8s.io/v1", "NetworkPolicy"),
+    "ingresses": ("networking.k8s.io/v1", "Ingress"),
+    "validatingwebhookconfigurations": ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
+    "mutatingwebhookconfigurations": ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    "apiservices": ("apiregistration.k8s.io/v1", "APIService"),
     "leases": ("coordination.k8s.io/v1", "Lease"),
 }
-CLUSTER_SCOPED = frozenset({"namespaces", "nodes"})
+CLUSTER_SCOPED = frozenset(
+    {"namespaces", "nodes", "validatingwebhookconfigurations", "mutatingwebhookconfigurations", "apiservices"}
+)
 SHORT_NAMES = {"namespaces": "ns", "nodes": "no", "pods": "po", "services": "svc", "networkpolicies": "netpol"}
 _UIDS = uuid.UUID("5a1cb16e-7a3c-4f43-9d0e-6b75626e6574")
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
-from kubeshield_tui.cluster.resources import as_dict, as_list
+from kubeshield_tui.cluster.raw import as_dict, as_list
 from kubeshield_tui.errors import ClusterError, VantageError
 from kubeshield_tui.model.event import Event, ObjectCreated, ObjectLeft, ObjectRemoved
 from kubeshield_tui.model.text import printable

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
 from kubeshield_tui.cluster.exec import ExecStream, exec_in_pod
-from kubeshield_tui.cluster.resources import as_dict, as_list, pod_record
+from kubeshield_tui.cluster.raw import as_dict, as_list
+from kubeshield_tui.cluster.resources import pod_record
 from kubeshield_tui.errors import ClusterError, VantageError, VantageLost
 from kubeshield_tui.model.event import Event, ObjectRemoved
 from kubeshield_tui.model.observation import Observation

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from kubeshield_tui.cluster.client import ClusterClient
-from kubeshield_tui.cluster.resources import as_dict
+from kubeshield_tui.cluster.raw import as_dict
 from kubeshield_tui.errors import ClusterError
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.vantages import pod_objects

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as any_of
 
-from kubeshield_tui.cluster import resources
+from kubeshield_tui.cluster import resources, services
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
 from kubeshield_tui.discovery import catalogue, control_plane, workloads
 from kubeshield_tui.model.endpoint import Conversation, Endpoint, Protocol, Scope, TlsMode
@@ -108,9 +108,9 @@ READERS: dict[str, Any] = {
     "namespace": lambda raw: resources.namespace_record(raw, "c"),
     "pod": lambda raw: resources.pod_record(raw, "c"),
     "policy": lambda raw: resources.policy_record(raw, "c"),
-    "service": resources.service_record,
-    "slice": resources.slice_record,
-    "endpoints": resources.endpoints_record,
+    "service": lambda raw: services.service_record(raw, "c"),
+    "slice": lambda raw: services.slice_record(raw, "c"),
+    "endpoints": lambda raw: services.endpoints_record(raw, "c"),
 }
 
 
@@ -196,8 +196,8 @@ def endpoints_of(*raws: Raw, slices: tuple[Raw, ...] = ()) -> tuple[list[Endpoin
     node = resources.node_record(
         {"metadata": {"name": "n1"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.11"}]}}, "c"
     )
-    records = [record for item in raws if (record := resources.service_record(item))]
-    backends = [record for item in slices if (record := resources.slice_record(item))]
+    records = [record for item in raws if (record := services.service_record(item, "c"))]
+    backends = [record for item in slices if (record := services.slice_record(item, "c"))]
     skipped: list[workloads.Skipped] = []
     assert node is not None
     return list(workloads.services("c", records, backends, [node], skipped)), skipped
@@ -262,7 +262,7 @@ def test_behind_a_headless_service_its_ready_pods_are_asked() -> None:
 def test_the_apis_own_service_is_the_control_plane_not_a_service() -> None:
     own = service({"clusterIP": "10.96.0.1", "ports": [{"port": 443}]}, name="kubernetes", namespace="default")
     assert endpoints_of(own) == ([], [])
-    record = resources.service_record(own)
+    record = services.service_record(own, "c")
     assert record is not None
     found = list(control_plane.api_servers(CONTEXT, [record], []))
     assert [(each.host, each.port, each.scope) for each in found] == [

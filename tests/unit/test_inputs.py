@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubeshield_tui.cluster import client as client_module
-from kubeshield_tui.cluster import resources
+from kubeshield_tui.cluster import resources, services
 from kubeshield_tui.cluster.client import connect
 from kubeshield_tui.cluster.kubeconfig import read_kubeconfig
 from kubeshield_tui.discovery.control_plane import shown_server
@@ -173,9 +173,9 @@ def test_no_object_of_the_world_raises_and_all_its_text_is_printable(raw: dict[s
         resources.namespace_record(raw, "c"),
         resources.pod_record(raw, "c"),
         resources.policy_record(raw, "c"),
-        resources.service_record(raw),
-        resources.slice_record(raw),
-        resources.endpoints_record(raw),
+        services.service_record(raw, "c"),
+        services.slice_record(raw, "c"),
+        services.endpoints_record(raw, "c"),
     ]
     for record in records:
         if record is not None:
