@@ -124,3 +124,5 @@ class Endpoint(Record, frozen=True):
     """How it was found: `kubeconfig`, `Service default/kubernetes`, `targets.txt:3`."""
     declared: str = ""
     """`blocked` or `reachable` where the user's targets file says so."""
+    named: bool = False
+    """The user named this address: it is asked from everywhere, whatever its scope."""
