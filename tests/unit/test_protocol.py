@@ -132,7 +132,7 @@ def test_probes_of_one_shape_share_a_line() -> None:
     assert told["targets"] == [["0", "::1", 443], ["1", "::1", 443]]
     common = told["common"]
     assert (common["protocol"], common["tls"], common["server_name"]) == ("tcp", "on", "n")
-    assert common["requests"] == [["GET", "/x", [["A", "b"]]]]
+    assert common["requests"] == [["GET", "/x", [["A", "b"]], True]]
     assert (common["timeout"], common["confirm"], common["attempts"], common["deadline"]) == (1, 2, 3, 1 + 2 * 2 + 3)
     assert json.loads(protocol.cancel_line(iter(["0", "1"]))) == {"op": "cancel", "ids": ["0", "1"]}
 
