@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from time import time
 
 from kubeshield_tui import __version__
+from kubeshield_tui.discovery.catalogue import load
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
@@ -71,10 +72,11 @@ class Session:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        catalogue = load(settings.catalogue)
         if settings.targets is not None:
             from kubeshield_tui.discovery.targets_file import read_targets
 
-            self._targets = read_targets(settings.targets)
+            self._targets = read_targets(settings.targets, catalogue)
         check_files(settings.vantages)
         if not settings.is_open_ended:
             require_zones(settings)

@@ -30,7 +30,7 @@ from kubeshield_tui.probes.certificate import read_certificate
 from kubeshield_tui.range.certificates import Authority
 
 AGENT = resources.files("kubeshield_tui.probes").joinpath("agent.py").read_bytes()
-PROBE = Probe(endpoint=EndpointId("e"), vantage=VantageId("v"), host="127.0.0.1", port=1, component="kubelet")
+PROBE = Probe(endpoint=EndpointId("e"), vantage=VantageId("v"), host="127.0.0.1", port=1)
 OPEN = {"op": "result", "id": "0", "state": "open", "reason": "syn-ack", "attempts": [["open", "syn-ack", 0.5]]}
 
 
