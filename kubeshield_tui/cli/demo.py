@@ -30,7 +30,8 @@ HEADLESS_SECONDS = 14.0
 
 def demo(arguments: argparse.Namespace) -> int:
     """Run the command: with a screen where there is a terminal, else headless."""
-    for flag in ("kubeconfig", "context", "ssh_config", "vantage", "zone", "targets", "no_discovery", "pod_image"):
+    brought = ("kubeconfig", "context", "ssh_config", "vantage", "zone", "targets", "catalogue", "no_discovery")
+    for flag in (*brought, "pod_image"):
         if getattr(arguments, flag):
             raise SettingsError(f"--{flag.replace('_', '-')} has no meaning for demo", "The range brings its own")
     has_terminal = sys.stdout.isatty() and sys.stdin.isatty()

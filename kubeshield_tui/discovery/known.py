@@ -22,24 +22,24 @@ class Known(NamedTuple):
     """Ends of image repositories, whole path elements."""
     names: tuple[str, ...] = ()
     """Values of NAME_LABELS and names of Services, where they differ from the component."""
+    also: str = ""
+    """Beginning of further components of the same workload."""
 
 
 KNOWN = (
     Known(
         "kubernetes-dashboard", ("kubernetesui/dashboard", "kubernetesui/dashboard-web", "kubernetes-dashboard-amd64")
     ),
-    Known("coredns", ("coredns", "kube-dns", "k8s-dns-kube-dns"), ("kube-dns",)),
+    Known("cluster-dns", ("coredns", "k8s-dns-kube-dns"), ("kube-dns", "coredns"), also="coredns-"),
     Known("metrics-server", ("metrics-server", "metrics-server-amd64")),
     Known("kube-state-metrics", ("kube-state-metrics",)),
     Known("node-exporter", ("node-exporter",), ("prometheus-node-exporter",)),
-    Known("alertmanager", ("prom/alertmanager", "prometheus/alertmanager")),
     Known("prometheus", ("prom/prometheus", "prometheus/prometheus")),
-    Known("grafana", ("grafana/grafana",)),
     Known("ingress-nginx", ("ingress-nginx/controller", "nginx-ingress-controller"), ("nginx-ingress",)),
     Known("tiller", ("tiller",), ("helm", "tiller-deploy")),
     Known("calico-typha", ("calico/typha",)),
     Known("hubble-relay", ("hubble-relay",)),
-    Known("hubble-ui", ("hubble-ui",)),
+    Known("kubectl-proxy", ("kubectl",)),
 )
 
 
@@ -84,8 +84,8 @@ def rows_of(catalogue: Catalogue, component: str) -> tuple[Row, ...]:
     """The catalogue's rows of a workload: its own and those of its further ports."""
     if not component:
         return ()
+    also = next((known.also for known in KNOWN if known.component == component), "")
+    further = (f"{component}-", also) if also else (f"{component}-",)
     return tuple(
-        row
-        for row in catalogue.at(Where.WORKLOAD)
-        if row.component == component or row.component.startswith(f"{component}-")
+        row for row in catalogue.at(Where.WORKLOAD) if row.component == component or row.component.startswith(further)
     )

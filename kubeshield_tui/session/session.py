@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from time import time
 
 from kubeshield_tui import __version__
+from kubeshield_tui.discovery.catalogue import builtin, load
 from kubeshield_tui.discovery.roster import Change, Roster
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
@@ -59,6 +60,7 @@ class Session:
         self._local_channel = local_channel
         self._listeners = list(listeners)
         self._points: dict[VantageId, VantagePoint] = {}
+        self._catalogue = builtin()
         self._roster = Roster()
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
@@ -72,11 +74,12 @@ class Session:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        self._catalogue = load(settings.catalogue)
         targets: tuple[Endpoint, ...] = ()
         if settings.targets is not None:
             from kubeshield_tui.discovery.targets_file import read_targets
 
-            targets = read_targets(settings.targets)
+            targets = read_targets(settings.targets, self._catalogue)
         self._roster = Roster(contexts, targets)
         check_files(settings.vantages)
         if not settings.is_open_ended:
@@ -211,7 +214,7 @@ class Session:
         from kubeshield_tui.discovery.discover import discover
 
         try:
-            found = await discover(client)
+            found = await discover(client, self._catalogue)
         except KubeShieldError as error:
             self._cluster_failed(context, error)
             return
