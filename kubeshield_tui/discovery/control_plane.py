@@ -84,6 +84,8 @@ def components(ground: Ground) -> Iterator[Endpoint]:
     hosts = {node.name for node in ground.nodes if CONTROL_PLANE_ROLES & set(node.roles)}
     pods = [pod for pod in ground.pods if pod.namespace == "kube-system" and _role(pod)]
     hosts |= {pod.node for pod in pods if pod.host_network}
+    behind = (each.address for record in ground.behind.get(API_SERVICE, ()) for each in record.backends)
+    hosts |= {ground.node_of[address] for address in behind if address in ground.node_of}
     for node in ground.nodes:
         if node.name in hosts:
             for row in rows:
@@ -170,8 +172,11 @@ def metadata(ground: Ground) -> Iterator[Endpoint]:
 def _has(ground: Ground, row: Row) -> bool:
     """Whether a metadata address may be there.
 
-    In a cloud that is not known it is the one that most clouds use; where not even nodes may be read it may be any.
+    In a cloud that is not known it is the one that most clouds use; where not even nodes may be read it may be any. An
+    IPv6 address is none for nodes without IPv6.
     """
+    if ":" in row.address and ground.nodes and not any(":" in address for address in ground.node_of):
+        return False
     if ground.providers:
         return row.provider in {"", *ground.providers}
     return not ground.nodes or row.address == catalogue.METADATA_ADDRESS

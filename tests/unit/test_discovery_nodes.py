@@ -70,11 +70,15 @@ def static(name: str, component: str, address: str = "10.0.0.11", **more: Any) -
     return pod(name, address, namespace="kube-system", metadata=owned("Node", "n1", **labels), **more)
 
 
-@pytest.mark.parametrize("sign", ["role", "pod"])
+@pytest.mark.parametrize("sign", ["role", "pod", "API server"])
 def test_the_control_plane_is_where_roles_or_its_pods_say(sign: str) -> None:
     labels = {"node-role.kubernetes.io/control-plane": ""} if sign == "role" else {}
     machines = [node("n1", "10.0.0.11", labels=labels), node("n2", "10.0.0.12")]
-    endpoints = found(nodes=machines, pods=[static("etcd-n1", "etcd")] if sign == "pod" else [])
+    endpoints = found(
+        nodes=machines,
+        pods=[static("etcd-n1", "etcd")] if sign == "pod" else [],
+        endpointslices=[behind("kubernetes", ("", "10.0.0.11"), namespace="default")] if sign == "API server" else [],
+    )
     for component in ("etcd", "etcd-peer", "kube-scheduler", "kube-controller-manager"):
         assert {host for host, _, _ in rows(endpoints, component)} == {"10.0.0.11"}
 
@@ -138,5 +142,7 @@ def test_metadata_of_the_cloud_that_it_is_or_of_all() -> None:
     assert metadata(node("n1", "10.0.0.1", providerID="of-no-cloud-that-we-know")) == usual
     for provider, provider_id in (("aws", "aws:///a/i-1"), ("gcp", "gce://p/z/n")):
         expected = {name for name, row in all_rows.items() if row.provider in {"", provider}}
-        assert metadata(node("n1", "10.0.0.1", providerID=provider_id)) == expected
+        assert metadata(node("n1", "10.0.0.1", "fd00::1", providerID=provider_id)) == expected
+        without_ipv6 = {name for name in expected if ":" not in all_rows[name].address}
+        assert metadata(node("n1", "10.0.0.1", providerID=provider_id)) == without_ipv6 < expected
     assert {each.scope for each in found() if each.group == catalogue.METADATA_GROUP} == {Scope.NODE}
