@@ -75,7 +75,7 @@ def can_be_in(row: Row, ground: Ground) -> bool:
     since = GONE_SINCE.get(row.component)
     if since is not None and ground.minor is not None and ground.minor >= since:
         return False
-    return row.asked and (row.component != CLOUD_CONTROLLER or bool(ground.providers))
+    return row.asked and (not row.component.startswith(CLOUD_CONTROLLER) or bool(ground.providers))
 
 
 def components(ground: Ground) -> Iterator[Endpoint]:

@@ -66,6 +66,11 @@ class Ground:
         return {pod: component for pod, component in told if component}
 
     @cached_property
+    def workloads(self) -> dict[PodRef, str]:
+        """What each pod belongs to."""
+        return {PodRef(namespace=pod.namespace, name=pod.name): workload_of(pod) for pod in self.inventory.pods}
+
+    @cached_property
     def behind(self) -> dict[tuple[str, str], list[BackendRecord]]:
         """Slices by the Service that they belong to, in one order whatever order they were listed in."""
         found: dict[tuple[str, str], list[BackendRecord]] = {}
