@@ -90,7 +90,7 @@ class ClusterClient:
             raise NotReadable(what, _reason(response.status, data), response.status, said)
         try:
             told = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             shown = printable(data, 80)
             raise NotReadable(what, f"the answer is no JSON: {shown}", response.status) from None
         if not isinstance(told, dict):

@@ -19,7 +19,7 @@ class Known(NamedTuple):
     component: str
     """Of its row in the catalogue; rows `<component>-...` are further ports of the same workload."""
     images: tuple[str, ...]
-    """Ends of image repositories, whole path elements."""
+    """Ends of image repositories: one or two whole path elements."""
     names: tuple[str, ...] = ()
     """Values of NAME_LABELS and names of Services, where they differ from the component."""
     also: str = ""
@@ -41,6 +41,7 @@ KNOWN = (
     Known("hubble-relay", ("hubble-relay",)),
     Known("kubectl-proxy", ("kubectl",)),
 )
+_BY_IMAGE = {image: known.component for known in KNOWN for image in known.images}
 
 
 def repository(image: str) -> str:
@@ -58,10 +59,15 @@ def is_of(image: str, ends: Iterable[str]) -> bool:
 
 def component_of_pod(pod: PodRecord) -> str:
     """What a pod is, by its images, which say more than names do; empty if it is nothing known."""
-    for known in KNOWN:
-        if any(is_of(image, known.images) for image in pod.images):
-            return known.component
-    return "" if pod.images else component_of_labels(pod.labels)
+    if not pod.images:
+        return component_of_labels(pod.labels)
+    return next(filter(None, map(component_of_image, pod.images)), "")
+
+
+def component_of_image(image: str) -> str:
+    """What runs in an image; empty if it is nothing known."""
+    path = repository(image).split("/")
+    return _BY_IMAGE.get(path[-1]) or _BY_IMAGE.get("/".join(path[-2:]), "")
 
 
 def component_of_labels(labels: Labels, name: str = "") -> str:
