@@ -65,6 +65,17 @@ def test_a_target_inside_a_cluster_is_asked_from_everywhere() -> None:
     assert out_of_scope(same, outsider)  # nobody named it
 
 
+def test_a_target_that_names_a_component_means_that_one() -> None:
+    lines = ["169.254.169.254:80 expect=blocked", "169.254.169.254:80 component=gcp-metadata expect=reachable"]
+    asked_otherwise = target("10.96.0.5:80 component=kubectl-proxy")
+    held = rows(Roster(("a",), [*map(target, reversed(lines)), asked_otherwise]), cluster("a"))
+    metadata = {each.component: each.declared for each in held.values() if each.host == "169.254.169.254"}
+    assert metadata["gcp-metadata"] == "reachable"
+    assert {declared for component, declared in metadata.items() if component != "gcp-metadata"} == {"blocked"}
+    # It is asked in another way than the Service there: a row of its own.
+    assert {each.component for each in held.values() if each.host == "10.96.0.5"} == {"kubectl-proxy", "service"}
+
+
 def test_clusters_with_the_same_private_addresses_stay_apart() -> None:
     held = rows(Roster(("a", "b"), [target("10.96.0.5:80 expect=blocked")]), cluster("a"), cluster("b"))
     for name in ("a", "b"):
