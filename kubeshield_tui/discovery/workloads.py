@@ -140,10 +140,12 @@ class Services:
         if not each.pod:
             return self._endpoint(served, host, port, reach_of(host), host, node=node)
         workload = self._ground.workloads.get(PodRef(namespace=each.namespace, name=each.pod), each.pod)
-        among = workload.rpartition("/")[2] + ("/ipv6" if ":" in host else "")
+        name = workload.rpartition("/")[2]
+        among = name + ("/ipv6" if ":" in host else "")
         if node:  # on the host's network: on every node another
             return self._endpoint(served, host, port, reach_of(host), f"{among}/{node}", via=node, node=node)
-        return self._endpoint(served, host, port, Scope.CLUSTER, among, via=each.pod)
+        via = name if name != served.service.name else ""
+        return self._endpoint(served, host, port, Scope.CLUSTER, among, via=via)
 
     def _endpoint(
         self,
