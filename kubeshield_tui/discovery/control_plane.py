@@ -175,8 +175,8 @@ def _has(ground: Ground, row: Row) -> bool:
     In a cloud that is not known it is the one that most clouds use; where not even nodes may be read it may be any. An
     IPv6 address is none for nodes without IPv6.
     """
-    if ":" in row.address and ground.nodes and not any(":" in address for address in ground.node_of):
+    if ":" in row.address and ground.inventory.nodes and not any(":" in address for address in ground.node_of):
         return False
     if ground.providers:
         return row.provider in {"", *ground.providers}
-    return not ground.nodes or row.address == catalogue.METADATA_ADDRESS
+    return not ground.inventory.nodes or row.address == catalogue.METADATA_ADDRESS

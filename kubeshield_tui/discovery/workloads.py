@@ -73,6 +73,9 @@ class Services:
                 continue
             for port in service.ports:
                 yield from self._of_port(service, port)
+        unseen = 0 if self._nodes else sum(bool(port.node_port) for each in self._records for port in each.ports)
+        if unseen:
+            self._ground.skip(f"node ports of {unseen} Service ports", "no address of a node is known")
         if self._short:
             of = f"at {self._per_port} of {len(self._nodes)} addresses of nodes each"
             self._ground.skip(f"node ports of {len(self._short)} Service ports", f"asked {of}")

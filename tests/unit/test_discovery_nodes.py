@@ -146,3 +146,16 @@ def test_metadata_of_the_cloud_that_it_is_or_of_all() -> None:
         without_ipv6 = {name for name in expected if ":" not in all_rows[name].address}
         assert metadata(node("n1", "10.0.0.1", providerID=provider_id)) == without_ipv6 < expected
     assert {each.scope for each in found() if each.group == catalogue.METADATA_GROUP} == {Scope.NODE}
+
+
+def test_where_nodes_may_not_be_listed_their_pods_tell_of_them() -> None:
+    told = pod("web-1", "10.244.0.5")
+    told["status"] |= {"hostIP": "10.0.0.11", "hostIPs": [{"ip": "10.0.0.11"}, {"ip": "fd00::11"}]}
+    served = service({"clusterIP": "10.96.0.5", "ports": [{"port": 80, "nodePort": 30080}]})
+    endpoints = found(pods=[told], services=[served])
+    assert {host for host, _, _ in rows(endpoints, "kubelet")} == {"10.0.0.11", "fd00::11"}
+    assert {each.host for each in endpoints if each.port == 30080} == {"10.0.0.11", "fd00::11"}
+    # Which cloud it is in is as unknown as before.
+    assert rows(endpoints, "alibaba-metadata")
+    nothing = estate_of(services=[served])
+    assert [each.why for each in nothing.skipped] == ["no address of a node is known"]
