@@ -92,7 +92,7 @@ def parse_line(line: str, source: str, where: str, known: Catalogue | None = Non
     if last - first >= TARGETS_LIMIT:
         raise SettingsError(f"{where}: more than {TARGETS_LIMIT:,} targets", "Split the file")
     for port in range(first, last + 1):
-        endpoint = _endpoint(host, port, Protocol(protocol), expect, source, known)
+        endpoint = target_of(host, port, Protocol(protocol), source=source, known=known, expect=expect)
         yield endpoint if row is None else _as_row(endpoint, row)
 
 
@@ -130,7 +130,8 @@ def _host(text: str, where: str) -> str:
     return host
 
 
-def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str, known: Catalogue) -> Endpoint:
+def target_of(host: str, port: int, protocol: Protocol, *, source: str, known: Catalogue, expect: str = "") -> Endpoint:
+    """A place that the user named, asked as what its address and port are known for."""
     udp = protocol is Protocol.UDP
     component = catalogue.TARGET if udp else known.component_of_target(host, port)
     return Endpoint(

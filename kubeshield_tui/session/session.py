@@ -13,6 +13,7 @@ from time import time
 
 from kubeshield_tui import __version__
 from kubeshield_tui.discovery.catalogue import builtin, load
+from kubeshield_tui.discovery.imported import with_open_ports
 from kubeshield_tui.discovery.roster import Change, Roster
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
@@ -80,8 +81,8 @@ class Session:
             from kubeshield_tui.discovery.targets_file import read_targets
 
             targets = read_targets(settings.targets, self._catalogue)
-        self._roster = Roster(contexts, targets)
         check_files(settings.vantages)
+        self._roster = Roster(contexts, with_open_ports(targets, settings.vantages, self._catalogue))
         if not settings.is_open_ended:
             require_zones(settings)
             require_consent(settings, contexts)

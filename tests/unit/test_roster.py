@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
+from kubeshield_tui.discovery.catalogue import builtin
 from kubeshield_tui.discovery.estate import Estate
+from kubeshield_tui.discovery.imported import with_open_ports
 from kubeshield_tui.discovery.roster import Roster
 from kubeshield_tui.discovery.targets_file import parse_line
 from kubeshield_tui.engine.plan import out_of_scope
@@ -130,3 +133,29 @@ def test_names_of_one_cluster_that_hold_escape_sequences_are_told_apart() -> Non
     raws[1]["spec"]["clusterIP"] = "10.96.0.7"
     found = [each for each in estate_of(services=raws).endpoints() if each.component == "service"]
     assert [each.name for each in found] == ["w␛]0;a␇", "w␛]0;b␇"]
+
+
+def test_open_ports_of_an_nmap_report_are_rows_and_the_users_line_comes_first(tmp_path: Path) -> None:
+    ports = "".join(
+        f'<port protocol="tcp" portid="{port}"><state state="{state}" reason="{reason}"/></port>'
+        for state, reason, numbers in (
+            ("open", "syn-ack", (10250, 2222, 22)),
+            ("closed", "conn-refused", (81,)),
+            ("filtered", "no-response", (82,)),
+        )
+        for port in numbers
+    )
+    report = tmp_path / "scan.xml"
+    report.write_text(
+        '<nmaprun scanner="nmap" args="nmap -sS" start="1700000000" version="7.93"><host endtime="1700000000">'
+        f'<address addr="10.0.0.11" addrtype="ipv4"/><ports>{ports}</ports></host>'
+        '<runstats><finished exit="success"/></runstats></nmaprun>'
+    )
+    specs = [parse_vantage(f"nmap:{report}"), parse_vantage("local")]
+    targets = with_open_ports([target("10.0.0.11:22 expect=blocked")], specs, builtin())
+    held = rows(Roster(("a",), targets), cluster("a"))
+    # What discovery knows too is its row; what nobody knew is asked from everywhere.
+    assert held["a/Node/n1:10250/tcp"].source == f"Node n1; nmap:{report}"
+    assert held["10.0.0.11:2222/tcp"].named
+    assert held["10.0.0.11:22/tcp"].declared == "blocked"
+    assert not [each for each in held.values() if each.host == "10.0.0.11" and each.port in {81, 82}]
