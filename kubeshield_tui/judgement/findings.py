@@ -95,7 +95,7 @@ def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
 def verify_commands(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
     """Commands that show the same without this program, run at the vantage."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    scheme = "https" if endpoint.conversation.tls is TlsMode.ON else "http"
+    scheme = "http" if endpoint.conversation.tls is TlsMode.OFF else "https"
     requests = endpoint.conversation.requests
     ask = f"nc -vz -w 3 {endpoint.host} {endpoint.port}"
     if requests:
