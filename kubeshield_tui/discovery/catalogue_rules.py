@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -74,7 +74,7 @@ class RowTable(Record, frozen=True):
     inside: Severity
     reference: str
     protocol: Protocol = Protocol.TCP
-    tls: bool = False
+    tls: bool | Literal["either"] = False
     datagram: str = ""
     request: tuple[RequestTable, ...] = ()
     readings: tuple[Reading, ...] = ()

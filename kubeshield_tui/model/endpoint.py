@@ -29,6 +29,8 @@ class TlsMode(StrEnum):
 
     OFF = "off"
     ON = "on"
+    EITHER = "either"
+    """TLS first; where the answer is none, once more without, on a connection of its own."""
 
 
 class Fact(Record, frozen=True, omit_defaults=True):

@@ -15,6 +15,8 @@ from kubeshield_tui.model.endpoint import Conversation, Fact, Reading, Request
 from kubeshield_tui.model.observation import HttpExchange, Posture, State, Step, TlsFacts
 from kubeshield_tui.model.text import printable
 
+NO_TLS = "wrong version number"
+"""The agent's words where TLS was tried and what came back was none."""
 NO_ANSWER = "no answer before the deadline"
 """The agent's words for a request that met silence."""
 EVERYWHERE = (
@@ -74,8 +76,7 @@ def _posture(
             return posture
     if tls is not None and tls.version:
         return Posture.TLS
-    # A wrong version number: TLS was tried, and what came back was none.
-    no_tls = any(step.name == "tls" and not step.ok and "wrong version number" in step.detail for step in steps)
+    no_tls = any(step.name == "tls" and not step.ok and NO_TLS in step.detail for step in steps)
     return Posture.PLAIN if no_tls or any(answer.status for answer in http) else Posture.UNKNOWN
 
 

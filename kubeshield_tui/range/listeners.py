@@ -20,6 +20,8 @@ LOOPBACK = "127.0.0.1"
 FILLERS = 8
 """Connections that fill a backlog of nothing: from then on the kernel drops every SYN."""
 IDLE_SECONDS = 60.0
+TLS_RECORD = b"\x16"
+"""First byte of a ClientHello. RFC 8446 section 5.1."""
 SPECIAL = frozenset({"dns", "reset", "silent", "ssh", "tarpit"})
 """What no HTTP server does, beside the kinds of servers.toml."""
 
@@ -126,7 +128,12 @@ def http(server: Server) -> Handler:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first = await reader.readexactly(1)
+            if first == TLS_RECORD:  # somebody speaks TLS to a server that speaks none: Go's says it so
+                writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                await writer.drain()
+                return
+            head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             method, path, *_ = head.split("\r\n")[0].split(" ")
             answer = server.answer(method, path.partition("?")[0], head)
             if answer is None:

@@ -44,7 +44,7 @@ class Service(NamedTuple):
 
 
 SAY = Conversation(requests=(Request(path="/a"), Request(path="/b")))
-TOKEN = conversation_of("aws-imds-token", 80)
+TOKEN, ETCD = conversation_of("aws-imds-token", 80), conversation_of("etcd", 2379)
 SECURE = Conversation(tls=TlsMode.ON, requests=(Request(path="/a"), Request(path="/b")))
 
 
@@ -62,6 +62,16 @@ async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await reader.read(5)
     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
     await reader.read()
+    writer.close()
+
+
+async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As Go's HTTP server without TLS does."""
+    if await reader.readexactly(1) == b"\x16":
+        writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+    else:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n" + b'{"etcdserver":"3.4.1"}')
     writer.close()
 
 
@@ -101,6 +111,8 @@ async def services(tmp_path: Path) -> AsyncIterator[dict[str, Service]]:
             ("https", answer, SECURE, context),
             ("greets", greet, SECURE, None),
             ("plain", refuse, SECURE, None),
+            ("etcd without TLS", both, ETCD, None),
+            ("etcd with TLS", give, ETCD, context),
             ("token", give, TOKEN, None),
             ("hop limit", keep_silent, TOKEN, None),
         ):
@@ -182,6 +194,8 @@ async def test_every_python_says_the_same(services: dict[str, Service]) -> None:
         "https": (State.OPEN, Reason.SYN_ACK, Posture.AUTH_REQUIRED),
         "greets": (State.OPEN, Reason.SYN_ACK, Posture.UNKNOWN),
         "plain": (State.OPEN, Reason.SYN_ACK, Posture.PLAIN),
+        "etcd without TLS": (State.OPEN, Reason.SYN_ACK, Posture.ANONYMOUS),
+        "etcd with TLS": (State.OPEN, Reason.SYN_ACK, Posture.TLS),
         "token": (State.OPEN, Reason.SYN_ACK, Posture.ANONYMOUS),
         "hop limit": (State.OPEN, Reason.SYN_ACK, Posture.UNKNOWN),
         "dns": (State.OPEN, Reason.UDP_RESPONSE, Posture.UNKNOWN),
@@ -190,6 +204,11 @@ async def test_every_python_says_the_same(services: dict[str, Service]) -> None:
         "closed udp": (State.CLOSED, Reason.PORT_UNREACH, Posture.UNKNOWN),
     }
     assert ours["dns"].detail == "DNS: REFUSED"
+    assert [(step.name, step.ok) for step in ours["etcd without TLS"].steps] == [
+        ("connect", True), ("tls", False), ("connect", True), ("http", True),
+    ]  # fmt: skip
+    assert len(ours["etcd without TLS"].attempts) == 1
+    assert ours["etcd without TLS"].identified == (("version", "3.4.1"),)
     runners = set()
     for python in pythons():
         runner, theirs = await ask(python, services)

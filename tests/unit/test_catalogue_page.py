@@ -39,7 +39,7 @@ def asked(row: Row) -> str:
     ]
     if talk.datagram:
         said.append(talk.datagram.upper())
-    secure = "TLS" if talk.tls is TlsMode.ON else ""
+    secure = {TlsMode.ON: "TLS", TlsMode.EITHER: "TLS if it speaks it", TlsMode.OFF: ""}[talk.tls]
     return ", then ".join(part for part in (secure, *said) if part) or "connect"
 
 

@@ -179,7 +179,7 @@ def steps_of(case: Case) -> tuple[Step, ...]:
 
 def reading(case: Case) -> Read:
     talk = row_of(case.component).conversation
-    tls = case.tls or (TlsFacts(version="TLSv1.3") if talk.tls is TlsMode.ON else None)
+    tls = case.tls or (TlsFacts(version="TLSv1.3") if talk.tls is not TlsMode.OFF else None)
     return read(talk, State.OPEN, tls, exchanges(case), steps_of(case))
 
 

@@ -136,7 +136,7 @@ def test_what_a_target_is_thought_to_be() -> None:
     def one(line: str) -> tuple[str, bool, tuple[str, ...]]:
         found = next(parse_line(line, "t:1", "t:1"))
         talk = found.conversation
-        return found.component, talk.tls is TlsMode.ON, tuple(request.path for request in talk.requests)
+        return found.component, talk.tls is not TlsMode.OFF, tuple(request.path for request in talk.requests)
 
     assert one("h:6443")[:2] == ("kube-apiserver", True)
     assert one("h:10250")[:2] == ("kubelet", True)
