@@ -73,7 +73,7 @@ def _api(ground: Ground, host: str, port: int, kind: str, *, several: bool = Fal
 def can_be_in(row: Row, ground: Ground) -> bool:
     """Whether a component can be there in this cluster at all."""
     since = GONE_SINCE.get(row.component)
-    if since is not None and ground.minor is not None and ground.minor >= since:
+    if since is not None and ground.version is not None and ground.version >= since:
         return False
     return row.asked and (not row.component.startswith(CLOUD_CONTROLLER) or bool(ground.providers))
 
@@ -84,8 +84,8 @@ def components(ground: Ground) -> Iterator[Endpoint]:
     hosts = {node.name for node in ground.nodes if CONTROL_PLANE_ROLES & set(node.roles)}
     pods = [pod for pod in ground.pods if pod.namespace == "kube-system" and _role(pod)]
     hosts |= {pod.node for pod in pods if pod.host_network}
-    behind = (each.address for record in ground.behind.get(API_SERVICE, ()) for each in record.backends)
-    hosts |= {ground.node_of[address] for address in behind if address in ground.node_of}
+    behind = (host_of(each.address) for record in ground.behind.get(API_SERVICE, ()) for each in record.backends)
+    hosts |= {ground.node_of[host] for host in behind if host in ground.node_of}
     for node in ground.nodes:
         if node.name in hosts:
             for row in rows:
@@ -151,9 +151,7 @@ def on_node(ground: Ground, node: NodeRecord, row: Row, port: int) -> Iterator[E
 def metadata(ground: Ground) -> Iterator[Endpoint]:
     """Metadata addresses of the cluster's cloud: on every node another."""
     for row in ground.catalogue.at(Where.METADATA):
-        if not _has(ground, row):
-            continue
-        for port in row.ports if row.asked else ():
+        for port in row.ports if row.asked and _has(ground, row) else ():
             yield Endpoint(
                 id=endpoint_id(ground.cluster, "", row.component, port, row.protocol),
                 component=row.component,

@@ -8,15 +8,18 @@ from functools import cached_property
 
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
 from kubeshield_tui.discovery.catalogue import Catalogue, Row, Where
+from kubeshield_tui.discovery.hosts import host_of
 from kubeshield_tui.discovery.known import component_of_pod
 from kubeshield_tui.discovery.recognise import PROVIDER, named
 from kubeshield_tui.model.cluster import BackendRecord, Inventory, NodeRecord, PodRecord, Skipped
-from kubeshield_tui.model.endpoint import PodRef
+from kubeshield_tui.model.endpoint import PodRef, Protocol
 
 NODE_ADDRESSES = 16
 """Addresses of nodes at which one port is asked that is the same on every node."""
 CONTROL_PLANE_ROLES = frozenset({"control-plane", "master", "etcd"})
 API_SERVICE = ("default", "kubernetes")
+PROTOCOLS = {"TCP": Protocol.TCP, "UDP": Protocol.UDP}
+"""Transports that are asked."""
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 
 
@@ -35,7 +38,7 @@ class Ground:
         self.skipped.append(Skipped(name=name, why=why))
 
     @cached_property
-    def minor(self) -> tuple[int, int] | None:
+    def version(self) -> tuple[int, int] | None:
         """Version of the cluster, None where it is not known."""
         told = _VERSION.match(self.inventory.cluster.version)
         return (int(told[1]), int(told[2])) if told else None
@@ -60,9 +63,16 @@ class Ground:
         return tuple(sorted(self.inventory.pods, key=lambda pod: (pod.namespace, pod.name)))
 
     @cached_property
+    def node_hosts(self) -> tuple[tuple[str, str], ...]:
+        """(node, host) of all addresses of nodes."""
+        return tuple(
+            (node.name, host) for node in self.nodes for address in node.addresses if (host := host_of(address))
+        )
+
+    @cached_property
     def node_of(self) -> dict[str, str]:
-        """Node by each of its addresses."""
-        return {address: node.name for node in reversed(self.nodes) for address in node.addresses}
+        """Node by each of its hosts."""
+        return {host: node for node, host in reversed(self.node_hosts)}
 
     @cached_property
     def component_of(self) -> dict[PodRef, str]:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from kubeshield_tui.discovery import catalogue
-from kubeshield_tui.discovery.ground import NODE_ADDRESSES, Ground, workload_of
-from kubeshield_tui.discovery.hosts import address_of, host_of, reach_of
+from kubeshield_tui.discovery.ground import NODE_ADDRESSES, PROTOCOLS, Ground, workload_of
+from kubeshield_tui.discovery.hosts import address_of, host_of, reach_of, unaskable
 from kubeshield_tui.discovery.known import row_of
 from kubeshield_tui.model.cluster import ContainerPort, PodRecord
 from kubeshield_tui.model.endpoint import Conversation, Endpoint, PodRef, Protocol, Scope
@@ -15,7 +15,6 @@ from kubeshield_tui.model.ids import endpoint_id
 from kubeshield_tui.probes.datagrams import datagram_of
 
 HOST_PORT = "host-port"
-_PROTOCOLS = {"TCP": Protocol.TCP, "UDP": Protocol.UDP}
 _GONE = frozenset({"Succeeded", "Failed"})
 
 
@@ -28,10 +27,13 @@ def host_ports(ground: Ground) -> Iterator[Endpoint]:
             continue
         for port in pod.ports:
             number = port.port if pod.host_network else port.host_port
-            if not number or port.protocol not in _PROTOCOLS:
+            if not number or port.protocol not in PROTOCOLS:
                 continue
             given = pod.addresses if pod.host_network else _bound_to(port, addresses.get(pod.node, ()))
             for index, host in enumerate(filter(None, map(host_of, given))):
+                if why := unaskable(host):
+                    ground.skip(f"Pod {pod.namespace}/{pod.name}:{number} at {host}", why)
+                    continue
                 key = (pod.namespace, workload_of(pod), number)
                 asked[key] += 1
                 if asked[key] <= NODE_ADDRESSES:
@@ -51,7 +53,7 @@ def _bound_to(port: ContainerPort, addresses: tuple[str, ...]) -> tuple[str, ...
 def _on_host(ground: Ground, pod: PodRecord, port: ContainerPort, number: int, host: str, *, first: bool) -> Endpoint:
     workload = workload_of(pod)
     known = ground.component_of.get(PodRef(namespace=pod.namespace, name=pod.name), "")
-    protocol = _PROTOCOLS[port.protocol]
+    protocol = PROTOCOLS[port.protocol]
     row = row_of(ground.catalogue, known, port.port, protocol)
     among = "" if first and workload == f"Pod/{pod.name}" else (pod.node if first and pod.node else host)
     return Endpoint(
@@ -91,10 +93,10 @@ def add_ons(ground: Ground) -> Iterator[Endpoint]:
             continue
         workload, host = workload_of(pod), host_of(pod.addresses[0])
         for port in pod.ports:
-            protocol = _PROTOCOLS.get(port.protocol, Protocol.TCP)
-            row = row_of(ground.catalogue, known, port.port, protocol)
+            protocol = PROTOCOLS.get(port.protocol)
+            row = row_of(ground.catalogue, known, port.port, protocol) if protocol else None
             key = (pod.namespace, workload, port.port, port.protocol)
-            if row is None or not host or key in seen or (reference, port.port) in served:
+            if protocol is None or row is None or not host or key in seen or (reference, port.port) in served:
                 continue
             seen.add(key)
             yield Endpoint(

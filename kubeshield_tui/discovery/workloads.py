@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kubeshield_tui.discovery import catalogue
 from kubeshield_tui.discovery.catalogue import Row
-from kubeshield_tui.discovery.ground import API_SERVICE, NODE_ADDRESSES, Ground
+from kubeshield_tui.discovery.ground import API_SERVICE, NODE_ADDRESSES, PROTOCOLS, Ground
 from kubeshield_tui.discovery.hosts import host_of, reach_of, unaskable
 from kubeshield_tui.discovery.known import component_of_labels, row_of, rows_of
 from kubeshield_tui.model.cluster import Backend, BackendRecord, ServicePort, ServiceRecord
@@ -23,7 +23,6 @@ ADMISSION = "admission-webhook"
 AGGREGATED = "aggregated-api"
 HANDSHAKE = Conversation(tls=TlsMode.ON)
 """For webhooks: an AdmissionReview is never sent."""
-_PROTOCOLS = {"TCP": Protocol.TCP, "UDP": Protocol.UDP}
 
 
 class Called(NamedTuple):
@@ -52,12 +51,9 @@ class Services:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         inventory = ground.inventory
-        self.webhooks = {Called(each.namespace, each.service, each.port) for each in inventory.webhooks}
-        self.aggregated = {Called(each.namespace, each.service, each.port) for each in inventory.aggregated}
+        self._webhooks = {Called(each.namespace, each.service, each.port) for each in inventory.webhooks}
+        self._aggregated = {Called(each.namespace, each.service, each.port) for each in inventory.aggregated}
         self._records = sorted(inventory.services, key=lambda service: (service.namespace, service.name))
-        self._nodes = [
-            (node.name, host) for node in ground.nodes for address in node.addresses if (host := host_of(address))
-        ]
         ports = sum(bool(port.node_port) for service in self._records for port in service.ports)
         self._per_port = max(1, min(NODE_ADDRESSES, NODE_PORT_ROWS // max(ports, 1)))
         self._short: set[str] = set()
@@ -73,16 +69,18 @@ class Services:
                 continue
             for port in service.ports:
                 yield from self._of_port(service, port)
-        unseen = 0 if self._nodes else sum(bool(port.node_port) for each in self._records for port in each.ports)
+        unseen = (
+            0 if self._ground.node_hosts else sum(bool(port.node_port) for each in self._records for port in each.ports)
+        )
         if unseen:
             self._ground.skip(f"node ports of {unseen} Service ports", "no address of a node is known")
         if self._short:
-            of = f"at {self._per_port} of {len(self._nodes)} addresses of nodes each"
+            of = f"at {self._per_port} of {len(self._ground.node_hosts)} addresses of nodes each"
             self._ground.skip(f"node ports of {len(self._short)} Service ports", f"asked {of}")
 
     def _of_port(self, service: ServiceRecord, port: ServicePort) -> Iterator[Endpoint]:
         shown = f"Service {service.namespace}/{service.name}:{port.port}"
-        protocol = _PROTOCOLS.get(port.protocol)
+        protocol = PROTOCOLS.get(port.protocol)
         if protocol is None:
             self._ground.skip(shown, f"{port.protocol} is not asked yet")
             return
@@ -105,7 +103,7 @@ class Services:
             yield from self._node_ports(served)
 
     def _node_ports(self, served: _Served) -> Iterator[Endpoint]:
-        nodes = self._nodes
+        nodes: Sequence[tuple[str, str]] = self._ground.node_hosts
         if len(nodes) > self._per_port:
             self._short.add(f"{served.service.namespace}/{served.service.name}:{served.port.node_port}")
             if served.service.external_traffic_policy == "Local":
@@ -141,8 +139,10 @@ class Services:
         host = host_of(each.address)
         node = self._ground.node_of.get(host, "")
         if not each.pod:
-            return self._endpoint(served, host, port, reach_of(host), host, node=node)
-        workload = self._ground.workloads.get(PodRef(namespace=each.namespace, name=each.pod), each.pod)
+            return self._endpoint(served._replace(pods=()), host, port, reach_of(host), host, node=node)
+        pod = PodRef(namespace=each.namespace, name=each.pod)
+        served = served._replace(pods=(pod,))
+        workload = self._ground.workloads.get(pod, each.pod)
         name = workload.rpartition("/")[2]
         among = name + ("/ipv6" if ":" in host else "")
         if node:  # on the host's network: on every node another
@@ -196,16 +196,16 @@ class Services:
         called = Called(service.namespace, service.name, port.port)
         told = next((ground.component_of[pod] for pod in pods if pod in ground.component_of), "")
         known = told or component_of_labels(service.labels, service.name)
-        row = self._row(known, port, protocol, backends, is_webhook=called in self.webhooks)
+        row = self._row(known, port, protocol, backends, is_webhook=called in self._webhooks)
         guess = _guess(port, protocol)
         if row is not None:
             return row.component, row.conversation
-        if called in self.webhooks:
+        if called in self._webhooks:
             return ADMISSION, HANDSHAKE
         main = ground.catalogue.row(known) if known and len(service.ports) == 1 else None
         if main is not None and main.protocol == protocol and main in rows_of(ground.catalogue, known):
             return main.component, main.conversation if main.conversation.tls == guess.tls else guess
-        return (AGGREGATED if called in self.aggregated else catalogue.SERVICE), guess
+        return (AGGREGATED if called in self._aggregated else catalogue.SERVICE), guess
 
     def _row(
         self,
