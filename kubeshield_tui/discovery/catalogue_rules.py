@@ -206,5 +206,5 @@ def _answer_problems(request: RequestTable, row: RowTable) -> Iterator[Problem]:
                 yield Problem("readings: posture", "anonymous", f"{request.path} is for anybody: name a `body` too")
     for fact in request.facts:
         places = [bool(fact.header), bool(fact.json), bool(fact.after or fact.before)]
-        if not fact.name or sum(places) > 1 or (not fact.header and not has_body):
+        if not NAME.fullmatch(fact.name) or sum(places) > 1 or (not fact.header and not has_body):
             yield Problem("facts", f"{fact.name[:60]!r}", "A name, and one place: header, json, or after and before")

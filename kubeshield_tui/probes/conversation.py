@@ -131,7 +131,11 @@ class Conversation:
     async def _without_tls(self) -> bool:
         """Whether it goes on without TLS: where the answer was none, on a stream of its own."""
         is_plain = self._common.either and agent.NO_TLS in self._told["steps"][-1][3]
-        stream = await self._opener() if is_plain and self._opener is not None else None
+        if not is_plain or self._opener is None:
+            return False
+        self._begun = time.monotonic()
+        stream = await self._opener()
+        self._step("connect", stream is not None, "refused" if stream is None else "channel open")
         if stream is None:
             return False
         self._stream, self._tls = stream, None

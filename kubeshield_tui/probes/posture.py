@@ -55,8 +55,8 @@ def read(
     silent = any(step.name == "http" and not step.ok and step.detail == NO_ANSWER for step in steps)
     readings = [*_of_certificate(conversation, tls)]
     facts: dict[str, str] = {}
-    for answer in http:
-        request = _request_of(conversation, answer)
+    for number, answer in enumerate(http):
+        request = _request_of(conversation, number, answer)
         readings.extend(_of_answer(request, answer, silent))
         for fact in request.facts:
             if value := value_of(fact, answer):
@@ -80,9 +80,10 @@ def _posture(
     return Posture.PLAIN if no_tls or any(answer.status for answer in http) else Posture.UNKNOWN
 
 
-def _request_of(conversation: Conversation, answer: HttpExchange) -> Request:
-    asked = (request for request in conversation.requests if request.path == answer.path)
-    return next(asked, Request(path=answer.path))
+def _request_of(conversation: Conversation, number: int, answer: HttpExchange) -> Request:
+    """The request that an answer is to; one to something else reads as any other."""
+    asked = conversation.requests[number] if number < len(conversation.requests) else Request()
+    return asked if asked.path == answer.path else Request()
 
 
 def _of_certificate(conversation: Conversation, tls: TlsFacts | None) -> Iterator[Reading]:

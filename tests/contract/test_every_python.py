@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -67,17 +68,19 @@ async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """As Go's HTTP server without TLS does."""
-    if await reader.readexactly(1) == b"\x16":
-        writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-    else:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n" + b'{"etcdserver":"3.4.1"}')
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        if await reader.readexactly(1) == b"\x16":
+            writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        else:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n" + b'{"etcdserver":"3.4.1"}')
     writer.close()
 
 
 async def give(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nX-Aws-Ec2-Metadata-Token-Ttl-Seconds: 1\r\nContent-Length: 6\r\n\r\nAQAEAO")
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Aws-Ec2-Metadata-Token-Ttl-Seconds: 1\r\nContent-Length: 6\r\n\r\nAQAEAO")
     writer.close()
 
 

@@ -57,7 +57,6 @@ KUBELET_PROBE = Probe(
     vantage=VantageId("pod"),
     host="10.0.0.11",
     port=10250,
-    component=KUBELET,
     conversation=conversation_of(KUBELET, 10250),
     timing=Timing(timeout=0.5, confirm=0.5),
 )
