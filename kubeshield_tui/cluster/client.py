@@ -142,10 +142,10 @@ class ClusterClient:
     async def pieces(self, path: str, query: Mapping[str, str | int], *, silence: float) -> AsyncGenerator[bytes]:
         """Hold a GET open and yield its body as it comes; the first piece is empty and says that the server agreed.
 
-        Ends with the answer, or after `silence` seconds without a byte. Raises as `request`. Iterate it within
-        `contextlib.aclosing`: closing it ends the request.
+        Ends with the answer, where the connection breaks, or after `silence` seconds without a byte. Raises as
+        `request` before that. Iterate it within `contextlib.aclosing`: closing it ends the request.
         """
-        from aiohttp import ClientTimeout, SocketTimeoutError
+        from aiohttp import ClientError, ClientTimeout
 
         what = f"get {path}"
         waits = ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=silence)
@@ -162,12 +162,9 @@ class ClusterClient:
                 raise NotReadable(what, _reason(response.status, data), response.status)
             _keep_alive(response)
             yield b""
-            async for piece in response.content.iter_any():
-                yield piece
-        except SocketTimeoutError:
-            return
-        except Exception as error:
-            raise self._mapped(what, error) from error
+            with contextlib.suppress(ClientError, OSError):
+                async for piece in response.content.iter_any():
+                    yield piece
         finally:
             response.close()
 
