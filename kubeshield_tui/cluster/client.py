@@ -158,7 +158,9 @@ class ClusterClient:
             raise self._mapped(what, error) from error
         try:
             if response.status >= 400:
-                data = await response.content.read(REFUSAL_LIMIT)
+                data = b""
+                with contextlib.suppress(ClientError, OSError):
+                    data = await response.content.read(REFUSAL_LIMIT)
                 raise NotReadable(what, _reason(response.status, data), response.status)
             _keep_alive(response)
             yield b""

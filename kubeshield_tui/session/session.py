@@ -17,11 +17,12 @@ from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import CellKey, VantageId
-from kubeshield_tui.model.observation import Reason
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
+from kubeshield_tui.model.observation import Observation, Reason
 from kubeshield_tui.model.probe import Probe, probe_of
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus
+from kubeshield_tui.session.concern import same_target
 from kubeshield_tui.session.doors import (
     ClusterWait,
     LocalChannel,
@@ -65,6 +66,8 @@ class Session:
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
         self._recorder: Recorder | None = None
+        self._followers: list[asyncio.Task[None]] = []
+        """One a cluster that is followed, in a live session."""
         self._closed = False
 
     def prepare(self) -> None:
@@ -88,7 +91,7 @@ class Session:
         try:
             await self._start(live=True)
             self._say("watching")
-            await asyncio.Event().wait()
+            await asyncio.gather(*self._followers, asyncio.Event().wait())
         finally:
             await self.close()
 
@@ -110,6 +113,9 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        for follower in self._followers:
+            follower.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
@@ -183,7 +189,7 @@ class Session:
             self._say("reading clusters")
         async with asyncio.TaskGroup() as group:
             for context in self._clusters.contexts:
-                group.create_task(self._read_cluster(context))
+                group.create_task(self._read_cluster(context, live=live))
         self._say("first sweep")
 
     def _add_vantages(self, engine: Engine) -> None:
@@ -196,7 +202,7 @@ class Session:
             self._points[spec.id] = point
             engine.add(spec.id, point)
 
-    async def _read_cluster(self, context: str) -> None:
+    async def _read_cluster(self, context: str, *, live: bool) -> None:
         try:
             client = await connect_cluster(context, self.settings.kubeconfig)
         except KubeShieldError as error:
@@ -205,6 +211,13 @@ class Session:
             return
         self._clusters.answered(context, client)
         if not self.settings.discovery:
+            return
+        if live:
+            from kubeshield_tui.session.live import LiveCluster
+
+            cluster = LiveCluster(client, self.store, self._happen, self._ask_changed)
+            self._followers.append(asyncio.create_task(cluster.run(), name=f"cluster {context}"))
+            await cluster.started.wait()
             return
         from kubeshield_tui.discovery.discover import discover
 
@@ -228,8 +241,11 @@ class Session:
     # --- reacting
 
     def _happen(self, event: happened.Event) -> None:
-        before = None
-        if isinstance(event, happened.CellObserved):
+        before: Observation | None = None
+        known: Endpoint | None = None
+        if isinstance(event, happened.EndpointFound):
+            known = self.store.endpoints.get(event.endpoint.id)
+        elif isinstance(event, happened.CellObserved):
             if event.observation.endpoint not in self.store.endpoints:
                 return  # it went while it was being asked
             before = self.store.cell(event.observation.key).observation
@@ -244,10 +260,38 @@ class Session:
                 changed = before is not None and (before.state, before.reason) != (now.state, now.reason)
                 self._verdicts.observed(now, changed)
             case happened.EndpointFound():
-                for vantage in self.store.vantages.values():
-                    self._plan(event.endpoint, vantage)
+                self._endpoint_found(event.endpoint, known)
+            case happened.EndpointGone():
+                self._forget(event.endpoint)
             case happened.VantageChanged():
                 self._vantage_changed(event)
+
+    def _endpoint_found(self, endpoint: Endpoint, known: Endpoint | None) -> None:
+        if known is not None and not same_target(known, endpoint):
+            self._forget(endpoint.id)
+        elif known is not None and self._verdicts is not None:
+            self._verdicts.judge_again(self._row(endpoint.id))
+        for vantage in self.store.vantages.values():
+            self._plan(endpoint, vantage)
+
+    def _forget(self, endpoint: EndpointId) -> None:
+        """Ask an endpoint no more, or no more where it was; what was concluded from its answers goes too."""
+        keys = self._row(endpoint)
+        if self._engine is not None:
+            self._engine.forget(keys)
+        if self._verdicts is not None:
+            self._verdicts.gone(endpoint, keys)
+
+    def _row(self, endpoint: EndpointId) -> tuple[CellKey, ...]:
+        return tuple(CellKey(endpoint, vantage) for vantage in self.store.vantages)
+
+    def _ask_changed(self, keys: Iterable[CellKey]) -> int:
+        """Ask cells whose answer may differ since something changed, once more where it is under way."""
+        vantages = self.store.vantages
+        asked = {VantageStatus.READY, VantageStatus.LOST}
+        columns = {each.id for each in vantages.values() if each.status in asked and not each.is_recorded}
+        wanted = [key for key in keys if key.vantage in columns and self._is_in_scope(key)]
+        return self._engine.put(wanted, urgent=True, anew=True) if self._engine else 0
 
     def _vantage_changed(self, event: happened.VantageChanged) -> None:
         vantage = self.store.vantages[event.vantage]
