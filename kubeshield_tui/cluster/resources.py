@@ -67,7 +67,10 @@ def node_record(raw: Raw, cluster: str) -> NodeRecord | None:
 def namespace_record(raw: Raw, cluster: str) -> NamespaceRecord | None:
     """A namespace, None without a name."""
     _, name = names(raw)
-    return NamespaceRecord(cluster=cluster, name=name, labels=labels_of(raw)) if name else None
+    if not name:
+        return None
+    uid = text(as_dict(raw.get("metadata")).get("uid"), 64)
+    return NamespaceRecord(cluster=cluster, name=name, labels=labels_of(raw), uid=uid)
 
 
 def pod_record(raw: Raw, cluster: str) -> PodRecord | None:

@@ -9,8 +9,7 @@ from typing import NamedTuple
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
 from kubeshield_tui.cluster.kinds import KINDS, Kind
 from kubeshield_tui.discovery.estate import Estate
-from kubeshield_tui.discovery.workloads import Skipped
-from kubeshield_tui.model.cluster import Denied, Inventory
+from kubeshield_tui.model.cluster import Denied, Inventory, Skipped
 from kubeshield_tui.model.endpoint import Endpoint
 
 
@@ -32,7 +31,7 @@ class Discovery(NamedTuple):
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """(name, why) of what is not asked."""
+        """What was found and is not asked, and why."""
         return self.estate.skipped
 
 

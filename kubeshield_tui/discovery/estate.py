@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from kubeshield_tui.cluster.kinds import KINDS, Key, key_of
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
-from kubeshield_tui.discovery import control_plane, workloads
-from kubeshield_tui.model.cluster import ClusterFacts, Inventory
+from kubeshield_tui.discovery.catalogue import Catalogue, builtin
+from kubeshield_tui.discovery.ground import Ground
+from kubeshield_tui.discovery.look import look
+from kubeshield_tui.discovery.recognise import recognise
+from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Skipped
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.record import Record
 
@@ -19,11 +24,12 @@ class Estate:
     Kinds go by the names of `KINDS`; records of a fallback stand under the name of the kind that it stands in for.
     """
 
-    def __init__(self, context: ContextEntry, version: str = "") -> None:
+    def __init__(self, context: ContextEntry, version: str = "", catalogue: Catalogue | None = None) -> None:
         self.context = context
         self.version = version
+        self.catalogue = catalogue or builtin()
         self._records: dict[str, dict[Key, Any]] = {kind.name: {} for kind in KINDS}
-        self._found: tuple[tuple[Endpoint, ...], tuple[workloads.Skipped, ...]] | None = None
+        self._known: tuple[Inventory, tuple[Endpoint, ...]] | None = None
 
     def replace(self, kind: str, records: Iterable[Record]) -> bool:
         """Take a whole list of a kind. Tells whether anything differs."""
@@ -40,21 +46,21 @@ class Estate:
         if held.get(key) == record:
             return False
         held[key] = record
-        self._found = None
+        self._known = None
         return True
 
     def drop(self, kind: str, key: Key) -> bool:
         """Forget a record. Tells whether it was there."""
         if self._records[kind].pop(key, None) is None:
             return False
-        self._found = None
+        self._known = None
         return True
 
     def _changed(self, kind: str, records: dict[Key, Any]) -> bool:
         if self._records[kind] == records:
             return False
         self._records[kind] = records
-        self._found = None
+        self._known = None
         return True
 
     def records(self, kind: str) -> tuple[Any, ...]:
@@ -62,24 +68,45 @@ class Estate:
         held = self._records[kind]
         return tuple(held[key] for key in sorted(held))
 
-    def facts(self) -> ClusterFacts:
-        """The cluster itself."""
-        return ClusterFacts(
+    @property
+    def identity(self) -> str:
+        """What only this cluster has, whatever a context calls it; empty where it may not be read."""
+        return next((each.uid for each in self.records("namespaces") if each.name == "kube-system"), "")
+
+    def inventory(self) -> Inventory:
+        """All records, as judgement and reports read them."""
+        return self._computed()[0]
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Everything that can be asked, each place once, the control plane first."""
+        return self._computed()[1]
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What was found and is not asked, and why."""
+        return self._computed()[0].skipped
+
+    def _computed(self) -> tuple[Inventory, tuple[Endpoint, ...]]:
+        if self._known is None:
+            inventory = self._inventory()
+            view = look(Ground(self.context, inventory, self.catalogue))
+            self._known = msgspec.structs.replace(inventory, skipped=view.skipped), view.endpoints
+        return self._known
+
+    def _inventory(self) -> Inventory:
+        configurations = (
+            *self.records("validatingwebhookconfigurations"),
+            *self.records("mutatingwebhookconfigurations"),
+        )
+        facts = ClusterFacts(
             id=self.context.name,
             server=self.context.server,
             version=self.version,
             user=self.context.user,
             simulated=bool(self.context.simulated),
         )
-
-    def inventory(self) -> Inventory:
-        """All records, as judgement and reports read them."""
-        configurations = (
-            *self.records("validatingwebhookconfigurations"),
-            *self.records("mutatingwebhookconfigurations"),
-        )
-        return Inventory(
-            cluster=self.facts(),
+        inventory = Inventory(
+            cluster=facts,
             nodes=self.records("nodes"),
             namespaces=self.records("namespaces"),
             pods=self.records("pods"),
@@ -90,34 +117,6 @@ class Estate:
             webhooks=tuple(webhook for each in configurations for webhook in each.webhooks),
             aggregated=tuple(each for each in self.records("apiservices") if each.service),
         )
-
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """Everything that can be asked, each address once, the control plane first."""
-        return self._look()[0]
-
-    @property
-    def skipped(self) -> tuple[workloads.Skipped, ...]:
-        """(name, why) of what is not asked."""
-        return self._look()[1]
-
-    def _look(self) -> tuple[tuple[Endpoint, ...], tuple[workloads.Skipped, ...]]:
-        if self._found is None:
-            self._found = _look(self)
-        return self._found
-
-
-def _look(estate: Estate) -> tuple[tuple[Endpoint, ...], tuple[workloads.Skipped, ...]]:
-    cluster = estate.context.name
-    nodes, services, backends = (estate.records(kind) for kind in ("nodes", "services", "endpointslices"))
-    skipped: list[workloads.Skipped] = []
-    served = list(workloads.services(cluster, services, backends, nodes, skipped))
-    served.sort(key=lambda each: (each.namespace, each.name))
-    endpoints = [
-        *control_plane.api_servers(estate.context, services, backends),
-        *control_plane.etcd_members(cluster, nodes, estate.records("pods")),
-        *control_plane.kubelets(nodes),
-        control_plane.metadata(cluster),
-        *served,
-    ]
-    unique = {endpoint.id: endpoint for endpoint in reversed(endpoints)}
-    return tuple(reversed(unique.values())), tuple(skipped)
+        return msgspec.structs.replace(
+            inventory, cluster=msgspec.structs.replace(facts, recognised=recognise(inventory))
+        )

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 from kubeshield_tui.discovery import catalogue
+from kubeshield_tui.discovery.hosts import address_of, host_of, reach_of
 from kubeshield_tui.errors import SettingsError
-from kubeshield_tui.model.endpoint import Conversation, Endpoint, Protocol, Scope
+from kubeshield_tui.model.endpoint import Conversation, Endpoint, Protocol
 from kubeshield_tui.model.ids import endpoint_id
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.probes.datagrams import datagram_of
@@ -22,8 +22,6 @@ from kubeshield_tui.probes.datagrams import datagram_of
 TARGETS_LIMIT = 100_000
 LINE_LIMIT = 4_096
 FORM = "Expected HOST:PORT[/tcp|/udp], [IPv6]:PORT or HOST:FROM-TO, then expect=blocked or expect=reachable if you like"
-_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
-_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _LINE = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(?P<first>\d{1,5})(-(?P<last>\d{1,5}))?(/(?P<protocol>\w+))?"
     r"(\s+expect=(?P<expect>\S+))?"
@@ -89,14 +87,10 @@ def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
 
 
 def _host(text: str, where: str) -> str:
-    host = text.strip("[]")
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        pass
-    if text.startswith("[") or not _NAME.fullmatch(host) or len(host) > 253 or host.replace(".", "").isdigit():
+    host = host_of(text.strip("[]"))
+    if not host or (text.startswith("[") and address_of(host) is None):
         raise SettingsError(f"{where}: {printable(text, 80)!r} is no IP address and no host name (RFC 1123)", FORM)
-    return host.lower()
+    return host
 
 
 def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str) -> Endpoint:
@@ -110,16 +104,9 @@ def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str
         port=port,
         protocol=protocol,
         group=catalogue.TARGETS_GROUP,
-        scope=_scope(host),
+        scope=reach_of(host),
         conversation=Conversation(datagram=datagram_of(port)) if udp else catalogue.conversation_of(component, port),
         source=source,
         declared=expect,
+        named=True,
     )
-
-
-def _scope(host: str) -> Scope:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return Scope.NODE if host == "localhost" else Scope.GLOBAL
-    return Scope.NODE if address.is_loopback or address.is_link_local else Scope.GLOBAL

@@ -110,6 +110,8 @@ class NamespaceRecord(Record, frozen=True):
     cluster: str
     name: str
     labels: Labels = ()
+    uid: str = ""
+    """The one of kube-system tells one cluster from another, whatever contexts call them."""
 
 
 class PolicyRecord(Record, frozen=True):
@@ -237,6 +239,14 @@ class AggregatedApiRecord(Record, frozen=True):
     available: bool | None = None
 
 
+class Skipped(Record, frozen=True):
+    """Something that was found and is not asked: said, so that nobody takes it for covered."""
+
+    name: str
+    """What it is: `Service shop/db`, `node ports of 12 Service ports`."""
+    why: str
+
+
 class Inventory(Record, frozen=True):
     """What discovery read of one cluster."""
 
@@ -250,3 +260,5 @@ class Inventory(Record, frozen=True):
     ingresses: tuple[IngressRecord, ...] = ()
     webhooks: tuple[WebhookRecord, ...] = ()
     aggregated: tuple[AggregatedApiRecord, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    """What was found there and is not asked."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from time import time
 
 from kubeshield_tui import __version__
+from kubeshield_tui.discovery.roster import Change, Roster
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
@@ -59,7 +60,7 @@ class Session:
         self._local_channel = local_channel
         self._listeners = list(listeners)
         self._points: dict[VantageId, VantagePoint] = {}
-        self._targets: tuple[Endpoint, ...] = ()
+        self._roster = Roster()
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
@@ -74,10 +75,12 @@ class Session:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        targets: tuple[Endpoint, ...] = ()
         if settings.targets is not None:
             from kubeshield_tui.discovery.targets_file import read_targets
 
-            self._targets = read_targets(settings.targets)
+            targets = read_targets(settings.targets)
+        self._roster = Roster(contexts, targets)
         check_files(settings.vantages)
         if not settings.is_open_ended:
             require_zones(settings)
@@ -183,8 +186,7 @@ class Session:
         for context, message, hint in self._unread:
             self._happen(happened.ClusterFailed(at=time(), context=context, message=message, hint=hint))
         self._add_vantages(engine)
-        for endpoint in self._targets:
-            self._happen(happened.EndpointFound(at=time(), endpoint=endpoint))
+        self._change(self._roster.begin())
         if self._clusters.contexts:
             self._say("reading clusters")
         async with asyncio.TaskGroup() as group:
@@ -226,11 +228,19 @@ class Session:
         except KubeShieldError as error:
             self._cluster_failed(context, error)
             return
+        change = self._roster.read(found.estate)
         self._happen(happened.ClusterRead(at=time(), inventory=found.inventory))
         for denied in found.denied:
             self._happen(happened.ReadDenied(at=time(), denied=denied))
-        for endpoint in found.endpoints:
-            self._happen(happened.EndpointFound(at=time(), endpoint=endpoint))
+        if twin := self._roster.twin_of(context):
+            self._say(f"{context} names the same cluster as {twin}: its rows are {twin}'s")
+        self._change(change)
+
+    def _change(self, change: Change) -> None:
+        for endpoint in change.gone:
+            self._happen(happened.EndpointGone(at=time(), endpoint=endpoint))
+        for found in change.found:
+            self._happen(happened.EndpointFound(at=time(), endpoint=found))
 
     def _cluster_failed(self, context: str, error: KubeShieldError) -> None:
         message = printable(error.message, 500)
