@@ -50,6 +50,7 @@ class ObjectName(Record, frozen=True):
     """Field of the inventory: `pods`, `services`, ..."""
     name: str
     namespace: str = ""
+    """For what is `skipped`: why it was."""
 
 
 class ClusterChanged(Happening, frozen=True):

@@ -15,14 +15,16 @@ from kubeshield_tui.cluster import watch as watched
 from kubeshield_tui.cluster.client import ClusterClient
 from kubeshield_tui.cluster.kinds import KINDS, Key, Kind, key_of
 from kubeshield_tui.discovery.estate import Estate
+from kubeshield_tui.discovery.hosts import place_of
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.event import WatchStatus
-from kubeshield_tui.model.ids import CellKey, EndpointId
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.record import Record
-from kubeshield_tui.session.concern import Change, Concerned, Concerns, asks_alike
+from kubeshield_tui.session.concern import Change, Concerns, asks_alike
 from kubeshield_tui.session.objects import difference
+from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 
 QUIET_SECONDS = 0.15
@@ -39,23 +41,27 @@ class LiveCluster:
     def __init__(
         self,
         client: ClusterClient,
+        estate: Estate,
+        rows: Rows,
         store: Store,
         emit: Callable[[happened.Event], None],
         ask: Callable[[Iterable[CellKey]], int],
     ) -> None:
         self.started = asyncio.Event()
-        """The first picture stands in the store."""
+        """The first picture stands in the store, or following ended."""
         self._client = client
+        self._estate = estate
+        self._shared = rows
         self._store = store
         self._emit = emit
         self._ask = ask
         self._cluster = client.context.name
-        self._estate = Estate(client.context, client.version)
-        self._concerns = Concerns(self._cluster)
-        self._shown: dict[EndpointId, Endpoint] = {}
+        self._arrived: dict[tuple[str, Key], Record | None] = {}
+        """The newest of each object that differs from the estate; None for one that is gone."""
         self._inventory: Inventory | None = None
-        self._before: dict[tuple[str, Key], Record | None] = {}
-        """Objects that changed since the last publication, as they were then."""
+        """As it was last published."""
+        self._own: dict[EndpointId, Endpoint] = {}
+        self._concerns = Concerns(self._cluster)
         self._silent = {kind.name for kind in KINDS}
         """Kinds that have not answered yet."""
         self._skipped: set[str] = set()
@@ -63,7 +69,7 @@ class LiveCluster:
         self._complete = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow until cancelled. `started` is set in any case."""
+        """Follow until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(watched.watch(self._client, KINDS, self.take), name=f"watches of {self._cluster}")
@@ -103,22 +109,19 @@ class LiveCluster:
 
     def _take_list(self, kind: Kind, records: Iterable[Record]) -> None:
         now = {key_of(record): record for record in records}
-        for record in self._estate.records(kind.name):
-            if key_of(record) not in now:
-                self._change(kind, key_of(record), None)
+        known = {key_of(record) for record in self._estate.records(kind.name)}
+        known |= {key for name, key in self._arrived if name == kind.name}
+        for key in known - now.keys():
+            self._change(kind, key, None)
         for key, record in now.items():
             self._change(kind, key, record)
 
     def _change(self, kind: Kind, key: Key, record: Record | None) -> None:
-        before = self._estate.get(kind.name, key)
-        if before == record:
-            return  # most changes of an object concern nobody here
-        if record is None:
-            self._estate.drop(kind.name, key)
-        else:
-            self._estate.put(kind.name, record)
-        self._before.setdefault((kind.name, key), before)
-        self._stirred.set()
+        place = (kind.name, key)
+        known = self._arrived[place] if place in self._arrived else self._estate.get(*place)
+        if known != record:  # most changes of an object concern nobody here
+            self._arrived[place] = record
+            self._stirred.set()
 
     def _watch_is(self, kind: Kind, status: WatchStatus, why: str = "") -> None:
         self._emit(
@@ -134,69 +137,87 @@ class LiveCluster:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SECONDS):
                 await self._complete.wait()
-        self._publish_first()
+        self._stirred.clear()
+        await self.publish_first()
         self.started.set()
+        loop = asyncio.get_running_loop()
         while True:
             await self._stirred.wait()
-            loop = asyncio.get_running_loop()
             latest = loop.time() + LONGEST_SECONDS
             while self._stirred.is_set() and loop.time() < latest:
                 self._stirred.clear()
                 await asyncio.sleep(QUIET_SECONDS)
             self._stirred.clear()
-            self.publish()
+            await self.publish()
 
-    def _publish_first(self) -> None:
-        self._before.clear()
-        self._stirred.clear()
-        self._inventory = self._estate.inventory()
-        self._emit(happened.ClusterRead(at=time(), inventory=self._inventory))
-        for endpoint in self._estate.endpoints():
-            self._show(endpoint)
+    async def publish_first(self) -> None:
+        """Tell all that is known: the first picture."""
+        async with self._shared.turn:
+            self._take_in()
+            change = await asyncio.to_thread(self._shared.roster.read, self._estate)
+            self._inventory = self._estate.inventory()
+            self._index()
+            for event in first_events(self._estate, self._shared.roster, change):
+                self._emit(event)
 
-    def publish(self) -> None:
+    async def publish(self) -> None:
         """Make events of what changed since the last time, and ask again what it concerns."""
-        changed, self._before = self._before, {}
-        changes = [
-            Change(before, after)
-            for (kind, key), before in changed.items()
-            if before != (after := self._estate.get(kind, key))
-        ]
-        if not changes or self._inventory is None:
-            return
-        inventory = self._estate.inventory()
-        if (differs := difference(self._inventory, inventory)) is not None:
-            part, gone = differs
-            self._emit(happened.ClusterChanged(at=time(), inventory=part, gone=gone))
-        self._inventory = inventory
-        concerned = self._concerns.of(changes, self._store.vantages)
-        other = self._publish_endpoints()
-        later = self._concerns.of(changes, self._store.vantages)
-        rows = (concerned.endpoints | other | later.endpoints) & self._shown.keys()
-        self._ask(self._cells(Concerned(rows, concerned.vantages)))
+        async with self._shared.turn:
+            changes = self._take_in()
+            if not changes or self._inventory is None:
+                return
+            # In a thread: 50 ms for 5,000 pods in which keys and screen must not stand still.
+            change = await asyncio.to_thread(self._shared.roster.read, self._estate)
+            inventory = self._estate.inventory()
+            differs = difference(self._inventory, inventory)
+            self._inventory = inventory
+            if differs is not None:
+                self._emit(happened.ClusterChanged(at=time(), inventory=differs[0], gone=differs[1]))
+            concerned = self._concerns.of(changes, self._store.vantages)
+            self._index()
+            later = self._concerns.of(changes, self._store.vantages)
+            rows = self._rows(concerned.endpoints | later.endpoints)
+            rows |= {row.id for row in change.found if self._is_asked_otherwise(row)}
+            for event in change_events(change):
+                self._emit(event)
+            self._ask(self._cells(rows, concerned.vantages))
 
-    def _publish_endpoints(self) -> frozenset[EndpointId]:
-        """Tell which endpoints came, went and changed; returns those whose answers may differ now."""
-        now = {endpoint.id: endpoint for endpoint in self._estate.endpoints()}
-        for gone in [known for known in self._shown if known not in now]:
-            del self._shown[gone]
+    def _take_in(self) -> list[Change]:
+        arrived, self._arrived = self._arrived, {}
+        changes = []
+        for (kind, key), record in arrived.items():
+            before = self._estate.get(kind, key)
+            if record is None:
+                self._estate.drop(kind, key)
+            else:
+                self._estate.put(kind, record)
+            if before != record:
+                changes.append(Change(before, record))
+        return changes
+
+    def _index(self) -> None:
+        before, self._own = self._own, {endpoint.id: endpoint for endpoint in self._estate.endpoints()}
+        for gone in before.keys() - self._own.keys():
             self._concerns.drop(gone)
-            self._emit(happened.EndpointGone(at=time(), endpoint=gone))
-        other = set()
-        for endpoint in now.values():
-            before = self._shown.get(endpoint.id)
-            if before != endpoint:
-                self._show(endpoint)
-                if before is None or not asks_alike(before, endpoint):
-                    other.add(endpoint.id)
-        return frozenset(other)
+        for key, endpoint in self._own.items():
+            if before.get(key) != endpoint:
+                self._concerns.put(endpoint)
 
-    def _show(self, endpoint: Endpoint) -> None:
-        self._shown[endpoint.id] = endpoint
-        self._concerns.put(endpoint)
-        self._emit(happened.EndpointFound(at=time(), endpoint=endpoint))
+    def _is_asked_otherwise(self, row: Endpoint) -> bool:
+        before = self._store.endpoints.get(row.id)
+        return before is None or not asks_alike(before, row)
 
-    def _cells(self, concerned: Concerned) -> Iterable[CellKey]:
+    def _rows(self, own: Iterable[EndpointId]) -> set[EndpointId]:
+        """Rows that these endpoints of the cluster are in: a public address may be another cluster's row."""
+        rows, store = set(), self._store
+        for key in own:
+            if key in store.endpoints:
+                rows.add(key)
+            elif (endpoint := self._own.get(key)) is not None:
+                rows |= {row.id for row in store.endpoints.values() if place_of(row) == place_of(endpoint)}
+        return rows
+
+    def _cells(self, rows: Iterable[EndpointId], columns: Iterable[VantageId]) -> set[CellKey]:
         store = self._store
-        cells = {CellKey(row, column) for row in concerned.endpoints for column in store.vantages}
-        return cells | {CellKey(row, column) for row in store.endpoints for column in concerned.vantages}
+        cells = {CellKey(row, column) for row in rows if row in store.endpoints for column in store.vantages}
+        return cells | {CellKey(row, column) for row in store.endpoints for column in columns}

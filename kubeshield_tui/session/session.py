@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from time import time
+from typing import TYPE_CHECKING
 
 from kubeshield_tui import __version__
-from kubeshield_tui.discovery.roster import Change, Roster
+from kubeshield_tui.discovery.roster import Roster
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
@@ -35,11 +36,15 @@ from kubeshield_tui.session.doors import (
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
+from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.vantage import VantagePoint
+
+if TYPE_CHECKING:
+    from kubeshield_tui.cluster.client import ClusterClient
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
@@ -60,7 +65,7 @@ class Session:
         self._local_channel = local_channel
         self._listeners = list(listeners)
         self._points: dict[VantageId, VantagePoint] = {}
-        self._roster = Roster()
+        self._rows = Rows(Roster())
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
@@ -80,7 +85,7 @@ class Session:
             from kubeshield_tui.discovery.targets_file import read_targets
 
             targets = read_targets(settings.targets)
-        self._roster = Roster(contexts, targets)
+        self._rows = Rows(Roster(contexts, targets))
         check_files(settings.vantages)
         if not settings.is_open_ended:
             require_zones(settings)
@@ -186,7 +191,8 @@ class Session:
         for context, message, hint in self._unread:
             self._happen(happened.ClusterFailed(at=time(), context=context, message=message, hint=hint))
         self._add_vantages(engine)
-        self._change(self._roster.begin())
+        for event in change_events(self._rows.roster.begin()):
+            self._happen(event)
         if self._clusters.contexts:
             self._say("reading clusters")
         async with asyncio.TaskGroup() as group:
@@ -215,11 +221,7 @@ class Session:
         if not self.settings.discovery:
             return
         if live:
-            from kubeshield_tui.session.live import LiveCluster
-
-            cluster = LiveCluster(client, self.store, self._happen, self._ask_changed)
-            self._followers.append(asyncio.create_task(cluster.run(), name=f"cluster {context}"))
-            await cluster.started.wait()
+            await self._follow_cluster(client)
             return
         from kubeshield_tui.discovery.discover import discover
 
@@ -228,19 +230,21 @@ class Session:
         except KubeShieldError as error:
             self._cluster_failed(context, error)
             return
-        change = self._roster.read(found.estate)
-        self._happen(happened.ClusterRead(at=time(), inventory=found.inventory))
+        change = self._rows.roster.read(found.estate)
+        for event in first_events(found.estate, self._rows.roster, change):
+            self._happen(event)
         for denied in found.denied:
             self._happen(happened.ReadDenied(at=time(), denied=denied))
-        if twin := self._roster.twin_of(context):
-            self._say(f"{context} names the same cluster as {twin}: its rows are {twin}'s")
-        self._change(change)
 
-    def _change(self, change: Change) -> None:
-        for endpoint in change.gone:
-            self._happen(happened.EndpointGone(at=time(), endpoint=endpoint))
-        for found in change.found:
-            self._happen(happened.EndpointFound(at=time(), endpoint=found))
+    async def _follow_cluster(self, client: ClusterClient) -> None:
+        """Follow a cluster from now on; returns when its first picture stands."""
+        from kubeshield_tui.discovery.estate import Estate
+        from kubeshield_tui.session.live import LiveCluster
+
+        estate = Estate(client.context, client.version)
+        cluster = LiveCluster(client, estate, self._rows, self.store, self._happen, self._ask_changed)
+        self._followers.append(asyncio.create_task(cluster.run(), name=f"cluster {client.context.name}"))
+        await cluster.started.wait()
 
     def _cluster_failed(self, context: str, error: KubeShieldError) -> None:
         message = printable(error.message, 500)
