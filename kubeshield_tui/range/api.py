@@ -11,7 +11,7 @@ import hmac
 import json
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -155,28 +155,33 @@ class Api:
             await response.prepare(request)
             await response.write(_line("ERROR", failure(410, "Expired", str(error))))
             return response
-        end = time.monotonic() + float(request.query.get("timeoutSeconds") or WATCH_SECONDS)
+        seconds = float(request.query.get("timeoutSeconds") or WATCH_SECONDS)
+        bookmarks = request.query.get("allowWatchBookmarks") in {"1", "true"}
         try:
             await response.prepare(request)
             for body in found if not since else ():
                 await response.write(_line("ADDED", body))
-            while (left := end - time.monotonic()) > 0:
-                try:
-                    async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):
-                        event = await queue.get()
-                except TimeoutError:
-                    if request.query.get("allowWatchBookmarks") in {"1", "true"}:
-                        await response.write(_line("BOOKMARK", self._bookmark(plural)))
-                    continue
-                if wanted(event["object"]):
+            async for event in self._events(plural, queue, seconds):
+                if wanted(event["object"]) if event["type"] != "BOOKMARK" else bookmarks:
                     await response.write(_line(event["type"], event["object"]))
+        except ConnectionError:
+            pass  # who watched went away
         finally:
             self._world.unwatch(plural, queue)
         return response
 
-    def _bookmark(self, plural: str) -> Json:
+    async def _events(self, plural: str, queue: asyncio.Queue[Json], seconds: float) -> AsyncIterator[Json]:
+        """What happens for so long, with a bookmark now and then and one at the end."""
+        end = time.monotonic() + seconds
         api_version, kind = KINDS[plural]
-        return {"apiVersion": api_version, "kind": kind, "metadata": {"resourceVersion": self._world.version()}}
+        while (left := end - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):
+                    event = await queue.get()
+            except TimeoutError:
+                at = {"resourceVersion": self._world.version()}
+                event = {"type": "BOOKMARK", "object": {"apiVersion": api_version, "kind": kind, "metadata": at}}
+            yield event
 
     async def _create(self, request: web.Request, plural: str, namespace: str) -> web.Response:
         if plural not in {"pods", "leases"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,8 +12,11 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from kubeshield_tui.cluster.client import ClusterClient, connect
+from kubeshield_tui.cluster.kinds import KINDS, Kind, key_of
+from kubeshield_tui.cluster.watch import Fact, Gone, Listed, Put, watch
 
 Json = dict[str, Any]
+PODS = next(kind for kind in KINDS if kind.name == "pods")
 TOKEN = "never-shown-0123456789"
 
 
@@ -118,6 +122,46 @@ async def scripted(directory: Path, token: str = TOKEN) -> AsyncIterator[tuple[S
     finally:
         await client.close()
         await server.stop()
+
+
+class Follower:
+    """What was told, and a way to wait for more."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+
+    def of(self, *types: type) -> list[Any]:
+        return [fact for fact in self.facts if isinstance(fact, types)]
+
+    def keys(self) -> list[tuple[str, ...]]:
+        """Facts on objects, in words."""
+        words: list[tuple[str, ...]] = []
+        for fact in self.facts:
+            match fact:
+                case Listed():
+                    words.append(("list", *sorted(key_of(record)[1] for record in fact.records)))
+                case Put():
+                    words.append(("put", key_of(fact.record)[1]))
+                case Gone():
+                    words.append(("gone", fact.key[1]))
+        return words
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def following(client: ClusterClient, *kinds: Kind) -> AsyncIterator[Follower]:
+    follower = Follower()
+    task = asyncio.create_task(watch(client, kinds or (PODS,), follower.facts.append))
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled() or task.exception() is None
 
 
 def write_kubeconfig(path: Path, address: str, token: str) -> None:

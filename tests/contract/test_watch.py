@@ -1,11 +1,8 @@
-"""Watches against the range's API and against servers that misbehave: nothing is missed, nobody hammered."""
+"""Watches against servers that misbehave: nothing is missed, nobody is hammered, each trouble is said once."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +11,22 @@ from aiohttp import web
 
 from kubeshield_tui.cluster import client as client_module
 from kubeshield_tui.cluster import watch as watch_module
-from kubeshield_tui.cluster.client import ClusterClient, connect
-from kubeshield_tui.cluster.kinds import KINDS, Kind, key_of
 from kubeshield_tui.cluster.watch import (
-    Fact,
     Failed,
-    Gone,
     Listed,
-    Put,
     Restored,
     Skipped,
     Slowed,
     Unreadable,
-    watch,
 )
 from kubeshield_tui.errors import ClusterError
-from kubeshield_tui.range import api as range_api
-from kubeshield_tui.range.range import TrainingRange
-from kubeshield_tui.range.world import World
-from tests.contract import served
 from tests.contract.scripted import (
+    PODS,
     TOKEN,
     Refusal,
     bookmark,
     expired,
+    following,
     line,
     pod,
     says,
@@ -45,52 +34,10 @@ from tests.contract.scripted import (
     write_kubeconfig,
 )
 
-PODS = next(kind for kind in KINDS if kind.name == "pods")
-
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "BACKOFF", (0.01, 0.02, 0.05))
-
-
-class Follower:
-    """What was told, and a way to wait for more."""
-
-    def __init__(self) -> None:
-        self.facts: list[Fact] = []
-
-    def of(self, *types: type) -> list[Any]:
-        return [fact for fact in self.facts if isinstance(fact, types)]
-
-    def keys(self) -> list[tuple[str, ...]]:
-        """Facts on objects, in words."""
-        words: list[tuple[str, ...]] = []
-        for fact in self.facts:
-            match fact:
-                case Listed():
-                    words.append(("list", *sorted(key_of(record)[1] for record in fact.records)))
-                case Put():
-                    words.append(("put", key_of(fact.record)[1]))
-                case Gone():
-                    words.append(("gone", fact.key[1]))
-        return words
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def following(client: ClusterClient, *kinds: Kind) -> AsyncIterator[Follower]:
-    follower = Follower()
-    task = asyncio.create_task(watch(client, kinds or (PODS,), follower.facts.append))
-    try:
-        yield follower
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert task.cancelled() or task.exception() is None
 
 
 async def hold(_: web.Request, __: web.StreamResponse) -> None:
@@ -103,70 +50,6 @@ def then_hold(*pieces: bytes) -> Any:
         await hold(request, response)
 
     return turn
-
-
-# --- the range
-
-
-@pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    made: list[World] = []
-    served.crowd(monkeypatch, made.append)
-    async with TrainingRange() as training:
-        made[0].kubeconfig = training.kubeconfig  # type: ignore[attr-defined]
-        yield made[0]
-
-
-async def test_every_kind_of_the_range_is_listed_and_followed(world: World) -> None:
-    client = await connect("range", world.kubeconfig)  # type: ignore[attr-defined]
-    async with following(client, *KINDS) as follower:
-        await follower.until(lambda: len(follower.of(Listed)) == len(KINDS))
-        service: dict[str, Any] = {"metadata": {"namespace": "shop", "name": "new"}, "spec": {"ports": [{"port": 80}]}}
-        world.put("services", json.loads(json.dumps(service)))
-        service["spec"]["ports"][0]["port"] = 81
-        world.put("services", json.loads(json.dumps(service)))
-        world.remove("services", ("shop", "new"))
-        await follower.until(lambda: len(follower.of(Gone)) == 1)
-        assert [fact.record.ports[0].port for fact in follower.of(Put)] == [80, 81]
-        assert {fact.kind.name for fact in follower.of(Put, Gone)} == {"services"}
-        assert not follower.of(Failed, Slowed, Unreadable)
-        # A dozen watches leave room in the pool for everybody else.
-        answers = await asyncio.gather(*(client.request("GET", "/version") for _ in range(50)))
-        assert len(answers) == 50
-    await client.close()
-
-
-async def test_the_range_hands_out_what_happened_since_and_bookmarks_and_410(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(range_api, "BOOKMARK_SECONDS", 0.05)
-    monkeypatch.setattr(watch_module, "WATCH_SECONDS", (1, 1))
-    client = await connect("range", world.kubeconfig)  # type: ignore[attr-defined]
-    asked: list[int] = []
-    real = World.watch
-
-    def noted(self: World, plural: str, since: int | None) -> Any:
-        asked.append(since or 0)
-        return real(self, plural, since)
-
-    monkeypatch.setattr(World, "watch", noted)
-    async with following(client) as follower:
-        await follower.until(lambda: len(asked) == 2)  # the first one was ended by its timeoutSeconds
-        assert asked[1] > asked[0]  # moved on by bookmarks alone
-        assert len(follower.of(Listed)) == 1
-        served.add_namespace(world, "later")
-        await follower.until(lambda: ("put", "app") in follower.keys())
-        world.remove("pods", ("later", "app"))
-        world.forget("pods")
-        before = len(follower.of(Listed))
-        world._watchers["pods"].clear()  # nothing more comes on the open one; the next one is too old
-        asked.clear()
-        monkeypatch.setattr(World, "version", lambda self: "1")  # a list's version that is already forgotten
-        await follower.until(lambda: len(follower.of(Listed)) > before)
-    await client.close()
-
-
-# --- servers that misbehave
 
 
 async def test_a_bookmark_moves_the_watch_on(tmp_path: Path) -> None:
