@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.summary import WORDS
 from kubeshield_tui.ui.symbols import STATUS_TOKENS, status_glyph
 from kubeshield_tui.ui.widgets.pager import Line
 
@@ -26,6 +27,11 @@ class VantagesScreen(PageScreen[None]):
         """Each with its facts; then what could not be read or was left."""
         lines = [line for vantage in self.store.vantages.values() for line in self._lines(vantage)]
         lines.extend(((f" not readable: {denied.what} ({denied.why})", "unproven"),) for denied in self.store.denied)
+        lines.extend(
+            ((f" cluster {watch.cluster}: {WORDS[watch.status]}: {watch.what} ({watch.detail})", "unproven"),)
+            for watch in self.store.watches.values()
+            if watch.status in WORDS
+        )
         lines.extend(
             ((f" cluster {failed.context}: {failed.message}. {failed.hint}", "exposed"),)
             for failed in self.store.failed_clusters.values()
