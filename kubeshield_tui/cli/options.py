@@ -41,6 +41,7 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     )
     add("--zone", action="append", default=[], metavar="V=Z", help="zone of a vantage: outside, admin, pod or node")
     add("--targets", type=Path, metavar="FILE", help="targets, one HOST:PORT a line, ' expect=blocked|reachable'")
+    add_catalogue(parser, again=again)
     add("--no-discovery", action="store_true", help="ask the targets only; needs no kubeconfig")
     add("--expect", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     add("--yes", action="store_true", help="create the own pods that vantages need, without asking")
@@ -58,6 +59,12 @@ def _adder(parser: argparse.ArgumentParser, again: bool) -> Callable[..., argpar
         return parser.add_argument(*names, **keywords)
 
     return add
+
+
+def add_catalogue(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Flag of the user's own catalogue."""
+    add = _adder(parser, again)
+    add("--catalogue", type=Path, metavar="FILE", help="components, ports and requests of your own")
 
 
 def add_timing(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -120,6 +127,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         vantages=vantages,
         zones=tuple(_zone(text) for text in arguments.zone),
         targets=_existing(arguments.targets, "--targets"),
+        catalogue=catalogue_from(arguments),
         discovery=not arguments.no_discovery,
         consent=arguments.yes,
         pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
@@ -165,6 +173,13 @@ def timing_from(arguments: argparse.Namespace, default: Timing | None = None) ->
         confirm=default.confirm if timeout is None else timeout,
         attempts=default.attempts if attempts is None else attempts,
     )
+
+
+def catalogue_from(arguments: argparse.Namespace) -> Path | None:
+    """The user's own catalogue: the file that was named, or the one in the configuration folder if it is there."""
+    from kubeshield_tui.settings.paths import user_file
+
+    return _existing(arguments.catalogue, "--catalogue") or user_file("catalogue.toml")
 
 
 def limits_from(arguments: argparse.Namespace) -> Limits:

@@ -35,7 +35,10 @@ def objects(value: Any) -> list[Raw]:
 
 def text(value: Any, limit: int = NAME_LIMIT) -> str:
     """The value if it is text, made printable."""
-    return printable(value, limit) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    # Nearly all are clean: a big cluster has a hundred thousand of them.
+    return value if len(value) <= limit and value.isprintable() else printable(value, limit)
 
 
 def texts(value: Any, limit: int = NAME_LIMIT) -> tuple[str, ...]:

@@ -81,6 +81,7 @@ def pod_record(raw: Raw, cluster: str) -> PodRecord | None:
     spec, status = as_dict(raw.get("spec")), as_dict(raw.get("status"))
     phase = text(status.get("phase"), 32)
     listed = [item.get("ip") for item in objects(status.get("podIPs"))]
+    hosts = [item.get("ip") for item in objects(status.get("hostIPs"))]
     sidecars = [item for item in objects(spec.get("initContainers")) if item.get("restartPolicy") == "Always"]
     containers = objects(spec.get("containers"))
     images = (text(item.get("image"), IMAGE_LIMIT) for item in (*containers, *sidecars))
@@ -91,6 +92,7 @@ def pod_record(raw: Raw, cluster: str) -> PodRecord | None:
         labels=labels_of(raw),
         addresses=() if phase in {"Succeeded", "Failed"} else addresses([status.get("podIP"), *listed]),
         node=text(spec.get("nodeName")),
+        node_addresses=addresses([status.get("hostIP"), *hosts]),
         phase=phase,
         host_network=spec.get("hostNetwork") is True,
         ports=(*_container_ports(containers, sidecar=False), *_container_ports(sidecars, sidecar=True)),

@@ -65,7 +65,7 @@ class Row(Record, frozen=True):
     severity_inside: Severity = Severity.MEDIUM
     """Of being reachable from ordinary pods."""
     provider: str = ""
-    """Cloud that has this metadata address (`aws`, `gcp`, `azure`, ...); empty for what is not one cloud's own."""
+    """Cloud or network plugin that brings it (`aws`, `gcp`, `calico`, ...); empty for what any estate may have."""
     address: str = ""
     """IP address of metadata, the same on every node."""
     unauthenticated: bool = False
@@ -109,13 +109,11 @@ class Catalogue:
             if row.address == host and port in row.ports:
                 return row.component
         told = self.of_port(port)
-        if told is None or not (told.where in TOLD_BY_PORT or told.component in self._own):
+        if told is None:
             return TARGET
-        return told.component
-
-
-TOLD_BY_PORT = frozenset({Where.API, Where.CONTROL_PLANE, Where.NODE})
-"""Elsewhere a port number is shared with too much."""
+        # The ports of workloads and of network plugins are shared with too much else.
+        telling = told.where in {Where.API, Where.CONTROL_PLANE, Where.NODE} and not told.provider
+        return told.component if telling or told.component in self._own else TARGET
 
 
 @cache

@@ -94,8 +94,8 @@ def parse(text: str, source: str) -> tuple[Row, ...]:
         table = msgspec.convert(told, FileTable)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), told, source) from error
-    if len(table.row) > ROWS_LIMIT:
-        raise SettingsError(f"{source}: more than {ROWS_LIMIT:,} rows", "Keep the rows that are yours")
+    if not 1 <= len(table.row) <= ROWS_LIMIT:
+        raise SettingsError(f"{source}: {len(table.row):,} rows", f"1 to {ROWS_LIMIT:,} of one file")
     rows: dict[str, Row] = {}
     for number, row in enumerate(table.row, 1):
         place = f"{source}: {_label('row', number, row.component)}"

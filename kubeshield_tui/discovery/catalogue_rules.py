@@ -138,8 +138,6 @@ def _place_problems(row: RowTable) -> Iterator[Problem]:
         yield Problem("ports", f"{count} ports", f"1 to {MOST_PORTS:,} of one row")
     if (row.where is Where.METADATA) is not bool(row.address) or (row.address and not _is_address(row.address)):
         yield Problem("address", f"{row.address[:60]!r}", "Rows of metadata have an IP address, others have none")
-    if row.provider and row.where is not Where.METADATA:
-        yield Problem("provider", f"{row.provider[:60]!r}", "Rows of metadata have a provider, others have none")
 
 
 def _is_address(text: str) -> bool:

@@ -18,8 +18,9 @@ GONE_SINCE = {
     "kube-scheduler-insecure": (1, 23),
     "kube-controller-manager-insecure": (1, 24),
     "kube-apiserver-insecure": (1, 24),
+    "cadvisor": (1, 12),
 }
-"""Versions without these ports. Source: changelogs of Kubernetes 1.23 and 1.24 (flags --port, --insecure-port)."""
+"""Versions without these ports. Source: changelogs of Kubernetes (flags --port, --insecure-port, --cadvisor-port)."""
 CLOUD_CONTROLLER = "cloud-controller-manager"
 
 
@@ -33,14 +34,10 @@ def api_servers(ground: Ground) -> Iterator[Endpoint]:
             for number, address in enumerate(filter(None, map(host_of, service.addresses))):
                 for listed in service.ports:
                     yield _api(ground, address, listed.port, "Service", several=bool(number))
-    others = [row for row in ground.rows(Where.API) if row.component != catalogue.API_SERVER and _is_of(row, ground)]
     for backend in ground.behind.get(API_SERVICE, ()):
         for each in filter(None, (host_of(each.address) for each in backend.backends)):
             for behind in backend.ports:
                 yield _api(ground, each, behind.port, "Endpoints", several=True)
-            for row in others:
-                for number in row.ports:
-                    yield _beside(ground, row, number, each)
 
 
 def shown_server(context: ContextEntry) -> tuple[str, int]:
@@ -73,37 +70,22 @@ def _api(ground: Ground, host: str, port: int, kind: str, *, several: bool = Fal
     )
 
 
-def _beside(ground: Ground, row: Row, port: int, host: str) -> Endpoint:
-    return Endpoint(
-        id=endpoint_id(ground.cluster, "", row.component, port, row.protocol, host),
-        component=row.component,
-        name=row.component,
-        host=host,
-        port=port,
-        protocol=row.protocol,
-        cluster=ground.cluster,
-        group=row.group,
-        scope=reach_of(host),
-        conversation=row.conversation,
-        node=ground.node_of.get(host, ""),
-        source="Endpoints default/kubernetes",
-    )
-
-
-def _is_of(row: Row, ground: Ground) -> bool:
+def can_be_in(row: Row, ground: Ground) -> bool:
     """Whether a component can be there in this cluster at all."""
     since = GONE_SINCE.get(row.component)
     if since is not None and ground.minor is not None and ground.minor >= since:
         return False
-    return row.asked and (row.component != CLOUD_CONTROLLER or bool(ground.providers))
+    return row.asked and (not row.component.startswith(CLOUD_CONTROLLER) or bool(ground.providers))
 
 
 def components(ground: Ground) -> Iterator[Endpoint]:
     """etcd, scheduler and controllers: on control-plane nodes, and in pods of the control plane elsewhere."""
-    rows = [row for row in ground.rows(Where.CONTROL_PLANE) if _is_of(row, ground)]
+    rows = [row for row in ground.rows(Where.CONTROL_PLANE) if can_be_in(row, ground)]
     hosts = {node.name for node in ground.nodes if CONTROL_PLANE_ROLES & set(node.roles)}
     pods = [pod for pod in ground.pods if pod.namespace == "kube-system" and _role(pod)]
     hosts |= {pod.node for pod in pods if pod.host_network}
+    behind = (each.address for record in ground.behind.get(API_SERVICE, ()) for each in record.backends)
+    hosts |= {ground.node_of[address] for address in behind if address in ground.node_of}
     for node in ground.nodes:
         if node.name in hosts:
             for row in rows:
@@ -124,7 +106,7 @@ def _in_pod(ground: Ground, pod: PodRecord) -> Iterator[Endpoint]:
     """A control plane that runs as ordinary pods, or on nodes that may not be listed."""
     owner, role = workload_of(pod), _role(pod)
     for row in ground.rows(Where.CONTROL_PLANE):
-        if row.component != role and not (row.component.startswith(f"{role}-") and _is_of(row, ground)):
+        if row.component != role and not (row.component.startswith(f"{role}-") and can_be_in(row, ground)):
             continue
         for host in filter(None, map(host_of, pod.addresses[:1])):
             for port in row.ports:
@@ -167,9 +149,9 @@ def on_node(ground: Ground, node: NodeRecord, row: Row, port: int) -> Iterator[E
 
 
 def metadata(ground: Ground) -> Iterator[Endpoint]:
-    """Metadata addresses of the cluster's cloud, of every cloud where it is not known. Others on every node."""
+    """Metadata addresses of the cluster's cloud: on every node another."""
     for row in ground.catalogue.at(Where.METADATA):
-        if row.provider and ground.providers and row.provider not in ground.providers:
+        if not _has(ground, row):
             continue
         for port in row.ports if row.asked else ():
             yield Endpoint(
@@ -185,3 +167,16 @@ def metadata(ground: Ground) -> Iterator[Endpoint]:
                 conversation=row.conversation,
                 source="every cloud" if not row.provider else f"metadata of {row.provider}",
             )
+
+
+def _has(ground: Ground, row: Row) -> bool:
+    """Whether a metadata address may be there.
+
+    In a cloud that is not known it is the one that most clouds use; where not even nodes may be read it may be any. An
+    IPv6 address is none for nodes without IPv6.
+    """
+    if ":" in row.address and ground.inventory.nodes and not any(":" in address for address in ground.node_of):
+        return False
+    if ground.providers:
+        return row.provider in {"", *ground.providers}
+    return not ground.inventory.nodes or row.address == catalogue.METADATA_ADDRESS

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
 from kubeshield_tui.cluster.kinds import KINDS, Kind
+from kubeshield_tui.discovery.catalogue import Catalogue
 from kubeshield_tui.discovery.estate import Estate
 from kubeshield_tui.model.cluster import Denied, Inventory, Skipped
 from kubeshield_tui.model.endpoint import Endpoint
@@ -35,9 +36,12 @@ class Discovery(NamedTuple):
         return self.estate.skipped
 
 
-async def discover(client: ClusterClient) -> Discovery:
-    """Read a cluster. Raises ClusterError only where the API does not answer any more."""
-    estate = Estate(client.context, client.version)
+async def discover(client: ClusterClient, catalogue: Catalogue | None = None) -> Discovery:
+    """Read a cluster. Raises ClusterError only where the API does not answer any more.
+
+    `catalogue` tells what to look for; without one it is the product's own.
+    """
+    estate = Estate(client.context, client.version, catalogue)
     refusals = await asyncio.gather(*(_read(client, kind, estate) for kind in KINDS))
     return Discovery(estate, tuple(denied for each in refusals for denied in each))
 

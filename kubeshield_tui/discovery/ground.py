@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
@@ -46,8 +47,12 @@ class Ground:
 
     @cached_property
     def nodes(self) -> tuple[NodeRecord, ...]:
-        """Nodes by name."""
-        return tuple(sorted(self.inventory.nodes, key=lambda node: node.name))
+        """Nodes by name; where these may not be listed, those that pods run on, as far as pods tell."""
+        listed: Iterable[NodeRecord] = self.inventory.nodes
+        if not self.inventory.nodes:
+            told = {pod.node: pod.node_addresses for pod in self.pods if pod.node and pod.node_addresses}
+            listed = (NodeRecord(cluster=self.cluster, name=name, addresses=each) for name, each in told.items())
+        return tuple(sorted(listed, key=lambda node: node.name))
 
     @cached_property
     def pods(self) -> tuple[PodRecord, ...]:
@@ -64,6 +69,11 @@ class Ground:
         """What each known add-on's pods are."""
         told = ((PodRef(namespace=pod.namespace, name=pod.name), component_of_pod(pod)) for pod in self.inventory.pods)
         return {pod: component for pod, component in told if component}
+
+    @cached_property
+    def workloads(self) -> dict[PodRef, str]:
+        """What each pod belongs to."""
+        return {PodRef(namespace=pod.namespace, name=pod.name): workload_of(pod) for pod in self.inventory.pods}
 
     @cached_property
     def behind(self) -> dict[tuple[str, str], list[BackendRecord]]:

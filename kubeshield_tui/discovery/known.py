@@ -19,28 +19,29 @@ class Known(NamedTuple):
     component: str
     """Of its row in the catalogue; rows `<component>-...` are further ports of the same workload."""
     images: tuple[str, ...]
-    """Ends of image repositories, whole path elements."""
+    """Ends of image repositories: one or two whole path elements."""
     names: tuple[str, ...] = ()
     """Values of NAME_LABELS and names of Services, where they differ from the component."""
+    also: str = ""
+    """Beginning of further components of the same workload."""
 
 
 KNOWN = (
     Known(
         "kubernetes-dashboard", ("kubernetesui/dashboard", "kubernetesui/dashboard-web", "kubernetes-dashboard-amd64")
     ),
-    Known("coredns", ("coredns", "kube-dns", "k8s-dns-kube-dns"), ("kube-dns",)),
+    Known("cluster-dns", ("coredns", "k8s-dns-kube-dns"), ("kube-dns", "coredns"), also="coredns-"),
     Known("metrics-server", ("metrics-server", "metrics-server-amd64")),
     Known("kube-state-metrics", ("kube-state-metrics",)),
     Known("node-exporter", ("node-exporter",), ("prometheus-node-exporter",)),
-    Known("alertmanager", ("prom/alertmanager", "prometheus/alertmanager")),
     Known("prometheus", ("prom/prometheus", "prometheus/prometheus")),
-    Known("grafana", ("grafana/grafana",)),
     Known("ingress-nginx", ("ingress-nginx/controller", "nginx-ingress-controller"), ("nginx-ingress",)),
     Known("tiller", ("tiller",), ("helm", "tiller-deploy")),
     Known("calico-typha", ("calico/typha",)),
     Known("hubble-relay", ("hubble-relay",)),
-    Known("hubble-ui", ("hubble-ui",)),
+    Known("kubectl-proxy", ("kubectl",)),
 )
+_BY_IMAGE = {image: known.component for known in KNOWN for image in known.images}
 
 
 def repository(image: str) -> str:
@@ -58,10 +59,15 @@ def is_of(image: str, ends: Iterable[str]) -> bool:
 
 def component_of_pod(pod: PodRecord) -> str:
     """What a pod is, by its images, which say more than names do; empty if it is nothing known."""
-    for known in KNOWN:
-        if any(is_of(image, known.images) for image in pod.images):
-            return known.component
-    return "" if pod.images else component_of_labels(pod.labels)
+    if not pod.images:
+        return component_of_labels(pod.labels)
+    return next(filter(None, map(component_of_image, pod.images)), "")
+
+
+def component_of_image(image: str) -> str:
+    """What runs in an image; empty if it is nothing known."""
+    path = repository(image).split("/")
+    return _BY_IMAGE.get(path[-1]) or _BY_IMAGE.get("/".join(path[-2:]), "")
 
 
 def component_of_labels(labels: Labels, name: str = "") -> str:
@@ -84,8 +90,8 @@ def rows_of(catalogue: Catalogue, component: str) -> tuple[Row, ...]:
     """The catalogue's rows of a workload: its own and those of its further ports."""
     if not component:
         return ()
+    also = next((known.also for known in KNOWN if known.component == component), "")
+    further = (f"{component}-", also) if also else (f"{component}-",)
     return tuple(
-        row
-        for row in catalogue.at(Where.WORKLOAD)
-        if row.component == component or row.component.startswith(f"{component}-")
+        row for row in catalogue.at(Where.WORKLOAD) if row.component == component or row.component.startswith(further)
     )

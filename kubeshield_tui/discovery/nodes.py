@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kubeshield_tui.discovery import catalogue
 from kubeshield_tui.discovery.catalogue import Row, Where
-from kubeshield_tui.discovery.control_plane import on_node
+from kubeshield_tui.discovery.control_plane import can_be_in, on_node
 from kubeshield_tui.discovery.ground import Ground
 from kubeshield_tui.model.cluster import NodeRecord
 from kubeshield_tui.model.endpoint import Endpoint
@@ -20,7 +20,7 @@ DOCKER_TLS = "docker-api-tls"
 def components(ground: Ground) -> Iterator[Endpoint]:
     """Each node's components, at all its addresses."""
     rows = (*ground.rows(Where.NODE), *ground.rows(Where.OVERLAY))
-    asked = [row for row in rows if row.asked]
+    asked = [row for row in rows if can_be_in(row, ground)]
     for number, node in enumerate(ground.nodes):
         for row in asked:
             if (number < NODES_WHOLE or row.component in ALWAYS) and _is_on(row, node):
@@ -30,11 +30,10 @@ def components(ground: Ground) -> Iterator[Endpoint]:
     if more > 0:
         left = ", ".join(row.component for row in asked if row.component not in ALWAYS)
         ground.skip(f"{more} of {len(ground.nodes)} nodes", f"only the kubelet is asked there, not {left}")
-    for row in rows:
-        if not row.asked and ground.nodes:
-            ports = ", ".join(map(str, row.ports))
-            why = "no packet tells whether it is open; the firewalls of the nodes do"
-            ground.skip(f"{row.title} ({ports}/{row.protocol}) of {len(ground.nodes)} nodes", why)
+    silent = [f"{row.component} {'/'.join(map(str, row.ports))}" for row in rows if not row.asked]
+    if silent and ground.nodes:
+        why = "no packet tells whether they are open; the firewalls of the nodes do"
+        ground.skip(f"{', '.join(silent)} of {len(ground.nodes)} nodes", why)
 
 
 def _is_on(row: Row, node: NodeRecord) -> bool:

@@ -29,7 +29,7 @@ PROVIDER_IDS = {
     "vultr": "vultr",
     "scaleway": "scaleway",
     "exoscale": "exoscale",
-    "oci": "oracle",
+    "oci": "oci",
     "qcloud": "tencent",
     "alicloud": "alibaba",
     "huaweicloud": "huawei",
@@ -159,7 +159,7 @@ def _cloud_of(node: NodeRecord) -> Iterator[Recognition]:
     elif ALIBABA_ID.fullmatch(node.provider_id):
         yield Recognition(what=PROVIDER, name="alibaba", evidence=evidence)
     elif node.provider_id.startswith("ocid1.instance."):
-        yield Recognition(what=PROVIDER, name="oracle", evidence=evidence)
+        yield Recognition(what=PROVIDER, name="oci", evidence=evidence)
     for key, _ in node.labels:
         for mark in MARKS:
             if key == mark.label or (mark.label.endswith("/") and key.startswith(mark.label)):

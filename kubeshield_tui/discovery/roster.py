@@ -9,7 +9,7 @@ import msgspec
 
 from kubeshield_tui.discovery.hosts import Place, address_of, place_of
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import EndpointId
+from kubeshield_tui.model.ids import EndpointId, endpoint_id
 
 if TYPE_CHECKING:
     from kubeshield_tui.discovery.estate import Estate
@@ -28,7 +28,8 @@ class Roster:
 
     def __init__(self, contexts: Iterable[str] = (), targets: Iterable[Endpoint] = ()) -> None:
         self._contexts = tuple(contexts)
-        self._targets = tuple(targets)
+        # Where a component is named it counts over a line that names the address alone.
+        self._targets = sorted(targets, key=_names_component)
         self._estates: dict[str, Estate] = {}
         self._rows: dict[EndpointId, Endpoint] = {}
 
@@ -63,12 +64,15 @@ class Roster:
 
     def _all(self) -> Iterable[Endpoint]:
         discovered = self._discovered()
-        named: dict[Place, Endpoint] = {place_of(target): target for target in self._targets}
-        for target in named.values():
-            if place_of(target) not in discovered:
+        for target in self._targets:
+            rows = discovered.get(place_of(target), [])
+            fitting = [number for number, row in enumerate(rows) if _is_about(target, row)]
+            for number in fitting:
+                rows[number] = _laid_over(rows[number], target)
+            if not fitting:
                 yield target
-        for place, rows in discovered.items():
-            yield from (_laid_over(row, named[place]) for row in rows) if place in named else rows
+        for rows in discovered.values():
+            yield from rows
 
     def _discovered(self) -> dict[Place, list[Endpoint]]:
         """Rows of all clusters by place. Public addresses are one place for all of them, private ones need not be."""
@@ -87,11 +91,20 @@ class Roster:
         return found
 
 
+def _names_component(target: Endpoint) -> bool:
+    return target.id != endpoint_id("", "", "", target.port, target.protocol, target.host)
+
+
+def _is_about(target: Endpoint, row: Endpoint) -> bool:
+    """Whether a target at a row's place means this row: where it names a component, it means that one."""
+    return target.component == row.component or not _names_component(target)
+
+
 def _laid_over(row: Endpoint, target: Endpoint) -> Endpoint:
     # An expectation is quoted with its row's source, so the line that states it comes first.
     sources = (target.source, row.source) if target.declared else (row.source, target.source)
     source = "; ".join(filter(None, sources))
-    return msgspec.structs.replace(row, declared=target.declared, source=source, named=True)
+    return msgspec.structs.replace(row, declared=target.declared or row.declared, source=source, named=True)
 
 
 def _is_public(host: str) -> bool:

@@ -73,6 +73,9 @@ class Services:
                 continue
             for port in service.ports:
                 yield from self._of_port(service, port)
+        unseen = 0 if self._nodes else sum(bool(port.node_port) for each in self._records for port in each.ports)
+        if unseen:
+            self._ground.skip(f"node ports of {unseen} Service ports", "no address of a node is known")
         if self._short:
             of = f"at {self._per_port} of {len(self._nodes)} addresses of nodes each"
             self._ground.skip(f"node ports of {len(self._short)} Service ports", f"asked {of}")
@@ -114,28 +117,38 @@ class Services:
             yield self._endpoint(served, host, number, Scope.GLOBAL, host, via=node, node=node)
 
     def _headless(self, served: _Served, shown: str) -> Iterator[Endpoint]:
-        count = 0
-        for record in served.backends:
-            listed = [port.port for port in record.ports if port.name == served.port.name] or [served.port.port]
-            for each in record.backends:
-                if not each.ready:
-                    continue
-                if why := unaskable(each.address):
-                    self._ground.skip(f"{shown} at {each.address}", why)
-                    continue
-                count += 1
-                if count <= HEADLESS_PODS:
-                    yield self._behind(served, each, listed[0])
-        if count > HEADLESS_PODS:
-            self._ground.skip(shown, f"{HEADLESS_PODS} of {count} pods behind this headless Service are asked")
+        """Each member of a StatefulSet, which is one of its kind; of equal pods one stands for all."""
+        found: dict[str, Endpoint] = {}
+        equal = 0
+        for each, port in sorted(_ready(served), key=lambda pair: (not pair[0].pod, pair[0].pod, pair[0].address)):
+            if why := unaskable(each.address):
+                self._ground.skip(f"{shown} at {each.address}", why)
+                continue
+            endpoint = self._behind(served, each, port)
+            equal += endpoint.id in found
+            found.setdefault(endpoint.id, endpoint)
+        if equal:
+            self._ground.skip(
+                shown, f"of pods of one workload behind this headless Service one is asked, not {equal} more"
+            )
+        if len(found) > HEADLESS_PODS:
+            why = f"{HEADLESS_PODS} of {len(found)} pods behind this headless Service are asked"
+            self._ground.skip(shown, why)
+        yield from list(found.values())[:HEADLESS_PODS]
 
     def _behind(self, served: _Served, each: Backend, port: int) -> Endpoint:
         """A pod, or a hand-written address, behind a headless Service."""
         host = host_of(each.address)
         node = self._ground.node_of.get(host, "")
-        scope = Scope.CLUSTER if each.pod and not node else reach_of(host)
-        among = each.pod + ("/ipv6" if ":" in host else "") if each.pod else host
-        return self._endpoint(served, host, port, scope, among, via=each.pod, node=node)
+        if not each.pod:
+            return self._endpoint(served, host, port, reach_of(host), host, node=node)
+        workload = self._ground.workloads.get(PodRef(namespace=each.namespace, name=each.pod), each.pod)
+        name = workload.rpartition("/")[2]
+        among = name + ("/ipv6" if ":" in host else "")
+        if node:  # on the host's network: on every node another
+            return self._endpoint(served, host, port, reach_of(host), f"{among}/{node}", via=node, node=node)
+        via = name if name != served.service.name else ""
+        return self._endpoint(served, host, port, Scope.CLUSTER, among, via=via)
 
     def _endpoint(
         self,
@@ -211,6 +224,15 @@ class Services:
             if row is not None and row.component.endswith("-admission") == is_webhook:
                 return row
         return None
+
+
+def _ready(served: _Served) -> Iterator[tuple[Backend, int]]:
+    """What is behind a Service's port and ready, with the number that the port has there."""
+    for record in served.backends:
+        numbers = [port.port for port in record.ports if port.name == served.port.name]
+        for each in record.backends:
+            if each.ready:
+                yield each, numbers[0] if numbers else served.port.port
 
 
 def _guess(port: ServicePort, protocol: Protocol) -> Conversation:

@@ -95,6 +95,8 @@ class PodRecord(Record, frozen=True):
     labels: Labels = ()
     addresses: tuple[str, ...] = ()
     node: str = ""
+    node_addresses: tuple[str, ...] = ()
+    """Addresses of its node (status.hostIPs): all that is known of nodes where these may not be listed."""
     phase: str = ""
     host_network: bool = False
     ports: tuple[ContainerPort, ...] = ()

@@ -57,6 +57,8 @@ SMALLEST_WINDOW = 64
 ASK_ANEW = 4  # times that a cell is asked again for that
 LINK_MEMORY = 0.1  # seconds that the state of an own link is remembered: far less than an attempt waits
 DOUBTFUL = 10.0  # seconds after a control fell silent in which one round of silence is not enough
+NO_ANSWER = "no answer before the deadline"
+NOT_WHOLE = "no whole answer before the deadline"
 CHOKED = "packets are lost in this vantage's own bursts, a known-open port fell silent too; ask with a lower --rate"
 
 REFUSAL = (
@@ -709,7 +711,8 @@ class Agent(object):
             if probe.phase == "http":
                 self.keep_answer(probe)
             if probe.phase != "alert":
-                self.step(probe, name, probe.sent, False, "no answer before the deadline")
+                begun = probe.phase == "http" and probe.buffer
+                self.step(probe, name, probe.sent, False, NOT_WHOLE if begun else NO_ANSWER)
             self.finish(probe, "open", "syn-ack")
 
     def silent(self, probe, name):

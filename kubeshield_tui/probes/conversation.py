@@ -38,6 +38,8 @@ class Conversation:
         self._tls: ssl.SSLObject | None = None
         self._pipe = TlsPipe(stream)
         self._begun = 0.0
+        self._has_begun = False
+        """A part of an answer came."""
 
     async def hold(self, seconds: float) -> None:
         """Say what the probe wants said, within `seconds`. Never raises for what the peer does."""
@@ -46,7 +48,7 @@ class Conversation:
                 if await self._greeting():
                     await self._speak()
         except TimeoutError:
-            self._step(self._phase(), False, "no answer before the deadline")
+            self._step(self._phase(), False, agent.NOT_WHOLE if self._has_begun else agent.NO_ANSWER)
         except OSError as error:
             reset = error.errno == errno.ECONNRESET
             self._step(self._phase(), False, "reset by the peer" if reset else os.strerror(error.errno or 0))
@@ -176,6 +178,7 @@ class Conversation:
             self._alert(error)
             return False
         except (OSError, TimeoutError, asyncio.CancelledError):
+            self._has_begun = bool(buffer)
             answers.append(agent.answer_of(request, buffer, agent.since(self._begun)))
             raise
         answer = agent.answer_of(request, buffer, agent.since(self._begun))

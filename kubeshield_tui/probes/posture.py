@@ -101,7 +101,7 @@ def _of_answer(request: Request, answer: HttpExchange, silent: bool) -> Iterator
 def fits(reading: Reading, answer: HttpExchange, silent: bool) -> bool:
     """Whether a reading is this answer's. `silent`: the last request met silence."""
     if reading.status == "none":
-        if answer.status or answer.body or not silent:
+        if answer.status or not silent:
             return False
     elif not answer.status or not _has_status(reading.status, answer.status):
         return False

@@ -197,14 +197,14 @@ def _node(node: Node, version: str) -> Json:
     roles = {f"node-role.kubernetes.io/{role}": "" for role in node.roles}
     return {
         "metadata": {"name": node.name, "labels": {"kubernetes.io/hostname": node.name, **roles}},
-        "spec": {},
+        "spec": {"providerID": f"aws:///range-1a/{node.name}"},
         "status": {
             "addresses": [
                 {"type": "InternalIP", "address": node.address},
                 {"type": "Hostname", "address": node.name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
-            "nodeInfo": {"kubeletVersion": version},
+            "nodeInfo": {"kubeletVersion": version, "containerRuntimeVersion": "containerd://2.0.5"},
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }

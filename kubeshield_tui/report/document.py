@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from kubeshield_tui.model.cluster import Denied
+from kubeshield_tui.model.cluster import ClusterFacts, Denied, Skipped
 from kubeshield_tui.model.endpoint import Endpoint, Protocol
 from kubeshield_tui.model.expectation import SEVERITIES, Must, Severity
 from kubeshield_tui.model.finding import Finding
@@ -112,6 +112,8 @@ class Report(msgspec.Struct, frozen=True):
     version: str
     simulated: str
     """What is simulated, in one sentence; empty on a real estate."""
+    clusters: tuple[ClusterFacts, ...]
+    """What was read, and what each was recognised as."""
     vantages: tuple[ReportVantage, ...]
     endpoints: tuple[ReportEndpoint, ...]
     cells: tuple[ReportCell, ...]
@@ -119,6 +121,8 @@ class Report(msgspec.Struct, frozen=True):
     coverage: Coverage
     denied: tuple[Denied, ...]
     """What the cluster did not let us read."""
+    skipped: tuple[Skipped, ...]
+    """What discovery found and does not ask."""
     incomplete: tuple[str, ...]
     """Contexts, vantages and cells that were asked for and could not be measured."""
 
@@ -133,12 +137,14 @@ def make_report(store: Store) -> Report:
         title=store.title,
         version=store.version,
         simulated=store.simulated,
+        clusters=tuple(inventory.cluster for inventory in store.clusters.values()),
         vantages=tuple(_vantage(vantage) for vantage in store.vantages.values()),
         endpoints=tuple(_endpoint(endpoint) for endpoint in store.endpoints.values()),
         cells=tuple(_cells(store)),
         findings=tuple(_finding(finding) for finding in ranked(store.findings.values())),
         coverage=Coverage(tested=store.total - len(left_out), untested=left_out),
         denied=tuple(store.denied),
+        skipped=tuple(skipped for inventory in store.clusters.values() for skipped in inventory.skipped),
         incomplete=store.incomplete,
     )
 

@@ -13,6 +13,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from kubeshield_tui import __version__
+from kubeshield_tui.discovery.catalogue import builtin, load
 from kubeshield_tui.discovery.roster import Roster
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
@@ -65,6 +66,7 @@ class Session:
         self._local_channel = local_channel
         self._listeners = list(listeners)
         self._points: dict[VantageId, VantagePoint] = {}
+        self._catalogue = builtin()
         self._rows = Rows(Roster())
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
@@ -80,11 +82,12 @@ class Session:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        self._catalogue = load(settings.catalogue)
         targets: tuple[Endpoint, ...] = ()
         if settings.targets is not None:
             from kubeshield_tui.discovery.targets_file import read_targets
 
-            targets = read_targets(settings.targets)
+            targets = read_targets(settings.targets, self._catalogue)
         self._rows = Rows(Roster(contexts, targets))
         check_files(settings.vantages)
         if not settings.is_open_ended:
@@ -226,7 +229,7 @@ class Session:
         from kubeshield_tui.discovery.discover import discover
 
         try:
-            found = await discover(client)
+            found = await discover(client, self._catalogue)
         except KubeShieldError as error:
             self._cluster_failed(context, error)
             return
@@ -241,7 +244,7 @@ class Session:
         from kubeshield_tui.discovery.estate import Estate
         from kubeshield_tui.session.live import LiveCluster
 
-        estate = Estate(client.context, client.version)
+        estate = Estate(client.context, client.version, self._catalogue)
         cluster = LiveCluster(client, estate, self._rows, self.store, self._happen, self._ask_changed)
         self._followers.append(asyncio.create_task(cluster.run(), name=f"cluster {client.context.name}"))
         await cluster.started.wait()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kubeshield_tui.discovery.catalogue import conversation_of
 from kubeshield_tui.model.endpoint import Conversation, Protocol, Request, TlsMode
 from kubeshield_tui.model.ids import EndpointId, VantageId
 from kubeshield_tui.model.observation import Observation, Posture, Reason, State
@@ -43,6 +44,7 @@ class Service(NamedTuple):
 
 
 SAY = Conversation(requests=(Request(path="/a"), Request(path="/b")))
+TOKEN = conversation_of("aws-imds-token", 80)
 SECURE = Conversation(tls=TlsMode.ON, requests=(Request(path="/a"), Request(path="/b")))
 
 
@@ -59,6 +61,17 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(5)
     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    await reader.read()
+    writer.close()
+
+
+async def give(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Aws-Ec2-Metadata-Token-Ttl-Seconds: 1\r\nContent-Length: 6\r\n\r\nAQAEAO")
+    writer.close()
+
+
+async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
     writer.close()
 
@@ -88,6 +101,8 @@ async def services(tmp_path: Path) -> AsyncIterator[dict[str, Service]]:
             ("https", answer, SECURE, context),
             ("greets", greet, SECURE, None),
             ("plain", refuse, SECURE, None),
+            ("token", give, TOKEN, None),
+            ("hop limit", keep_silent, TOKEN, None),
         ):
             server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=secure)
             stack.callback(server.close)
@@ -167,6 +182,8 @@ async def test_every_python_says_the_same(services: dict[str, Service]) -> None:
         "https": (State.OPEN, Reason.SYN_ACK, Posture.AUTH_REQUIRED),
         "greets": (State.OPEN, Reason.SYN_ACK, Posture.UNKNOWN),
         "plain": (State.OPEN, Reason.SYN_ACK, Posture.PLAIN),
+        "token": (State.OPEN, Reason.SYN_ACK, Posture.ANONYMOUS),
+        "hop limit": (State.OPEN, Reason.SYN_ACK, Posture.UNKNOWN),
         "dns": (State.OPEN, Reason.UDP_RESPONSE, Posture.UNKNOWN),
         "full": (State.FILTERED, Reason.NO_RESPONSE, Posture.UNKNOWN),
         "closed": (State.CLOSED, Reason.CONN_REFUSED, Posture.UNKNOWN),

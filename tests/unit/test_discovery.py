@@ -10,6 +10,7 @@ from hypothesis import strategies as any_of
 
 from kubeshield_tui.cluster.kinds import KINDS
 from kubeshield_tui.discovery import catalogue, workloads
+from kubeshield_tui.discovery.estate import Estate
 from kubeshield_tui.discovery.ground import NODE_ADDRESSES
 from kubeshield_tui.discovery.hosts import host_of
 from kubeshield_tui.model.endpoint import Conversation, Protocol, Scope, TlsMode
@@ -116,6 +117,29 @@ def test_behind_a_headless_service_its_ready_pods_are_asked_by_their_names() -> 
     ]
     assert [pod.name for pod in served[0].backends] == ["db-0", "db-9"]
     assert any(each.name == "Service shop/db:80 at 127.0.0.1" for each in estate.skipped)
+
+
+def test_of_equal_pods_behind_a_headless_service_one_is_asked() -> None:
+    def estate(*suffixes: str) -> Estate:
+        own = owned("ReplicaSet", "web-55", **{"pod-template-hash": "55"})
+        pods = {f"web-55-{suffix}": f"10.244.0.{number}" for number, suffix in enumerate(suffixes)}
+        exporter = pod("x-1", "10.0.0.11", metadata=owned("DaemonSet", "x"), hostNetwork=True)
+        return estate_of(
+            nodes=[node("n1", "10.0.0.11")],
+            pods=[*(pod(name, address, metadata=own) for name, address in pods.items()), exporter],
+            services=[service({"clusterIP": "None", "ports": [{"port": 80}]})],
+            endpointslices=[behind("web", *pods.items(), ("x-1", "10.0.0.11"))],
+        )
+
+    def ids(estate: Estate) -> list[str]:
+        return [each.id for each in estate.endpoints() if each.object == "Service/web"]
+
+    first = estate("b", "a", "c")
+    # A pod on the host's network is another on every node.
+    assert ids(first) == ["c/shop/Service/web@web:80/tcp", "c/shop/Service/web@x/n1:80/tcp"]
+    assert by_id(first.endpoints())["c/shop/Service/web@web:80/tcp"].host == "10.244.0.1"
+    assert any("one is asked, not 2 more" in each.why for each in first.skipped)
+    assert ids(estate("d")) == ids(first)
 
 
 # --- many of something

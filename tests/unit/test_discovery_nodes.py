@@ -70,11 +70,15 @@ def static(name: str, component: str, address: str = "10.0.0.11", **more: Any) -
     return pod(name, address, namespace="kube-system", metadata=owned("Node", "n1", **labels), **more)
 
 
-@pytest.mark.parametrize("sign", ["role", "pod"])
+@pytest.mark.parametrize("sign", ["role", "pod", "API server"])
 def test_the_control_plane_is_where_roles_or_its_pods_say(sign: str) -> None:
     labels = {"node-role.kubernetes.io/control-plane": ""} if sign == "role" else {}
     machines = [node("n1", "10.0.0.11", labels=labels), node("n2", "10.0.0.12")]
-    endpoints = found(nodes=machines, pods=[static("etcd-n1", "etcd")] if sign == "pod" else [])
+    endpoints = found(
+        nodes=machines,
+        pods=[static("etcd-n1", "etcd")] if sign == "pod" else [],
+        endpointslices=[behind("kubernetes", ("", "10.0.0.11"), namespace="default")] if sign == "API server" else [],
+    )
     for component in ("etcd", "etcd-peer", "kube-scheduler", "kube-controller-manager"):
         assert {host for host, _, _ in rows(endpoints, component)} == {"10.0.0.11"}
 
@@ -95,7 +99,7 @@ def test_a_control_plane_in_pods_is_asked_where_they_are() -> None:
         ("v1.23.0", {"kube-controller-manager-insecure", "kube-apiserver-insecure"}),
         ("v1.24.0-rc.1", set()),
         ("v2.0", set()),
-        ("", {"kube-scheduler-insecure", "kube-controller-manager-insecure", "kube-apiserver-insecure"}),
+        ("", set(control_plane.GONE_SINCE)),
     ],
 )
 def test_ports_that_a_version_no_longer_has_are_not_asked(version: str, there: set[str]) -> None:
@@ -133,8 +137,25 @@ def test_metadata_of_the_cloud_that_it_is_or_of_all() -> None:
         return {each.component for each in found(nodes=list(machines)) if each.group == catalogue.METADATA_GROUP}
 
     all_rows = {row.component: row for row in catalogue.builtin().at(catalogue.Where.METADATA)}
-    assert metadata() == metadata(node("n1", "10.0.0.1", providerID="vsphere-without-scheme")) == set(all_rows)
+    assert metadata() == set(all_rows)  # no node may be read: it may be any cloud
+    usual = {name for name, row in all_rows.items() if row.address == catalogue.METADATA_ADDRESS}
+    assert metadata(node("n1", "10.0.0.1", providerID="of-no-cloud-that-we-know")) == usual
     for provider, provider_id in (("aws", "aws:///a/i-1"), ("gcp", "gce://p/z/n")):
         expected = {name for name, row in all_rows.items() if row.provider in {"", provider}}
-        assert metadata(node("n1", "10.0.0.1", providerID=provider_id)) == expected
+        assert metadata(node("n1", "10.0.0.1", "fd00::1", providerID=provider_id)) == expected
+        without_ipv6 = {name for name in expected if ":" not in all_rows[name].address}
+        assert metadata(node("n1", "10.0.0.1", providerID=provider_id)) == without_ipv6 < expected
     assert {each.scope for each in found() if each.group == catalogue.METADATA_GROUP} == {Scope.NODE}
+
+
+def test_where_nodes_may_not_be_listed_their_pods_tell_of_them() -> None:
+    told = pod("web-1", "10.244.0.5")
+    told["status"] |= {"hostIP": "10.0.0.11", "hostIPs": [{"ip": "10.0.0.11"}, {"ip": "fd00::11"}]}
+    served = service({"clusterIP": "10.96.0.5", "ports": [{"port": 80, "nodePort": 30080}]})
+    endpoints = found(pods=[told], services=[served])
+    assert {host for host, _, _ in rows(endpoints, "kubelet")} == {"10.0.0.11", "fd00::11"}
+    assert {each.host for each in endpoints if each.port == 30080} == {"10.0.0.11", "fd00::11"}
+    # Which cloud it is in is as unknown as before.
+    assert rows(endpoints, "alibaba-metadata")
+    nothing = estate_of(services=[served])
+    assert [each.why for each in nothing.skipped] == ["no address of a node is known"]

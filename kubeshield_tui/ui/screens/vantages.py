@@ -24,13 +24,23 @@ class VantagesScreen(PageScreen[None]):
         return (((f" {len(self.store.vantages)} vantages", "strong"),),)
 
     def page_lines(self) -> Sequence[Line]:
-        """Each with its facts; then what could not be read or was left."""
+        """Each with its facts; then what the clusters are, and what could not be read, is not asked or was left."""
         lines = [line for vantage in self.store.vantages.values() for line in self._lines(vantage)]
+        lines.extend(
+            ((f" cluster {inventory.cluster.id}: {each.what} {each.name}", ""), (f"  {each.evidence}", "quiet"))
+            for inventory in self.store.clusters.values()
+            for each in inventory.cluster.recognised
+        )
         lines.extend(((f" not readable: {denied.what} ({denied.why})", "unproven"),) for denied in self.store.denied)
         lines.extend(
             ((f" cluster {watch.cluster}: {WORDS[watch.status]}: {watch.what} ({watch.detail})", "unproven"),)
             for watch in self.store.watches.values()
             if watch.status in WORDS
+        )
+        lines.extend(
+            ((f" not asked: {skipped.name}: {skipped.why}", "quiet"),)
+            for inventory in self.store.clusters.values()
+            for skipped in inventory.skipped
         )
         lines.extend(
             ((f" cluster {failed.context}: {failed.message}. {failed.hint}", "exposed"),)
