@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING
 from kubeshield_tui import __version__
 from kubeshield_tui.discovery.catalogue import builtin, load
 from kubeshield_tui.discovery.roster import Roster
-from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
-from kubeshield_tui.model.observation import Observation, Reason
+from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe, probe_of
 from kubeshield_tui.model.text import printable
-from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus
-from kubeshield_tui.session.concern import same_target
+from kubeshield_tui.model.vantage import Vantage, VantageKind
+from kubeshield_tui.session.asking import Asking
 from kubeshield_tui.session.doors import (
     ClusterWait,
     LocalChannel,
@@ -73,6 +72,7 @@ class Session:
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
+        self._asking: Asking | None = None
         self._recorder: Recorder | None = None
         self._followers: list[asyncio.Task[None]] = []
         """One a cluster that is followed, in a live session."""
@@ -115,7 +115,8 @@ class Session:
                 await self._start(live=False)
                 await self._settle()
         except TimeoutError:
-            self._mark_unfinished()
+            if self._asking is not None:
+                self._asking.time_is_up(self.settings.time_limit)
         finally:
             await self.close()
 
@@ -139,7 +140,7 @@ class Session:
 
     def ask_again(self, keys: Iterable[CellKey]) -> int:
         """Ask cells again now, ahead of the others."""
-        return self._engine.put(filter(self._is_in_scope, keys), urgent=True) if self._engine else 0
+        return self._asking.again(keys) if self._asking else 0
 
     def pause(self, paused: bool) -> None:
         """Stop asking, or go on."""
@@ -188,6 +189,7 @@ class Session:
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
         self._verdicts = Verdicts(self.store, engine, self._happen, live)
+        self._asking = Asking(self.store, engine, self._verdicts, self._happen)
         self._clusters.start()
         for note in self._notes:
             self._say(note)
@@ -245,7 +247,8 @@ class Session:
         from kubeshield_tui.session.live import LiveCluster
 
         estate = Estate(client.context, client.version, self._catalogue)
-        cluster = LiveCluster(client, estate, self._rows, self.store, self._happen, self._ask_changed)
+        assert self._asking is not None
+        cluster = LiveCluster(client, estate, self._rows, self.store, self._happen, self._asking.changed)
         self._followers.append(asyncio.create_task(cluster.run(), name=f"cluster {client.context.name}"))
         await cluster.started.wait()
 
@@ -271,71 +274,19 @@ class Session:
             self._recorder(event)
         for listener in self._listeners:
             listener(event)
+        if self._verdicts is None or self._asking is None:
+            return
         match event:
-            case happened.CellObserved() if self._verdicts is not None:
+            case happened.CellObserved():
                 now = event.observation
                 changed = before is not None and (before.state, before.reason) != (now.state, now.reason)
                 self._verdicts.observed(now, changed)
             case happened.EndpointFound():
-                self._endpoint_found(event.endpoint, known)
+                self._asking.endpoint_found(event.endpoint, known)
             case happened.EndpointGone():
-                self._forget(event.endpoint)
+                self._asking.endpoint_gone(event.endpoint)
             case happened.VantageChanged():
-                self._vantage_changed(event)
-
-    def _endpoint_found(self, endpoint: Endpoint, known: Endpoint | None) -> None:
-        if known is not None and not same_target(known, endpoint):
-            self._forget(endpoint.id)
-        elif known is not None and self._verdicts is not None:
-            self._verdicts.judge_again(self._row(endpoint.id))
-        for vantage in self.store.vantages.values():
-            self._plan(endpoint, vantage)
-
-    def _forget(self, endpoint: EndpointId) -> None:
-        """Ask an endpoint no more, or no more where it was; what was concluded from its answers goes too."""
-        keys = self._row(endpoint)
-        if self._engine is not None:
-            self._engine.forget(keys)
-        if self._verdicts is not None:
-            self._verdicts.gone(endpoint, keys)
-
-    def _row(self, endpoint: EndpointId) -> tuple[CellKey, ...]:
-        return tuple(CellKey(endpoint, vantage) for vantage in self.store.vantages)
-
-    def _ask_changed(self, keys: Iterable[CellKey]) -> int:
-        """Ask cells whose answer may differ since something changed, once more where it is under way."""
-        vantages = self.store.vantages
-        asked = {VantageStatus.READY, VantageStatus.LOST}
-        columns = {each.id for each in vantages.values() if each.status in asked and not each.is_recorded}
-        wanted = [key for key in keys if key.vantage in columns and self._is_in_scope(key)]
-        return self._engine.put(wanted, urgent=True, anew=True) if self._engine else 0
-
-    def _vantage_changed(self, event: happened.VantageChanged) -> None:
-        vantage = self.store.vantages[event.vantage]
-        if event.status in {VantageStatus.READY, VantageStatus.FAILED}:
-            for endpoint in tuple(self.store.endpoints.values()):
-                self._plan(endpoint, vantage)
-
-    def _plan(self, endpoint: Endpoint, vantage: Vantage) -> None:
-        key = CellKey(endpoint.id, vantage.id)
-        cell = self.store.cell(key)
-        if cell.observation is not None or cell.untested is Reason.OUT_OF_SCOPE:
-            return
-        if why := out_of_scope(endpoint, vantage):
-            self._untested(key, Reason.OUT_OF_SCOPE, why)
-        elif vantage.status is VantageStatus.FAILED:
-            self._untested(key, Reason.VANTAGE_LOST, vantage.detail)
-        elif vantage.status is VantageStatus.READY and self._engine is not None:
-            self._engine.put((key,))
-
-    def _untested(self, key: CellKey, reason: Reason, why: str) -> None:
-        self._happen(
-            happened.CellUntested(at=time(), endpoint=key.endpoint, vantage=key.vantage, reason=reason, why=why)
-        )
-
-    def _is_in_scope(self, key: CellKey) -> bool:
-        endpoint, vantage = self.store.endpoints.get(key.endpoint), self.store.vantages.get(key.vantage)
-        return endpoint is not None and vantage is not None and not out_of_scope(endpoint, vantage)
+                self._asking.vantage_changed(event)
 
     def _probe_for(self, key: CellKey) -> Probe | None:
         endpoint = self.store.endpoints.get(key.endpoint)
@@ -350,11 +301,6 @@ class Session:
             if engine.failure is not None:
                 raise engine.failure
             await asyncio.sleep(SETTLE_SECONDS)
-
-    def _mark_unfinished(self) -> None:
-        for key in self._engine.unfinished() if self._engine else ():
-            if self.store.cell(key).observation is None:
-                self._untested(key, Reason.TIME_LIMIT, f"no answer within {self.settings.time_limit:g} s")
 
     def _incomplete(self) -> tuple[str, ...]:
         from kubeshield_tui.session.coverage import incomplete

@@ -245,7 +245,9 @@ async def test_churn_asks_nothing_and_a_policy_asks_its_namespace_both_ways(
         assert len(behind) >= 2
         expected = {CellKey(row, column) for row in behind for column in store.vantages}
         expected |= {CellKey(row, API) for row in store.endpoints}  # type: ignore[arg-type]
-        assert running.again == [set(filter(running.session._is_in_scope, expected))]
+        asking = running.session._asking
+        assert asking is not None
+        assert running.again == [set(filter(asking.is_in_scope, expected))]
         await running.until(lambda: running.again[0] <= {CellKey(*key) for key in running.asked()})  # type: ignore[arg-type]
 
 
