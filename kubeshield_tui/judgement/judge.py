@@ -67,10 +67,11 @@ class Judge:
 
     def forget(self, endpoint: EndpointId) -> None:
         """Drop an endpoint that is gone."""
+        for vantage, _ in self._ledger.of_endpoint(endpoint):
+            self._latest.pop(CellKey(endpoint, vantage), None)
+            self._shown.pop(CellKey(endpoint, vantage), None)
+            self._note_unproven(CellKey(endpoint, vantage), None)
         self._ledger.forget(endpoint)
-        for key in [key for key in self._latest if key.endpoint == endpoint]:
-            del self._latest[key]
-            self._shown.pop(key, None)
 
     def judge(self, key: CellKey) -> Outcome | None:
         """Judge a cell from its latest answer; None where there is none."""
@@ -137,7 +138,7 @@ class Judge:
         self._shown[key] = (at, standing.proof)
         return standing
 
-    def _note_unproven(self, key: CellKey, verdict: Verdict) -> None:
+    def _note_unproven(self, key: CellKey, verdict: Verdict | None) -> None:
         unproven = self._unproven.setdefault(key.vantage, set())
         if verdict is Verdict.UNPROVEN:
             unproven.add(key.endpoint)

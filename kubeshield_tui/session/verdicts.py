@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import time
 
 from kubeshield_tui.engine.run import Engine
@@ -43,6 +43,12 @@ class Verdicts:
                 hot = changed or outcome.judgement.verdict is Verdict.EXPOSED
                 self._engine.put_later(key, HOT_AGE_SECONDS if hot else AGE_SECONDS)
             self._ask_for(outcome)
+
+    def judge_again(self, keys: Iterable[CellKey]) -> None:
+        """Judge cells anew whose endpoint is described otherwise now."""
+        for key in keys:
+            if (outcome := self._judge.judge(key)) is not None:
+                self._publish(key, outcome)
 
     def gone(self, endpoint: EndpointId, keys: tuple[CellKey, ...]) -> None:
         """Forget an endpoint and clear its findings."""

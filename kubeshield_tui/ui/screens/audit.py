@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.control import SessionControl
-from kubeshield_tui.session.query import keys_of_column, keys_of_row
+from kubeshield_tui.session.query import keys_of_column, keys_of_row, lost_clusters
 from kubeshield_tui.ui.detail import opinion_line
 from kubeshield_tui.ui.summary import cell_line, headline, legend, title_line, vantage_line
 from kubeshield_tui.ui.widgets.lines import Lines
@@ -108,8 +108,10 @@ class AuditScreen(Screen[None]):
         matrix = self.query_one(Matrix)
         if changes.structure:
             matrix.rebuild()
-        elif changes.cells:
+        if changes.cells:
             matrix.touch(changes.cells)
+        if changes.status:
+            matrix.show_lost(lost_clusters(self.store))
         if changes.vantages:
             matrix.refresh_line(1)
         self._revision = changes.revision
