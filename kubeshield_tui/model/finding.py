@@ -6,18 +6,31 @@ from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.ids import EndpointId, FindingId, VantageId
 from kubeshield_tui.model.record import Record
 
+NO_ENDPOINT, NO_VANTAGE = EndpointId(""), VantageId("")
+
 
 class Finding(Record, frozen=True):
     """One thing that is not as it must be. `because`, `verify` and `remedy` are never empty."""
 
     id: FindingId
     code: str
-    """A verdict or disagreement: exposed, broken, not-enforced, ..."""
+    """A verdict or disagreement (exposed, broken, not-enforced, ...), the id of a known hole, or what an object of the
+    API gives away (external-ips, public-address, ...)."""
     severity: Severity
     title: str
     endpoint: EndpointId
+    """Empty where it is about a cluster or an object rather than about a cell."""
     vantage: VantageId
+    """The vantage it was seen from; of a known hole the worst one that reaches it. Empty with `endpoint`."""
     because: tuple[str, ...]
     verify: tuple[str, ...]
     """Commands or steps that let a person see it without this program."""
     remedy: str
+    cluster: str = ""
+    namespace: str = ""
+    object: str = ""
+    """`Kind/name` in the API, empty where it is about none or about several."""
+    component: str = ""
+    """What it is about: `kube-apiserver`, `kubelet`, ..."""
+    reached_from: tuple[VantageId, ...] = ()
+    """Of a known hole: every vantage that reaches the component now, the worst zone first."""
