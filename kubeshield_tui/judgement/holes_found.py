@@ -12,7 +12,6 @@ from kubeshield_tui.judgement.components import (
     INGRESS_NGINX,
     KUBELET,
     ComponentVersion,
-    component_versions,
 )
 from kubeshield_tui.judgement.estate import LISTED, Estate, listed
 from kubeshield_tui.judgement.findings import verify_commands
@@ -22,8 +21,8 @@ from kubeshield_tui.judgement.requirements import Met, is_windows, met
 from kubeshield_tui.judgement.version import read_version
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import SEVERITIES, Severity
-from kubeshield_tui.model.finding import NO_ENDPOINT, NO_VANTAGE, Finding
-from kubeshield_tui.model.ids import EndpointId, finding_id
+from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.ids import EndpointId, VantageId, finding_id
 from kubeshield_tui.model.vantage import Zone
 
 INGRESS_ADMISSION = "ingress-nginx-admission"
@@ -38,9 +37,12 @@ class Suspect(NamedTuple):
     compared: Compared
 
 
-def known_holes(holes: Iterable[Hole], estate: Estate) -> Iterator[Finding]:
-    """Findings of all holes of a cluster; versions that were not told are one finding a component."""
-    versions = component_versions(estate.inventory)
+def known_holes(holes: Iterable[Hole], versions: Iterable[ComponentVersion], estate: Estate) -> Iterator[Finding]:
+    """Findings of all holes of a cluster; versions that were not told are one finding a component.
+
+    `versions` are what discovery read, or what a server told on the wire: it makes no difference here.
+    """
+    versions = tuple(versions)
     readable = [each for each in versions if read_version(each.version)]
     reaches: dict[tuple[EndpointId, ...], Reach] = {}
     for hole in holes:
@@ -104,8 +106,8 @@ def _finding(hole: Hole, suspects: list[Suspect], needs: list[Met], reach: Reach
         code=hole.id,
         severity=severity,
         title=_title(hole, certain or suspects, bool(certain), reach, estate),
-        endpoint=endpoint.id if endpoint else NO_ENDPOINT,
-        vantage=vantage.id if vantage else NO_VANTAGE,
+        endpoint=endpoint.id if endpoint else EndpointId(""),
+        vantage=vantage.id if vantage else VantageId(""),
         cluster=estate.name,
         component=hole.component,
         reached_from=reach.ids if hole.reach else (),
@@ -181,8 +183,6 @@ def _not_told(versions: Iterable[ComponentVersion], estate: Estate) -> Iterator[
             code="version-unknown",
             severity=Severity.INFO,
             title=f"the version of {component} is not known: its known holes can't be judged",
-            endpoint=NO_ENDPOINT,
-            vantage=NO_VANTAGE,
             cluster=estate.name,
             component=component,
             because=(*because[:LISTED], *([f"and {len(because) - LISTED} more"] if len(because) > LISTED else ())),

@@ -8,18 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from shlex import quote
+from typing import NamedTuple
 
 from kubeshield_tui.judgement.estate import Estate, listed
 from kubeshield_tui.judgement.holes import Affected, compare, shipped_holes
 from kubeshield_tui.model.cluster import BackendRecord, Inventory, ServiceRecord
 from kubeshield_tui.model.expectation import Severity
-from kubeshield_tui.model.finding import NO_ENDPOINT, NO_VANTAGE, Finding
+from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import finding_id
 
 ADVISORY = "https://github.com/kubernetes/kubernetes/issues/"
 SLICE_HOLE = "CVE-2021-25737"
 """The hole that let such slices in: where the API server has it, one that exists is no remnant."""
 
+CLAIM = (
+    "whoever may write {} can claim any address so, and nodes then send its traffic to that Service's pods "
+    f"(CVE-2020-8554: every version, no release fixes it); see {ADVISORY}97076"
+)
+
+Pods = dict[str, tuple[str, str]]
+"""Address -> (namespace, name) of its pod."""
 Owners = dict[str, str]
 """Address -> the object that it belongs to."""
 
@@ -49,8 +57,8 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _pods(inventory: Inventory) -> dict[str, tuple[str, str]]:
-    """Address -> (namespace, name) of its pod; pods on the host's network share its address and are left out."""
+def _pods(inventory: Inventory) -> Pods:
+    """Pods on the host's network share its address and are left out."""
     return {
         address: (pod.namespace, pod.name)
         for pod in inventory.pods
@@ -88,21 +96,13 @@ def _external_addresses(service: ServiceRecord, owners: Owners, estate: Estate) 
         return
     taken = list(_taken(service.external_ips, service, owners))
     shown = listed(list(service.external_ips))
-    yield _of_service(
+    yield _Object(estate.name, service.namespace, "Service", service.name).finding(
         "external-ips",
         Severity.HIGH if taken else Severity.MEDIUM,
         f"claims {shown} for itself" + (f": {taken[0]}" if taken else ""),
-        (
-            f"spec.externalIPs: {shown}",
-            *taken,
-            "whoever may write a Service can claim any address so, and nodes then send its traffic to that Service's "
-            "pods (CVE-2020-8554: every version, no release fixes it)",
-            f"see {ADVISORY}97076",
-        ),
-        service,
+        (f"spec.externalIPs: {shown}", *taken, CLAIM.format("a Service")),
         "Remove addresses that nobody needs, and turn on the admission plugin DenyServiceExternalIPs or an admission "
         "policy that lists the addresses allowed.",
-        estate,
     )
 
 
@@ -112,50 +112,16 @@ def _balancer_addresses(service: ServiceRecord, owners: Owners, estate: Estate) 
     if not taken and not strange:
         return
     shown = listed(list(service.balancers))
-    yield _of_service(
+    because = [f"status.loadBalancer: {shown}", *taken]
+    if strange:
+        because.append(f"the Service is of type {service.type}: no load balancer serves it")
+    yield _Object(estate.name, service.namespace, "Service", service.name).finding(
         "unexpected-balancer",
         Severity.HIGH if taken else Severity.MEDIUM,
         f"has the load balancer address {shown} in its status" + (f": {taken[0]}" if taken else ""),
-        (
-            f"status.loadBalancer: {shown}",
-            *taken,
-            *([f"the Service is of type {service.type}: no load balancer serves it"] if strange else ()),
-            "whoever may write the status of a Service can claim any address so (CVE-2020-8554: every version, no "
-            "release fixes it)",
-            f"see {ADVISORY}97076",
-        ),
-        service,
+        (*because, CLAIM.format("the status of a Service")),
         "Find out who wrote that status (the audit log of services/status names them), remove it, and give the right "
         "to write services/status to controllers only.",
-        estate,
-    )
-
-
-def _of_service(
-    code: str,
-    severity: Severity,
-    what: str,
-    because: tuple[str, ...],
-    service: ServiceRecord,
-    remedy: str,
-    estate: Estate,
-) -> Finding:
-    kubectl = f"kubectl --context {quote(estate.name)} -n {quote(service.namespace)}"
-    fields = "{.spec.type} {.spec.externalIPs} {.status.loadBalancer}"
-    return Finding(
-        id=finding_id(code, estate.name, service.namespace, f"Service/{service.name}"),
-        code=code,
-        severity=severity,
-        title=f"Service {service.namespace}/{service.name} {what}",
-        endpoint=NO_ENDPOINT,
-        vantage=NO_VANTAGE,
-        cluster=estate.name,
-        namespace=service.namespace,
-        object=f"Service/{service.name}",
-        component="service",
-        because=because,
-        verify=(f"{kubectl} get service {quote(service.name)} -o jsonpath='{fields}'",),
-        remedy=remedy,
     )
 
 
@@ -166,7 +132,7 @@ def _to_the_host(record: BackendRecord, estate: Estate) -> Iterator[Finding]:
         return
     hole = next(hole for hole in shipped_holes() if hole.id == SLICE_HOLE)
     compared = compare(hole, estate.inventory.cluster.version)
-    yield _of_backends(
+    yield _backends(record, estate).finding(
         "backend-on-host",
         Severity.HIGH if compared.affected is Affected.YES else Severity.MEDIUM,
         f"sends traffic to {listed(list(wrong))}",
@@ -175,13 +141,11 @@ def _to_the_host(record: BackendRecord, estate: Estate) -> Iterator[Finding]:
             f"the API server: {compared.sentence} ({SLICE_HOLE}); versions without that hole refuse new ones",
             f"see {hole.reference}",
         ),
-        record,
         f"Remove the object and find out who wrote it. {hole.remedy}",
-        estate,
     )
 
 
-def _to_other_namespaces(record: BackendRecord, pods: dict[str, tuple[str, str]], estate: Estate) -> Iterator[Finding]:
+def _to_other_namespaces(record: BackendRecord, pods: Pods, estate: Estate) -> Iterator[Finding]:
     foreign = {
         each.address: pods[each.address]
         for each in record.backends
@@ -189,48 +153,47 @@ def _to_other_namespaces(record: BackendRecord, pods: dict[str, tuple[str, str]]
     }
     if not foreign:
         return
-    names = [f"{namespace}/{name}" for namespace, name in foreign.values()]
-    yield _of_backends(
+    names = [f"{namespace}/{name} ({address})" for address, (namespace, name) in foreign.items()]
+    trusted = (
+        "load balancers and ingress controllers follow it, and NetworkPolicies that trust those do not stop it "
+        "(CVE-2021-25740: every version, no release fixes it)"
+    )
+    yield _backends(record, estate).finding(
         "cross-namespace-backend",
         Severity.MEDIUM,
         f"sends traffic to pods of another namespace: {listed(names)}",
-        (
-            *(f"{text} is Pod {namespace}/{name}" for text, (namespace, name) in list(foreign.items())[:5]),
-            f"no selector of a Service in {record.namespace} keeps it",
-            "load balancers and ingress controllers follow it, and NetworkPolicies that trust those do not stop it "
-            "(CVE-2021-25740: every version, no release fixes it)",
-            f"see {ADVISORY}103675",
-        ),
-        record,
+        (f"no selector of a Service in {record.namespace} put them there", trusted, f"see {ADVISORY}103675"),
         "Remove the object if nobody meant it, and take the right to write Endpoints and EndpointSlices from the roles "
         "edit and admin (clusters that began before 1.22 still have it).",
-        estate,
     )
 
 
-def _of_backends(
-    code: str,
-    severity: Severity,
-    what: str,
-    because: tuple[str, ...],
-    record: BackendRecord,
-    remedy: str,
-    estate: Estate,
-) -> Finding:
+def _backends(record: BackendRecord, estate: Estate) -> _Object:
+    # An Endpoints object bears its Service's name; slices are named after it with something added.
     kind = "Endpoints" if record.name == record.service else "EndpointSlice"
-    kubectl = f"kubectl --context {quote(estate.name)} -n {quote(record.namespace)}"
-    return Finding(
-        id=finding_id(code, estate.name, record.namespace, f"{kind}/{record.name}"),
-        code=code,
-        severity=severity,
-        title=f"{kind} {record.namespace}/{record.name} {what}",
-        endpoint=NO_ENDPOINT,
-        vantage=NO_VANTAGE,
-        cluster=estate.name,
-        namespace=record.namespace,
-        object=f"{kind}/{record.name}",
-        component="service",
-        because=because,
-        verify=(f"{kubectl} get endpointslices,endpoints -o wide", f"{kubectl} get services -o wide"),
-        remedy=remedy,
-    )
+    return _Object(estate.name, record.namespace, kind, record.name)
+
+
+class _Object(NamedTuple):
+    cluster: str
+    namespace: str
+    kind: str
+    name: str
+
+    def finding(self, code: str, severity: Severity, what: str, because: tuple[str, ...], remedy: str) -> Finding:
+        """A finding about this object."""
+        name = f"{self.kind}/{self.name}"
+        kubectl = f"kubectl --context {quote(self.cluster)} -n {quote(self.namespace)} get {self.kind.lower()}"
+        return Finding(
+            id=finding_id(code, self.cluster, self.namespace, name),
+            code=code,
+            severity=severity,
+            title=f"{self.kind} {self.namespace}/{self.name} {what}",
+            cluster=self.cluster,
+            namespace=self.namespace,
+            object=name,
+            component="service",
+            because=because,
+            verify=(f"{kubectl} {quote(self.name)} -o yaml",),
+            remedy=remedy,
+        )

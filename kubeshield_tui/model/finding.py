@@ -6,8 +6,6 @@ from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.ids import EndpointId, FindingId, VantageId
 from kubeshield_tui.model.record import Record
 
-NO_ENDPOINT, NO_VANTAGE = EndpointId(""), VantageId("")
-
 
 class Finding(Record, frozen=True):
     """One thing that is not as it must be. `because`, `verify` and `remedy` are never empty."""
@@ -18,14 +16,14 @@ class Finding(Record, frozen=True):
     API gives away (external-ips, public-address, ...)."""
     severity: Severity
     title: str
-    endpoint: EndpointId
-    """Empty where it is about a cluster or an object rather than about a cell."""
-    vantage: VantageId
-    """The vantage it was seen from; of a known hole the worst one that reaches it. Empty with `endpoint`."""
     because: tuple[str, ...]
     verify: tuple[str, ...]
     """Commands or steps that let a person see it without this program."""
     remedy: str
+    endpoint: EndpointId = EndpointId("")
+    """Empty where it is about a cluster or an object rather than about a cell."""
+    vantage: VantageId = VantageId("")
+    """The vantage it was seen from; of a known hole the worst one that reaches it. Empty with `endpoint`."""
     cluster: str = ""
     namespace: str = ""
     object: str = ""

@@ -31,6 +31,7 @@ from kubeshield_tui.session.doors import (
     resolve_contexts,
 )
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
+from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.store import Store
@@ -64,6 +65,7 @@ class Session:
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
+        self._holes = Holes(self.store, self._happen)
         self._recorder: Recorder | None = None
         self._closed = False
 
@@ -116,6 +118,7 @@ class Session:
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
                 await client.close()
+        self._holes.finish()
         self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
         if self._recorder is not None:
             self._recorder.close()
@@ -238,6 +241,7 @@ class Session:
             self._recorder(event)
         for listener in self._listeners:
             listener(event)
+        self._holes.told(event)
         match event:
             case happened.CellObserved() if self._verdicts is not None:
                 now = event.observation
