@@ -110,10 +110,17 @@ class Span(NamedTuple):
         )
 
     def __str__(self) -> str:
+        """`1.17.0 to 1.17.6`, as advisories write it."""
         if self.end is None:
             return f"{show_release(self.first)} and later" if self.first else "every version"
-        end = f"before {show_release(self.end)}"
-        return f"{show_release(self.first)} to {end}" if self.first else end
+        before = f"before {show_release(self.end)}"
+        if self.first is None:
+            return before
+        major, minor, patch = self.end
+        last = (major, minor, patch - 1)
+        if self.first == last:
+            return show_release(last)
+        return f"{show_release(self.first)} to {show_release(last) if patch else before}"
 
 
 class Compared(NamedTuple):
@@ -188,10 +195,11 @@ def compare(hole: Hole, text: str) -> Compared:
 
 def extent(hole: Hole) -> str:
     """Affected and fixed versions in words."""
-    spans = [str(span_of(text)) for text in hole.affected]
-    spans.extend(f"{span_of(unsure.versions)} (not certain)" for unsure in hole.unsure)
+    spans = [(span_of(text), "") for text in hole.affected]
+    spans.extend((span_of(unsure.versions), " (not certain)") for unsure in hole.unsure)
+    spans.sort(key=lambda each: each[0].first or (0, 0, 0))
     fixed = f"fixed in {', '.join(hole.fixed)}" if hole.fixed else "no release fixes it"
-    return f"affected are {', '.join(spans)}; {fixed}"
+    return f"affected: {', '.join(f'{span}{doubt}' for span, doubt in spans)}; {fixed}"
 
 
 def _of_version(hole: Hole, version: Version) -> tuple[Affected, str]:

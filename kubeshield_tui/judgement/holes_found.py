@@ -131,7 +131,7 @@ def weighed(hole: Hole, zone: Zone | None, *, certain: bool, needs: Iterable[Met
         reasons.append(f"one step lower because {' and '.join(lacking)}")
     if not certain:
         severity = _lower(severity, UNSURE_STEPS)
-        reasons.append(f"{UNSURE_STEPS} steps lower because it is not certain that this version has it")
+        reasons.append("two steps lower because it is not certain that this version has it")
     return severity, "; ".join(reasons)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from time import time
+from time import perf_counter, time
 from typing import NamedTuple
 
 from kubeshield_tui.judgement.components import ComponentVersion, component_versions
@@ -25,7 +25,9 @@ from kubeshield_tui.model.observation import Reason
 from kubeshield_tui.session.store import Store
 
 LOOK_SECONDS = 1.0
-"""Wait before a look: thousands of answers of a sweep cost one look a second, and nobody misses the difference."""
+"""Least wait before a look: thousands of answers of a sweep cost one look a second, and nobody misses the difference."""
+LOOK_SHARE = 0.05
+"""Most of the loop's time that looks may take: in a very large estate they come less often instead."""
 QUIET = (
     happened.CellAsked,
     happened.CellObserved,  # CellJudged follows, if anything changed
@@ -54,19 +56,23 @@ class Holes:
         self._read: dict[str, Read] = {}
         self._findings: dict[FindingId, Finding] = {}
         self._due: asyncio.TimerHandle | None = None
+        self._cost = 0.0
         self._finished = False
 
     def told(self, event: happened.Event) -> None:
         """Take note of an event that the store has folded already. Needs a running loop."""
         if self._due is None and not self._finished and self._store.clusters and not isinstance(event, QUIET):
-            self._due = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.look)
+            wait = max(LOOK_SECONDS, self._cost / LOOK_SHARE)
+            self._due = asyncio.get_running_loop().call_later(wait, self.look)
 
     def look(self) -> None:
         """Look now: raise, change and clear findings as things are."""
         if self._due is not None:
             self._due.cancel()
             self._due = None
+        began = perf_counter()
         now = {finding.id: finding for finding in self._current()}
+        self._cost = perf_counter() - began
         before, self._findings = self._findings, now
         for gone in before.keys() - now.keys():
             self._emit(happened.FindingCleared(at=time(), finding=gone))
