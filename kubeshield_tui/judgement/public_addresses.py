@@ -90,7 +90,8 @@ def _finding(group: Group, addresses: dict[str, str], estate: Estate) -> Finding
     endpoints = tuple(endpoint for endpoint in estate.endpoints if endpoint.host in addresses)
     reach = reach_of(estate._replace(vantages=outside), endpoints)
     severity = group.severity
-    if reach.stopped and reach.measured + len(reach.unmeasured) == len(reach.stopped):
+    is_blocked = bool(reach.stopped) and reach.measured + len(reach.unmeasured) == len(reach.stopped)
+    if is_blocked:
         severity = SEVERITIES[max(SEVERITIES.index(severity) - STOPPED_STEPS, 0)]
     count = "a global address" if len(addresses) == 1 else f"{len(addresses)} global addresses"
     return Finding(
@@ -103,7 +104,7 @@ def _finding(group: Group, addresses: dict[str, str], estate: Estate) -> Finding
         because=(
             listed([f"{address}: {owner}" for address, owner in addresses.items()]),
             _outside(reach),
-            *(() if reach.reached else (MAY_BE_HIDDEN,)),
+            *(() if reach.reached or is_blocked else (MAY_BE_HIDDEN,)),
         ),
         verify=(f"kubectl --context {quote(estate.name)} {group.verify}",),
         remedy=group.remedy,

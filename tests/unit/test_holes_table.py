@@ -46,7 +46,7 @@ EDGES = {
     "CVE-2025-15566": "1.11.5? 1.12.4? 1.12.5- 1.12.8- 1.13.0? 1.13.1- 1.14.0-",
     "CVE-2026-3288": "1.11.5+ 1.12.8+ 1.13.0? 1.13.9? 1.14.0+ 1.14.3+ 1.14.4- 1.15.0-",
 }
-"""Hole -> versions, each with + affected, - not affected, ? indeterminate. Written from the advisories, not the table."""
+"""Hole -> versions, + affected, - not affected, ? indeterminate. Written from the advisories, not from the table."""
 
 
 def edges() -> list[tuple[str, str, Affected]]:
