@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.expectation import SEVERITIES, Severity
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Posture
 from kubeshield_tui.model.vantage import Vantage
@@ -45,6 +46,11 @@ class Estate(NamedTuple):
     def was_read(self, kind: str) -> bool:
         """Whether a list was read, by its plural name: an empty one that was refused says nothing."""
         return not any(kind in denied.what for denied in self.denied)
+
+
+def lower(severity: Severity, steps: int) -> Severity:
+    """A severity some steps less severe."""
+    return SEVERITIES[max(SEVERITIES.index(severity) - steps, 0)]
 
 
 def listed(names: list[str]) -> str:

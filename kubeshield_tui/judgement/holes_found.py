@@ -13,14 +13,14 @@ from kubeshield_tui.judgement.components import (
     KUBELET,
     ComponentVersion,
 )
-from kubeshield_tui.judgement.estate import LISTED, Estate, listed
+from kubeshield_tui.judgement.estate import LISTED, Estate, listed, lower
 from kubeshield_tui.judgement.findings import verify_commands
 from kubeshield_tui.judgement.holes import Affected, Compared, Hole, Requirement, Weights, compare, extent
 from kubeshield_tui.judgement.reach import Reach, reach_of
 from kubeshield_tui.judgement.requirements import Met, is_windows, met
 from kubeshield_tui.judgement.version import read_version
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.expectation import SEVERITIES, Severity
+from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import EndpointId, VantageId, finding_id
 from kubeshield_tui.model.vantage import Zone
@@ -127,10 +127,10 @@ def weighed(hole: Hole, zone: Zone | None, *, certain: bool, needs: Iterable[Met
     else:
         reasons.append("no cell shows the way to it, so reach does not weigh")
     if lacking := [need.sentence for need in needs if need.holds is False]:
-        severity = _lower(severity, 1)
+        severity = lower(severity, 1)
         reasons.append(f"one step lower because {' and '.join(lacking)}")
     if not certain:
-        severity = _lower(severity, UNSURE_STEPS)
+        severity = lower(severity, UNSURE_STEPS)
         reasons.append("two steps lower because it is not certain that this version has it")
     return severity, "; ".join(reasons)
 
@@ -144,10 +144,6 @@ def _by_zone(weights: Weights, zone: Zone | None) -> Severity:
         case Zone.NODE | Zone.ADMIN:
             return weights.inside or weights.nowhere
     return weights.nowhere
-
-
-def _lower(severity: Severity, steps: int) -> Severity:
-    return SEVERITIES[max(SEVERITIES.index(severity) - steps, 0)]
 
 
 def _title(hole: Hole, named: list[Suspect], certain: bool, reach: Reach, estate: Estate) -> str:

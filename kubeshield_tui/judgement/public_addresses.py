@@ -7,11 +7,11 @@ from shlex import quote
 from typing import NamedTuple
 
 from kubeshield_tui.judgement.components import API_SERVER
-from kubeshield_tui.judgement.estate import Estate, listed
+from kubeshield_tui.judgement.estate import Estate, listed, lower
 from kubeshield_tui.judgement.objects import address_of
 from kubeshield_tui.judgement.reach import Reach, reach_of
 from kubeshield_tui.model.cluster import ServiceRecord
-from kubeshield_tui.model.expectation import SEVERITIES, Severity
+from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import finding_id
 from kubeshield_tui.model.vantage import Zone
@@ -89,15 +89,12 @@ def _finding(group: Group, addresses: dict[str, str], estate: Estate) -> Finding
     outside = tuple(vantage for vantage in estate.vantages if vantage.zone is Zone.OUTSIDE)
     endpoints = tuple(endpoint for endpoint in estate.endpoints if endpoint.host in addresses)
     reach = reach_of(estate._replace(vantages=outside), endpoints)
-    severity = group.severity
     is_blocked = bool(reach.stopped) and reach.measured + len(reach.unmeasured) == len(reach.stopped)
-    if is_blocked:
-        severity = SEVERITIES[max(SEVERITIES.index(severity) - STOPPED_STEPS, 0)]
     count = "a global address" if len(addresses) == 1 else f"{len(addresses)} global addresses"
     return Finding(
         id=finding_id("public-address", estate.name, group.name.replace(" ", "-")),
         code="public-address",
-        severity=severity,
+        severity=lower(group.severity, STOPPED_STEPS if is_blocked else 0),
         title=f"{group.name} of {estate.name}: {count} ({listed(list(addresses))})",
         cluster=estate.name,
         reached_from=reach.ids,

@@ -25,7 +25,7 @@ from kubeshield_tui.model.observation import Reason
 from kubeshield_tui.session.store import Store
 
 LOOK_SECONDS = 1.0
-"""Least wait before a look: thousands of answers of a sweep cost one look a second, and nobody misses the difference."""
+"""Least wait before a look: the thousands of answers of a sweep cost one look a second, and nobody sees it."""
 LOOK_SHARE = 0.05
 """Most of the loop's time that looks may take: in a very large estate they come less often instead."""
 QUIET = (
