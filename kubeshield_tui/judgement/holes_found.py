@@ -50,12 +50,13 @@ def known_holes(holes: Iterable[Hole], versions: Iterable[ComponentVersion], est
         needs = [met(requirement, estate) for requirement in hole.required]
         if not suspects or any(need.holds is False for need in needs):
             continue
-        endpoints = _endpoints(hole, suspects, estate)
+        certain = [each for each in suspects if each.compared.affected is Affected.YES]
+        endpoints = _endpoints(hole, certain or suspects, estate)
         key = tuple(endpoint.id for endpoint in endpoints)
         if key not in reaches:  # several holes ask for the same endpoints, and there may be thousands
             reaches[key] = reach_of(estate, endpoints)
         needs.extend(met(requirement, estate) for requirement in hole.raised_by)
-        yield _finding(hole, suspects, needs, reaches[key], estate)
+        yield _finding(hole, suspects, certain, needs, reaches[key], estate)
     yield from _not_told(versions, estate)
 
 
@@ -92,8 +93,9 @@ def _admission(suspects: Iterable[Suspect], estate: Estate) -> tuple[Endpoint, .
     )
 
 
-def _finding(hole: Hole, suspects: list[Suspect], needs: list[Met], reach: Reach, estate: Estate) -> Finding:
-    certain = [each for each in suspects if each.compared.affected is Affected.YES]
+def _finding(
+    hole: Hole, suspects: list[Suspect], certain: list[Suspect], needs: list[Met], reach: Reach, estate: Estate
+) -> Finding:
     severity, weight = weighed(hole, reach.zone, certain=bool(certain), needs=needs)
     endpoint, vantage = reach.worst or (None, None)
     because = [*_subjects(suspects), extent(hole), f"needed: {hole.needs}", *(need.sentence for need in needs)]
@@ -187,18 +189,17 @@ def _not_told(versions: Iterable[ComponentVersion], estate: Estate) -> Iterator[
         )
 
 
-def _verify(
-    component: str, versions: Iterable[ComponentVersion], needs: Iterable[Met], estate: Estate
-) -> tuple[str, ...]:
+def _verify(component: str, versions: list[ComponentVersion], needs: Iterable[Met], estate: Estate) -> tuple[str, ...]:
     context = f"kubectl --context {quote(estate.name)}"
     images = "-o 'custom-columns=POD:.metadata.name,IMAGE:.spec.containers[*].image'"
-    match component:
-        case _ if component == KUBELET:
-            columns = "-o custom-columns=NODE:.metadata.name,KUBELET:.status.nodeInfo.kubeletVersion"
-            commands = [f"{context} get nodes {columns}"]
-        case _ if component == INGRESS_NGINX:
-            namespaces = sorted({each.namespace for each in versions})
-            commands = [f"{context} -n {quote(namespace)} get pods {images}" for namespace in namespaces]
-        case _:
-            commands = [f"{context} get --raw /version", f"{context} -n {CONTROL_PLANE_NAMESPACE} get pods {images}"]
+    if component == KUBELET:
+        columns = "-o custom-columns=NODE:.metadata.name,KUBELET:.status.nodeInfo.kubeletVersion"
+        commands = [f"{context} get nodes {columns}"]
+    elif component == INGRESS_NGINX:
+        namespaces = sorted({each.namespace for each in versions})
+        commands = [f"{context} -n {quote(namespace)} get pods {images}" for namespace in namespaces]
+    else:
+        commands = [f"{context} get --raw /version"]
+        if any(each.pod for each in versions):
+            commands.append(f"{context} -n {CONTROL_PLANE_NAMESPACE} get pods {images}")
     return (*commands, *(f"{context} {need.verify}" for need in needs if need.verify))

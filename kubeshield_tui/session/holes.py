@@ -57,11 +57,13 @@ class Holes:
         self._findings: dict[FindingId, Finding] = {}
         self._due: asyncio.TimerHandle | None = None
         self._cost = 0.0
+        self._knows_clusters = False
         self._finished = False
 
     def told(self, event: happened.Event) -> None:
         """Take note of an event that the store has folded already. Needs a running loop."""
-        if self._due is None and not self._finished and self._store.clusters and not isinstance(event, QUIET):
+        self._knows_clusters = self._knows_clusters or isinstance(event, happened.ClusterRead)
+        if self._due is None and self._knows_clusters and not self._finished and not isinstance(event, QUIET):
             wait = max(LOOK_SECONDS, self._cost / LOOK_SHARE)
             self._due = asyncio.get_running_loop().call_later(wait, self.look)
 

@@ -185,6 +185,14 @@ def test_certain_and_uncertain_nodes_are_told_apart() -> None:
     assert holes_of(estate(only_vendor))["CVE-2025-0426"].severity == "info"
 
 
+def test_only_nodes_that_surely_have_it_weigh_where_there_are_any() -> None:
+    plain, vendor = on_node("plain", "kubelet-read-only", 10255), on_node("vendor", "kubelet-read-only", 10255)
+    read = inventory(nodes=(node("plain", "v1.32.1"), node("vendor", "v1.32.1-eks-1")))
+    cells = {(plain, OUTSIDE): "blocked", (vendor, OUTSIDE): "open"}
+    finding = holes_of(estate(read, cells, vantages=(OUTSIDE,)))["CVE-2025-0426"]
+    assert (finding.severity, finding.reached_from) == ("low", ())
+
+
 def test_what_is_not_there_makes_no_finding() -> None:
     windows, portworx = "CVE-2023-5528", "CVE-2025-13281"
     linux = inventory("v1.28.1", nodes=(node("n1", "v1.28.1"),))
