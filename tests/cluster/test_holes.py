@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.cluster import kit
@@ -14,6 +18,42 @@ FIXED_BEFORE = {
 OF_LATER_LINES = {"CVE-2025-0426"}
 NOT_THERE = {"CVE-2023-5528", "CVE-2025-13281", "CVE-2020-8561"}
 """No Windows node, no Portworx, no admission webhook."""
+
+
+NAMESPACE = "kst-holes-objects"
+META = {"namespace": NAMESPACE, "name": "claims"}
+SLICE = {"apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice", "addressType": "IPv4"}
+
+
+def slice_to(name: str, address: str) -> dict[str, object]:
+    labels = {"kubernetes.io/service-name": "claims"}
+    return {
+        **SLICE,
+        "metadata": {"namespace": NAMESPACE, "name": name, "labels": labels},
+        "endpoints": [{"addresses": [address]}],
+        "ports": [{"name": "", "port": 9, "protocol": "TCP"}],
+    }
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Iterator[str]:
+    """A Service that claims an address, and slices that lead to the node and to another's pod; returns that pod."""
+    path = "{.items[0].metadata.name} {.items[0].status.podIP}"
+    pod, address = kit.kubectl("get", "pods", "-n", "payments", "-o", f"jsonpath={path}").split()
+    spec = {"ports": [{"port": 9}], "externalIPs": ["198.51.100.77"]}
+    items = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": META, "spec": spec},
+        slice_to("claims-host", "127.0.0.1"),
+        slice_to("claims-pod", address),
+    ]
+    manifest = tmp_path / "objects.json"
+    manifest.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    try:
+        kit.kubectl("apply", "-f", str(manifest))
+        yield pod
+    finally:
+        kit.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +97,15 @@ def test_nothing_else_of_the_kit_is_said_to_be_wrong(audit: kit.Audit) -> None:
     objects = {"external-ips", "unexpected-balancer", "backend-on-host", "cross-namespace-backend", "public-address"}
     assert not objects & {each["code"] for each in audit.report["findings"]}
     assert "version-unknown" not in {each["code"] for each in audit.report["findings"]}
+
+
+def test_what_objects_give_away_is_found_where_it_was_planted(planted: str) -> None:
+    found = {
+        (each["code"], each["object"]): each
+        for each in kit.audit("--vantage", "local").report["findings"]
+        if each["namespace"] == NAMESPACE and each["code"] != "broken"
+    }
+    assert {code for code, _ in found} == {"external-ips", "backend-on-host", "cross-namespace-backend"}
+    assert found["backend-on-host", "EndpointSlice/claims-host"]["severity"] == "high"  # this version lets them in
+    assert f"payments/{planted} " in found["cross-namespace-backend", "EndpointSlice/claims-pod"]["title"]
+    assert "claims 198.51.100.77" in found["external-ips", "Service/claims"]["title"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,6 +159,13 @@ def test_the_table_is_complete_where_people_read_it() -> None:
         assert hole.reference.startswith("https://")
         assert hole.remedy.endswith(".")
         assert not hole.needs.endswith(".")
+
+
+def test_users_can_read_which_holes_are_known() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "concepts" / "known-holes.md").read_text(encoding="utf-8")
+    rows = [row for row in page.splitlines() if row.startswith("|")]
+    for hole in shipped_holes():
+        assert any(hole.id in row and hole.component in row for row in rows), hole.id
 
 
 ROW = """
