@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from kubeshield_tui.judgement.sentence import describe
 from kubeshield_tui.model.endpoint import Endpoint, TlsMode
@@ -109,24 +110,25 @@ def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
 
 def verify_commands(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
     """Commands that show the same without this program, run at the vantage."""
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    plain = quote(endpoint.host)  # from the API, perhaps: one word, whatever it is
+    host = f"[{plain}]" if ":" in plain else plain
     scheme = "https" if endpoint.conversation.tls is TlsMode.ON else "http"
     requests = endpoint.conversation.requests
-    ask = f"nc -vz -w 3 {endpoint.host} {endpoint.port}"
+    ask = f"nc -vz -w 3 {plain} {endpoint.port}"
     if requests:
         head = "-I " if requests[-1].method == "HEAD" else ""
         ask = f"curl -sk -m 5 {head}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
     spec = vantage.spec
-    context = f" --context {vantage.cluster}" if vantage.cluster else ""
+    context = f" --context {quote(vantage.cluster)}" if vantage.cluster else ""
     match spec.kind:
         case VantageKind.SSH | VantageKind.NODE if spec.host:
             target = f"{spec.user}@{spec.host}" if spec.user else spec.host
             port = f"-p {spec.port} " if spec.port else ""
-            return (f"ssh {port}{target} '{ask}'",)
+            return (f"ssh {port}{target} {quote(ask)}",)
         case VantageKind.NODE:  # a debugging pod stands in the node's own network, as ours did
             return (f"kubectl{context} debug node/{spec.node} -it --image AN-IMAGE -- {ask}",)
         case VantageKind.POD:
             pod = spec.pod or "A-POD"
             return (f"kubectl{context} -n {spec.namespace} exec {pod} -- {ask}",)
         case _:
-            return (ask, f"nmap -Pn -sT --reason -p {endpoint.port} {endpoint.host}")
+            return (ask, f"nmap -Pn -sT --reason -p {endpoint.port} {plain}")
