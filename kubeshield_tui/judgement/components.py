@@ -38,7 +38,8 @@ def component_versions(inventory: Inventory) -> tuple[ComponentVersion, ...]:
     """All versions that discovery read; what pods' images say of the control plane goes before what is concluded."""
     found = [*_of_images(inventory), *(_of_node(node) for node in inventory.nodes)]
     told = ComponentVersion(API_SERVER, inventory.cluster.version, "the API server", "gitVersion of /version")
-    if told.version not in {each.version for each in found if each.component == API_SERVER}:
+    servers = {each.version for each in found if each.component == API_SERVER}
+    if not servers or (told.version and told.version not in servers):
         found.append(told)
     if not any(each.component == CONTROLLER_MANAGER for each in found):
         source = "it does not tell its own version: the API server's is taken"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from shlex import quote
 from typing import NamedTuple
 
+from kubeshield_tui.judgement.cluster_view import LISTED, ClusterView, listed, lower
 from kubeshield_tui.judgement.components import (
     API_SERVER,
     CONTROL_PLANE_NAMESPACE,
@@ -13,7 +14,6 @@ from kubeshield_tui.judgement.components import (
     KUBELET,
     ComponentVersion,
 )
-from kubeshield_tui.judgement.estate import LISTED, Estate, listed, lower
 from kubeshield_tui.judgement.findings import verify_commands
 from kubeshield_tui.judgement.holes import Affected, Compared, Hole, Requirement, Weights, compare, extent
 from kubeshield_tui.judgement.reach import Reach, reach_of
@@ -37,7 +37,7 @@ class Suspect(NamedTuple):
     compared: Compared
 
 
-def known_holes(holes: Iterable[Hole], versions: Iterable[ComponentVersion], estate: Estate) -> Iterator[Finding]:
+def known_holes(holes: Iterable[Hole], versions: Iterable[ComponentVersion], view: ClusterView) -> Iterator[Finding]:
     """Findings of all holes of a cluster; versions that were not told are one finding a component.
 
     `versions` are what discovery read, or what a server told on the wire: it makes no difference here.
@@ -46,47 +46,47 @@ def known_holes(holes: Iterable[Hole], versions: Iterable[ComponentVersion], est
     readable = [each for each in versions if read_version(each.version)]
     reaches: dict[tuple[EndpointId, ...], Reach] = {}
     for hole in holes:
-        suspects = _suspects(hole, readable, estate)
-        needs = [met(requirement, estate) for requirement in hole.required]
+        suspects = _suspects(hole, readable, view)
+        needs = [met(requirement, view) for requirement in hole.required]
         if not suspects or any(need.holds is False for need in needs):
             continue
         certain = [each for each in suspects if each.compared.affected is Affected.YES]
-        endpoints = _endpoints(hole, certain or suspects, estate)
+        endpoints = _endpoints(hole, certain or suspects, view)
         key = tuple(endpoint.id for endpoint in endpoints)
         if key not in reaches:  # several holes ask for the same endpoints, and there may be thousands
-            reaches[key] = reach_of(estate, endpoints)
-        needs.extend(met(requirement, estate) for requirement in hole.raised_by)
-        yield _finding(hole, suspects, certain, needs, reaches[key], estate)
-    yield from _not_told(versions, estate)
+            reaches[key] = reach_of(view, endpoints)
+        needs.extend(met(requirement, view) for requirement in hole.raised_by)
+        yield _finding(hole, suspects, certain, needs, reaches[key], view)
+    yield from _not_told(versions, view)
 
 
-def _suspects(hole: Hole, versions: Iterable[ComponentVersion], estate: Estate) -> list[Suspect]:
+def _suspects(hole: Hole, versions: Iterable[ComponentVersion], view: ClusterView) -> list[Suspect]:
     found = [Suspect(each, compare(hole, each.version)) for each in versions if each.component == hole.component]
     if Requirement.WINDOWS in hole.required:
-        others = {node.name for node in estate.inventory.nodes if is_windows(node) is False}
+        others = {node.name for node in view.inventory.nodes if is_windows(node) is False}
         found = [each for each in found if each.version.node not in others]
     return [each for each in found if each.compared.affected is not Affected.NO]
 
 
-def _endpoints(hole: Hole, suspects: Iterable[Suspect], estate: Estate) -> tuple[Endpoint, ...]:
+def _endpoints(hole: Hole, suspects: Iterable[Suspect], view: ClusterView) -> tuple[Endpoint, ...]:
     if INGRESS_ADMISSION in hole.reach:
-        return _admission(suspects, estate)
+        return _admission(suspects, view)
     nodes = {each.version.node for each in suspects} if hole.component == KUBELET else None
     return tuple(
         endpoint
-        for endpoint in estate.endpoints
+        for endpoint in view.endpoints
         if endpoint.component in hole.reach and (nodes is None or endpoint.node in nodes)
     )
 
 
-def _admission(suspects: Iterable[Suspect], estate: Estate) -> tuple[Endpoint, ...]:
+def _admission(suspects: Iterable[Suspect], view: ClusterView) -> tuple[Endpoint, ...]:
     """The admission webhook of ingress-nginx: the Service that a webhook of its namespace names, else by its name."""
     namespaces = {each.version.namespace for each in suspects}
-    services = {(each.namespace, f"Service/{each.service}") for each in estate.inventory.webhooks}
+    services = {(each.namespace, f"Service/{each.service}") for each in view.inventory.webhooks}
     named = {service for service in services if service[0] in namespaces}
     return tuple(
         endpoint
-        for endpoint in estate.endpoints
+        for endpoint in view.endpoints
         if endpoint.component == INGRESS_ADMISSION
         or (endpoint.namespace, endpoint.object) in named
         or (not named and endpoint.namespace in namespaces and endpoint.object.endswith("-admission"))
@@ -94,7 +94,7 @@ def _admission(suspects: Iterable[Suspect], estate: Estate) -> tuple[Endpoint, .
 
 
 def _finding(
-    hole: Hole, suspects: list[Suspect], certain: list[Suspect], needs: list[Met], reach: Reach, estate: Estate
+    hole: Hole, suspects: list[Suspect], certain: list[Suspect], needs: list[Met], reach: Reach, view: ClusterView
 ) -> Finding:
     severity, weight = weighed(hole, reach.zone, certain=bool(certain), needs=needs)
     endpoint, vantage = reach.worst or (None, None)
@@ -104,17 +104,17 @@ def _finding(
     because.append(f"severity {severity}: {weight}")
     because.append(f"see {hole.reference}" + (f", and {', '.join(hole.also)}" if hole.also else ""))
     return Finding(
-        id=finding_id(hole.id, estate.name, hole.component),
+        id=finding_id(hole.id, view.name, hole.component),
         code=hole.id,
         severity=severity,
-        title=_title(hole, certain or suspects, bool(certain), reach, estate),
+        title=_title(hole, certain or suspects, bool(certain), reach, view),
         endpoint=endpoint.id if endpoint else EndpointId(""),
         vantage=vantage.id if vantage else VantageId(""),
-        cluster=estate.name,
+        cluster=view.name,
         component=hole.component,
         reached_from=reach.ids if hole.reach else (),
         because=tuple(because),
-        verify=_verify(hole.component, [each.version for each in suspects], needs, estate)
+        verify=_verify(hole.component, [each.version for each in suspects], needs, view)
         + (verify_commands(endpoint, vantage) if endpoint and vantage else ()),
         remedy=hole.remedy,
     )
@@ -148,9 +148,9 @@ def _by_zone(weights: Weights, zone: Zone | None) -> Severity:
     return weights.nowhere
 
 
-def _title(hole: Hole, named: list[Suspect], certain: bool, reach: Reach, estate: Estate) -> str:
+def _title(hole: Hole, named: list[Suspect], certain: bool, reach: Reach, view: ClusterView) -> str:
     versions = ", ".join(sorted({each.version.version for each in named}))
-    where = f" on {len(named)} of {len(estate.inventory.nodes)} nodes" if hole.component == KUBELET else ""
+    where = f" on {len(named)} of {len(view.inventory.nodes)} nodes" if hole.component == KUBELET else ""
     verb = "in" if certain else "may be in"
     who = f"; {reach.summary()}" if hole.reach else ""
     return f"{hole.id} {verb} {hole.component} {versions}{where}: {hole.title}{who}"
@@ -165,7 +165,7 @@ def _subjects(suspects: Iterable[Suspect]) -> Iterator[str]:
         yield f"{listed(subjects)}: {sentence} ({source})"
 
 
-def _not_told(versions: Iterable[ComponentVersion], estate: Estate) -> Iterator[Finding]:
+def _not_told(versions: Iterable[ComponentVersion], view: ClusterView) -> Iterator[Finding]:
     silent: dict[str, list[ComponentVersion]] = {}
     for each in versions:
         # Where the controller manager tells nothing of itself, the API server's silence is said once.
@@ -177,20 +177,22 @@ def _not_told(versions: Iterable[ComponentVersion], estate: Estate) -> Iterator[
             for each in group
         ]
         yield Finding(
-            id=finding_id("version-unknown", estate.name, component),
+            id=finding_id("version-unknown", view.name, component),
             code="version-unknown",
             severity=Severity.INFO,
             title=f"the version of {component} is not known: its known holes can't be judged",
-            cluster=estate.name,
+            cluster=view.name,
             component=component,
             because=(*because[:LISTED], *([f"and {len(because) - LISTED} more"] if len(because) > LISTED else ())),
-            verify=_verify(component, group, (), estate),
+            verify=_verify(component, group, (), view),
             remedy="Check which version runs there, and whether the account of this audit may read it.",
         )
 
 
-def _verify(component: str, versions: list[ComponentVersion], needs: Iterable[Met], estate: Estate) -> tuple[str, ...]:
-    context = f"kubectl --context {quote(estate.name)}"
+def _verify(
+    component: str, versions: list[ComponentVersion], needs: Iterable[Met], view: ClusterView
+) -> tuple[str, ...]:
+    context = f"kubectl --context {quote(view.name)}"
     images = "-o 'custom-columns=POD:.metadata.name,IMAGE:.spec.containers[*].image'"
     if component == KUBELET:
         columns = "-o custom-columns=NODE:.metadata.name,KUBELET:.status.nodeInfo.kubeletVersion"

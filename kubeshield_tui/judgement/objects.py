@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from shlex import quote
 from typing import NamedTuple
 
-from kubeshield_tui.judgement.estate import Estate, listed
+from kubeshield_tui.judgement.cluster_view import ClusterView, listed
 from kubeshield_tui.judgement.holes import Affected, compare, shipped_holes
 from kubeshield_tui.model.cluster import BackendRecord, Inventory, ServiceRecord
 from kubeshield_tui.model.expectation import Severity
@@ -32,21 +32,21 @@ Owners = dict[str, str]
 """Address -> the object that it belongs to."""
 
 
-def object_findings(estate: Estate) -> Iterator[Finding]:
+def object_findings(view: ClusterView) -> Iterator[Finding]:
     """Findings of Services and backends, one an object."""
-    inventory = estate.inventory
+    inventory = view.inventory
     owners = _owners(inventory)
     for service in inventory.services:
-        yield from _external_addresses(service, owners, estate)
-        yield from _balancer_addresses(service, owners, estate)
+        yield from _external_addresses(service, owners, view)
+        yield from _balancer_addresses(service, owners, view)
     selecting = {(each.namespace, each.name) for each in inventory.services if each.selector}
     pods = _pods(inventory)
     for record in inventory.backends:
-        yield from _to_the_host(record, estate)
+        yield from _to_the_host(record, view)
         # A slice that a controller keeps is put right by it; an address of another's pod there is a late reading.
         kept = (record.namespace, record.service) in selecting and (record.managed or record.name == record.service)
         if not kept:
-            yield from _to_other_namespaces(record, pods, estate)
+            yield from _to_other_namespaces(record, pods, view)
 
 
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
@@ -91,12 +91,12 @@ def _kind(address: IPv4Address | IPv6Address) -> str:
     return "a link-local address: cloud metadata and nodes' own services stand there"
 
 
-def _external_addresses(service: ServiceRecord, owners: Owners, estate: Estate) -> Iterator[Finding]:
+def _external_addresses(service: ServiceRecord, owners: Owners, view: ClusterView) -> Iterator[Finding]:
     if not service.external_ips:
         return
     taken = list(_taken(service.external_ips, service, owners))
     shown = listed(list(service.external_ips))
-    yield _Object(estate.name, service.namespace, "Service", service.name).finding(
+    yield _Object(view.name, service.namespace, "Service", service.name).finding(
         "external-ips",
         Severity.HIGH if taken else Severity.MEDIUM,
         f"claims {shown} for itself" + (f": {taken[0]}" if taken else ""),
@@ -106,7 +106,7 @@ def _external_addresses(service: ServiceRecord, owners: Owners, estate: Estate) 
     )
 
 
-def _balancer_addresses(service: ServiceRecord, owners: Owners, estate: Estate) -> Iterator[Finding]:
+def _balancer_addresses(service: ServiceRecord, owners: Owners, view: ClusterView) -> Iterator[Finding]:
     taken = list(_taken(service.balancers, service, owners))
     strange = bool(service.balancers) and service.type != "LoadBalancer"
     if not taken and not strange:
@@ -115,7 +115,7 @@ def _balancer_addresses(service: ServiceRecord, owners: Owners, estate: Estate) 
     because = [f"status.loadBalancer: {shown}", *taken]
     if strange:
         because.append(f"the Service is of type {service.type}: no load balancer serves it")
-    yield _Object(estate.name, service.namespace, "Service", service.name).finding(
+    yield _Object(view.name, service.namespace, "Service", service.name).finding(
         "unexpected-balancer",
         Severity.HIGH if taken else Severity.MEDIUM,
         f"has the load balancer address {shown} in its status" + (f": {taken[0]}" if taken else ""),
@@ -125,14 +125,14 @@ def _balancer_addresses(service: ServiceRecord, owners: Owners, estate: Estate) 
     )
 
 
-def _to_the_host(record: BackendRecord, estate: Estate) -> Iterator[Finding]:
+def _to_the_host(record: BackendRecord, view: ClusterView) -> Iterator[Finding]:
     addresses = [(each.address, address_of(each.address)) for each in record.backends]
     wrong = {text: _kind(found) for text, found in addresses if found and (found.is_loopback or found.is_link_local)}
     if not wrong:
         return
     hole = next(hole for hole in shipped_holes() if hole.id == SLICE_HOLE)
-    compared = compare(hole, estate.inventory.cluster.version)
-    yield _backends(record, estate).finding(
+    compared = compare(hole, view.inventory.cluster.version)
+    yield _backends(record, view).finding(
         "backend-on-host",
         Severity.HIGH if compared.affected is Affected.YES else Severity.MEDIUM,
         f"sends traffic to {listed(list(wrong))}",
@@ -145,7 +145,7 @@ def _to_the_host(record: BackendRecord, estate: Estate) -> Iterator[Finding]:
     )
 
 
-def _to_other_namespaces(record: BackendRecord, pods: Pods, estate: Estate) -> Iterator[Finding]:
+def _to_other_namespaces(record: BackendRecord, pods: Pods, view: ClusterView) -> Iterator[Finding]:
     foreign = {
         each.address: pods[each.address]
         for each in record.backends
@@ -158,7 +158,7 @@ def _to_other_namespaces(record: BackendRecord, pods: Pods, estate: Estate) -> I
         "load balancers and ingress controllers follow it, and NetworkPolicies that trust those do not stop it "
         "(CVE-2021-25740: every version, no release fixes it)"
     )
-    yield _backends(record, estate).finding(
+    yield _backends(record, view).finding(
         "cross-namespace-backend",
         Severity.MEDIUM,
         f"sends traffic to pods of another namespace: {listed(names)}",
@@ -168,10 +168,10 @@ def _to_other_namespaces(record: BackendRecord, pods: Pods, estate: Estate) -> I
     )
 
 
-def _backends(record: BackendRecord, estate: Estate) -> _Object:
+def _backends(record: BackendRecord, view: ClusterView) -> _Object:
     # An Endpoints object bears its Service's name; slices are named after it with something added.
     kind = "Endpoints" if record.name == record.service else "EndpointSlice"
-    return _Object(estate.name, record.namespace, kind, record.name)
+    return _Object(view.name, record.namespace, kind, record.name)
 
 
 class _Object(NamedTuple):

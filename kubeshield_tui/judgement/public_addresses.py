@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import NamedTuple
 
+from kubeshield_tui.judgement.cluster_view import ClusterView, listed, lower
 from kubeshield_tui.judgement.components import API_SERVER
-from kubeshield_tui.judgement.estate import Estate, listed, lower
 from kubeshield_tui.judgement.objects import address_of
 from kubeshield_tui.judgement.reach import Reach, reach_of
 from kubeshield_tui.model.cluster import ServiceRecord
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.finding import Finding
-from kubeshield_tui.model.ids import finding_id
+from kubeshield_tui.model.ids import CellKey, finding_id
 from kubeshield_tui.model.vantage import Zone
+from kubeshield_tui.model.verdict import Verdict
 
 CONTROL_PLANE_ROLES = frozenset({"control-plane", "master"})
 ANYBODY = frozenset({"0.0.0.0/0", "::/0"})
@@ -55,22 +56,22 @@ BALANCERS = Group(
 )
 
 
-def public_addresses(estate: Estate) -> Iterator[Finding]:
+def public_addresses(view: ClusterView) -> Iterator[Finding]:
     """One finding for the control plane, one for the nodes, one for load balancers, where any address is global."""
     found: dict[Group, dict[str, str]] = {CONTROL_PLANE: {}, NODES: {}, BALANCERS: {}}
-    for endpoint in estate.endpoints:
+    for endpoint in view.endpoints:
         if endpoint.component == API_SERVER and is_global(endpoint.host):
             found[CONTROL_PLANE][endpoint.host] = f"API server ({endpoint.source})"
-    for node in estate.inventory.nodes:
+    for node in view.inventory.nodes:
         group = CONTROL_PLANE if CONTROL_PLANE_ROLES & set(node.roles) else NODES
         for address in filter(is_global, node.addresses):
             found[group].setdefault(address, f"node {node.name}")
-    for service in estate.inventory.services:
+    for service in view.inventory.services:
         for address in filter(is_global, service.balancers):
             found[BALANCERS][address] = f"Service {service.namespace}/{service.name}{_ranges(service)}"
     for group, addresses in found.items():
         if addresses:
-            yield _finding(group, addresses, estate)
+            yield _finding(group, addresses, view)
 
 
 def is_global(text: str) -> bool:
@@ -85,26 +86,36 @@ def _ranges(service: ServiceRecord) -> str:
     return f" (source ranges {', '.join(service.source_ranges)}, where the load balancer honours them)"
 
 
-def _finding(group: Group, addresses: dict[str, str], estate: Estate) -> Finding:
-    outside = tuple(vantage for vantage in estate.vantages if vantage.zone is Zone.OUTSIDE)
-    endpoints = tuple(endpoint for endpoint in estate.endpoints if endpoint.host in addresses)
-    reach = reach_of(estate._replace(vantages=outside), endpoints)
-    is_blocked = bool(reach.stopped) and reach.measured + len(reach.unmeasured) == len(reach.stopped)
+def _finding(group: Group, addresses: dict[str, str], view: ClusterView) -> Finding:
+    outside = tuple(vantage for vantage in view.vantages if vantage.zone is Zone.OUTSIDE)
+    endpoints = tuple(endpoint for endpoint in view.endpoints if endpoint.host in addresses)
+    reach = reach_of(view._replace(vantages=outside), endpoints)
+    is_blocked = _is_blocked(reach, view)
     count = "a global address" if len(addresses) == 1 else f"{len(addresses)} global addresses"
     return Finding(
-        id=finding_id("public-address", estate.name, group.name.replace(" ", "-")),
+        id=finding_id("public-address", view.name, group.name.replace(" ", "-")),
         code="public-address",
         severity=lower(group.severity, STOPPED_STEPS if is_blocked else 0),
-        title=f"{group.name} of {estate.name}: {count} ({listed(list(addresses))})",
-        cluster=estate.name,
+        title=f"{group.name} of {view.name}: {count} ({listed(list(addresses))})",
+        cluster=view.name,
         reached_from=reach.ids,
         because=(
             listed([f"{address}: {owner}" for address, owner in addresses.items()]),
             _outside(reach),
             *(() if reach.reached or is_blocked else (MAY_BE_HIDDEN,)),
         ),
-        verify=(f"kubectl --context {quote(estate.name)} {group.verify}",),
+        verify=(f"kubectl --context {quote(view.name)} {group.verify}",),
         remedy=group.remedy,
+    )
+
+
+def _is_blocked(reach: Reach, view: ClusterView) -> bool:
+    """Whether every vantage outside is proven to be stopped; that nothing listens on a port proves no wall."""
+    if not reach.stopped or len(reach.stopped) < reach.measured + len(reach.unmeasured):
+        return False
+    return all(
+        any(view.look(CellKey(each.id, vantage.id)).verdict is Verdict.BLOCKED for each in reach.endpoints)
+        for vantage in reach.stopped
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kubeshield_tui.judgement.estate import Estate, listed
+from kubeshield_tui.judgement.cluster_view import ClusterView, listed
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
 from kubeshield_tui.model.vantage import Vantage, Zone
@@ -69,14 +69,14 @@ class Reach(NamedTuple):
             yield f"nothing was measured from zone {' and '.join(blind)}: it may be reachable from there"
 
 
-def reach_of(estate: Estate, endpoints: tuple[Endpoint, ...]) -> Reach:
+def reach_of(view: ClusterView, endpoints: tuple[Endpoint, ...]) -> Reach:
     """Sort all vantages by what they get from these endpoints."""
     groups: dict[str, list[Vantage]] = {"reached": [], "stopped": [], "not_proven": [], "unmeasured": []}
     answered: dict[VantageId, Endpoint] = {}
-    for vantage in sorted(estate.vantages, key=lambda each: (WORST_FIRST.index(each.zone), each.id)):
+    for vantage in sorted(view.vantages, key=lambda each: (WORST_FIRST.index(each.zone), each.id)):
         verdicts: set[Verdict | None] = set()
         for endpoint in endpoints:
-            sight = estate.look(CellKey(endpoint.id, vantage.id))
+            sight = view.look(CellKey(endpoint.id, vantage.id))
             if not sight.out_of_scope:
                 verdicts.add(sight.verdict)
             if sight.verdict in REACHED:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from kubeshield_tui.judgement.cluster_view import ClusterView, listed
 from kubeshield_tui.judgement.components import API_SERVER
-from kubeshield_tui.judgement.estate import Estate, listed
 from kubeshield_tui.judgement.holes import Requirement
 from kubeshield_tui.model.cluster import NodeRecord
 from kubeshield_tui.model.ids import CellKey
@@ -25,44 +25,44 @@ class Met(NamedTuple):
     """kubectl's arguments that show it."""
 
 
-def met(requirement: Requirement, estate: Estate) -> Met:
+def met(requirement: Requirement, view: ClusterView) -> Met:
     """Look a requirement up."""
     match requirement:
         case Requirement.ANONYMOUS:
-            return _anonymous(estate)
+            return _anonymous(view)
         case Requirement.AGGREGATED:
-            names = [each.name for each in estate.inventory.aggregated]
+            names = [each.name for each in view.inventory.aggregated]
             none = "no other server answers for a part of the API"
-            return _listed(estate, "apiservices", names, "other servers answer for", none)
+            return _listed(view, "apiservices", names, "other servers answer for", none)
         case Requirement.WEBHOOKS:
-            names = [each.name for each in estate.inventory.webhooks]
+            names = [each.name for each in view.inventory.webhooks]
             kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
-            return _listed(estate, kinds, names, "admission webhooks:", "no admission webhook is configured")
+            return _listed(view, kinds, names, "admission webhooks:", "no admission webhook is configured")
         case Requirement.POLICIES:
-            names = [f"{each.namespace}/{each.name}" for each in estate.inventory.policies]
-            return _listed(estate, "networkpolicies", names, "NetworkPolicies:", "there is no NetworkPolicy")
+            names = [f"{each.namespace}/{each.name}" for each in view.inventory.policies]
+            return _listed(view, "networkpolicies", names, "NetworkPolicies:", "there is no NetworkPolicy")
         case Requirement.WINDOWS:
-            return _windows(estate.inventory.nodes)
+            return _windows(view.inventory.nodes)
         case Requirement.PORTWORX:
-            return _portworx(estate)
+            return _portworx(view)
 
 
-def _listed(estate: Estate, kinds: str, names: list[str], some: str, none: str) -> Met:
+def _listed(view: ClusterView, kinds: str, names: list[str], some: str, none: str) -> Met:
     verify = f"get {kinds} -A"
     if names:
         return Met(True, f"{some} {listed(names)}", verify)
-    if all(estate.was_read(kind) for kind in kinds.split(",")):
+    if all(view.was_read(kind) for kind in kinds.split(",")):
         return Met(False, none, verify)
     return Met(None, f"the list of {kinds.replace(',', ' or ')} could not be read", verify)
 
 
-def _anonymous(estate: Estate) -> Met:
+def _anonymous(view: ClusterView) -> Met:
     refused = ""
-    for endpoint in estate.endpoints:
+    for endpoint in view.endpoints:
         if endpoint.component != API_SERVER:
             continue
-        for vantage in estate.vantages:
-            match estate.look(CellKey(endpoint.id, vantage.id)).posture:
+        for vantage in view.vantages:
+            match view.look(CellKey(endpoint.id, vantage.id)).posture:
                 case Posture.ANONYMOUS:
                     return Met(True, f"anonymous requests are served, as seen from {vantage.id}")
                 case Posture.FORBIDDEN:
@@ -93,11 +93,11 @@ def is_windows(node: NodeRecord) -> bool | None:
     return "windows" in told.lower() if told else None
 
 
-def _portworx(estate: Estate) -> Met:
-    pods = [pod for pod in estate.inventory.pods if any("portworx" in image for image in pod.images)]
+def _portworx(view: ClusterView) -> Met:
+    pods = [pod for pod in view.inventory.pods if any("portworx" in image for image in pod.images)]
     verify = "get storageclasses"
     if pods:
         return Met(True, f"pods of Portworx: {listed([f'{pod.namespace}/{pod.name}' for pod in pods])}", verify)
-    if any(pod.images for pod in estate.inventory.pods):
+    if any(pod.images for pod in view.inventory.pods):
         return Met(False, "no pod of Portworx runs", verify)
     return Met(None, "whether Portworx is in use is not known", verify)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from time import perf_counter, time
 from typing import NamedTuple
 
+from kubeshield_tui.judgement.cluster_view import ClusterView, Sight
 from kubeshield_tui.judgement.components import ComponentVersion, component_versions
-from kubeshield_tui.judgement.estate import Estate, Sight
 from kubeshield_tui.judgement.holes import shipped_holes
 from kubeshield_tui.judgement.holes_found import known_holes
 from kubeshield_tui.judgement.objects import object_findings
@@ -89,18 +89,18 @@ class Holes:
 
     def _current(self) -> Iterator[Finding]:
         for name, inventory in self._store.clusters.items():
-            estate = self._estate(name, inventory)
+            view = self._view(name, inventory)
             read = self._read.get(name)
             if read is None or read.inventory is not inventory:
-                read = Read(inventory, component_versions(inventory), tuple(object_findings(estate)))
+                read = Read(inventory, component_versions(inventory), tuple(object_findings(view)))
                 self._read[name] = read
-            yield from known_holes(shipped_holes(), read.versions, estate)
+            yield from known_holes(shipped_holes(), read.versions, view)
             yield from read.findings
-            yield from public_addresses(estate)
+            yield from public_addresses(view)
 
-    def _estate(self, name: str, inventory: Inventory) -> Estate:
+    def _view(self, name: str, inventory: Inventory) -> ClusterView:
         store = self._store
-        return Estate(
+        return ClusterView(
             inventory=inventory,
             denied=tuple(denied for denied in store.denied if denied.cluster == name),
             endpoints=tuple(endpoint for endpoint in store.endpoints.values() if endpoint.cluster == name),

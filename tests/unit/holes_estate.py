@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from kubeshield_tui.judgement.cluster_view import ClusterView, Sight
 from kubeshield_tui.judgement.components import component_versions
-from kubeshield_tui.judgement.estate import Estate, Sight
 from kubeshield_tui.judgement.holes import shipped_holes
 from kubeshield_tui.judgement.holes_found import known_holes
 from kubeshield_tui.model.cluster import ClusterFacts, Denied, Inventory, NodeRecord, PodRecord
@@ -62,18 +62,18 @@ def on_node(name: str, component: str = "kubelet", port: int = 10250) -> Endpoin
     return replace(made, node=name, object=f"Node/{name}")
 
 
-def estate(
+def view_of(
     read: Inventory,
     cells: dict[tuple[Endpoint, Vantage], str] | None = None,
     *,
     endpoints: Iterable[Endpoint] = (),
     vantages: tuple[Vantage, ...] = EVERYWHERE,
     denied: tuple[str, ...] = (),
-) -> Estate:
+) -> ClusterView:
     """Endpoints and vantages that no cell names are there too; cells that are not named show nothing."""
     words = {CellKey(target.id, source.id): word for (target, source), word in (cells or {}).items()}
     known = {target.id: target for target in (*(target for target, _ in cells or {}), *endpoints)}
-    return Estate(
+    return ClusterView(
         inventory=read,
         denied=tuple(Denied(cluster="prod", what=f"list {what}", why="forbidden") for what in denied),
         endpoints=tuple(known.values()),
@@ -82,9 +82,9 @@ def estate(
     )
 
 
-def holes_of(of: Estate) -> dict[str, Finding]:
+def holes_of(view: ClusterView) -> dict[str, Finding]:
     """Findings by code, every one of them complete."""
-    findings = list(known_holes(shipped_holes(), component_versions(of.inventory), of))
+    findings = list(known_holes(shipped_holes(), component_versions(view.inventory), view))
     for finding in findings:
         assert finding.because
         assert finding.verify

@@ -26,12 +26,12 @@ from tests.unit.holes_estate import (
     OUTSIDE,
     POD,
     WORDS,
-    estate,
     holes_of,
     inventory,
     node,
     on_node,
     pod,
+    view_of,
 )
 
 PROXY_UPGRADE = "CVE-2018-1002105"
@@ -42,7 +42,7 @@ def upgrade_hole(**words: str) -> Finding:
     """The finding of the first hole with the API seen as given from each zone, and an aggregated API there."""
     seen = {"outside": OUTSIDE, "pod": POD, "node": NODE, "admin": ADMIN}
     cells = {(API, seen[zone]): word for zone, word in words.items()}
-    return holes_of(estate(inventory("v1.10.3", aggregated=METRICS), cells, endpoints=[API]))[PROXY_UPGRADE]
+    return holes_of(view_of(inventory("v1.10.3", aggregated=METRICS), cells, endpoints=[API]))[PROXY_UPGRADE]
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_what_was_not_measured_is_said_and_never_counted_as_a_no(word: str) -> N
 
 
 def test_without_an_endpoint_in_the_grid_the_reach_is_not_known() -> None:
-    finding = holes_of(estate(inventory("v1.10.3", aggregated=METRICS)))[PROXY_UPGRADE]
+    finding = holes_of(view_of(inventory("v1.10.3", aggregated=METRICS)))[PROXY_UPGRADE]
     assert "no endpoint of kube-apiserver is in the grid: who reaches it was not measured" in finding.because
     assert (finding.severity, finding.endpoint, finding.reached_from) == ("medium", "", ())
 
 
 def test_a_vantage_for_which_every_address_is_another_target_counts_nowhere() -> None:
     cells = {(API, OUTSIDE): "elsewhere", (API, POD): "open", (API, OTHER_POD): "blocked"}
-    reach = reach_of(estate(inventory(), cells, vantages=(OUTSIDE, POD, OTHER_POD)), (API,))
+    reach = reach_of(view_of(inventory(), cells, vantages=(OUTSIDE, POD, OTHER_POD)), (API,))
     assert reach.summary() == "reachable from 1 of 2 vantages"
     assert reach.unmeasured == ()
 
@@ -107,7 +107,7 @@ def test_one_open_address_of_several_is_enough_and_one_unmeasured_leaves_a_no_op
         (API, NODE): "dead", (second, NODE): "blocked",
         (API, ADMIN): "blocked", (second, ADMIN): "broken",
     }  # fmt: skip
-    reach = reach_of(estate(inventory(), cells, vantages=(OUTSIDE, POD, NODE, ADMIN)), (API, second))
+    reach = reach_of(view_of(inventory(), cells, vantages=(OUTSIDE, POD, NODE, ADMIN)), (API, second))
     assert (reach.reached, reach.stopped) == ((OUTSIDE,), (NODE,))
     assert (reach.not_proven, reach.unmeasured) == ((ADMIN,), (POD,))
     assert reach.worst == (second, OUTSIDE)
@@ -121,7 +121,7 @@ def test_every_vantage_stands_in_at_most_one_group(words: list[str]) -> None:
         for number, source in enumerate(EVERYWHERE)
         for offset, target in enumerate((API, second))
     }
-    reach = reach_of(estate(inventory(), cells), (API, second))
+    reach = reach_of(view_of(inventory(), cells), (API, second))
     groups = (*reach.reached, *reach.stopped, *reach.not_proven, *reach.unmeasured)
     assert len(groups) == len(set(groups))
     for number, source in enumerate(EVERYWHERE):
@@ -146,77 +146,77 @@ def test_it_says_what_made_it_lower() -> None:
         "severity high: reached from zone outside; one step lower because anonymous requests are turned away (401), "
         "as seen from ssh:phone"
     )
-    without = holes_of(estate(inventory("v1.10.3"), {(API, OUTSIDE): "forbidden"}))[PROXY_UPGRADE]
+    without = holes_of(view_of(inventory("v1.10.3"), {(API, OUTSIDE): "forbidden"}))[PROXY_UPGRADE]
     assert without.severity == "high"
     assert "no other server answers for a part of the API" in without.because
-    unread = holes_of(estate(inventory("v1.10.3"), {(API, OUTSIDE): "forbidden"}, denied=("apiservices.x",)))
+    unread = holes_of(view_of(inventory("v1.10.3"), {(API, OUTSIDE): "forbidden"}, denied=("apiservices.x",)))
     assert unread[PROXY_UPGRADE].severity == "critical"  # not known is not "no"
     assert "the list of apiservices could not be read" in unread[PROXY_UPGRADE].because
 
 
 def test_a_vendors_build_is_a_finding_to_look_into_not_an_alarm() -> None:
     cells = {(API, OUTSIDE): "forbidden"}
-    finding = holes_of(estate(inventory("v1.10.3-gke.1", aggregated=METRICS), cells))[PROXY_UPGRADE]
+    finding = holes_of(view_of(inventory("v1.10.3-gke.1", aggregated=METRICS), cells))[PROXY_UPGRADE]
     assert finding.severity == "medium"
     assert finding.title.startswith("CVE-2018-1002105 may be in kube-apiserver v1.10.3-gke.1: ")
-    assert PROXY_UPGRADE not in holes_of(estate(inventory("v1.10.11-gke.1", aggregated=METRICS), cells))
+    assert PROXY_UPGRADE not in holes_of(view_of(inventory("v1.10.11-gke.1", aggregated=METRICS), cells))
 
 
 def test_a_kubelets_hole_names_its_nodes_and_only_their_endpoints_count() -> None:
     old, new = on_node("old", "kubelet-read-only", 10255), on_node("new", "kubelet-read-only", 10255)
     read = inventory("v1.32.2", nodes=(node("old", "v1.32.1"), node("new", "v1.32.2")))
     cells = {(old, POD): "blocked", (new, POD): "open"}
-    finding = holes_of(estate(read, cells, vantages=(POD,)))["CVE-2025-0426"]
+    finding = holes_of(view_of(read, cells, vantages=(POD,)))["CVE-2025-0426"]
     assert "in kubelet v1.32.1 on 1 of 2 nodes" in finding.title
     assert finding.title.endswith("; reachable from 0 of 1 vantages")
     assert "node old: v1.32.1 is affected (kubeletVersion)" in finding.because
     assert finding.severity == "low"
-    reached = holes_of(estate(read, {**cells, (old, POD): "open"}, vantages=(POD,)))["CVE-2025-0426"]
+    reached = holes_of(view_of(read, {**cells, (old, POD): "open"}, vantages=(POD,)))["CVE-2025-0426"]
     assert (reached.severity, reached.endpoint) == ("medium", old.id)
     assert reached.id == finding.id
 
 
 def test_certain_and_uncertain_nodes_are_told_apart() -> None:
     read = inventory(nodes=(node("plain", "v1.32.1"), node("vendor", "v1.32.1-eks-1"), node("fixed", "v1.32.2")))
-    finding = holes_of(estate(read))["CVE-2025-0426"]
+    finding = holes_of(view_of(read))["CVE-2025-0426"]
     assert "in kubelet v1.32.1 on 1 of 3 nodes" in finding.title
     assert any(line.startswith("node vendor: v1.32.1-eks-1 is indeterminate: the suffix") for line in finding.because)
     only_vendor = inventory(nodes=(node("vendor", "v1.32.1-eks-1"),))
-    assert holes_of(estate(only_vendor))["CVE-2025-0426"].severity == "info"
+    assert holes_of(view_of(only_vendor))["CVE-2025-0426"].severity == "info"
 
 
 def test_only_nodes_that_surely_have_it_weigh_where_there_are_any() -> None:
     plain, vendor = on_node("plain", "kubelet-read-only", 10255), on_node("vendor", "kubelet-read-only", 10255)
     read = inventory(nodes=(node("plain", "v1.32.1"), node("vendor", "v1.32.1-eks-1")))
     cells = {(plain, OUTSIDE): "blocked", (vendor, OUTSIDE): "open"}
-    finding = holes_of(estate(read, cells, vantages=(OUTSIDE,)))["CVE-2025-0426"]
+    finding = holes_of(view_of(read, cells, vantages=(OUTSIDE,)))["CVE-2025-0426"]
     assert (finding.severity, finding.reached_from) == ("low", ())
 
 
 def test_what_is_not_there_makes_no_finding() -> None:
     windows, portworx = "CVE-2023-5528", "CVE-2025-13281"
     linux = inventory("v1.28.1", nodes=(node("n1", "v1.28.1"),))
-    assert windows not in holes_of(estate(linux))
+    assert windows not in holes_of(view_of(linux))
     mixed = inventory("v1.28.1", nodes=(node("n1", "v1.28.1"), node("w1", "v1.28.1", "windows")))
-    assert "on 1 of 2 nodes" in holes_of(estate(mixed))[windows].title
+    assert "on 1 of 2 nodes" in holes_of(view_of(mixed))[windows].title
     silent = inventory("v1.28.1", nodes=(node("n1", "v1.28.1", ""),))
-    assert "whether a node runs Windows is not known" in holes_of(estate(silent))[windows].because
+    assert "whether a node runs Windows is not known" in holes_of(view_of(silent))[windows].because
     by_image = node("n1", "v1.28.1", "", os_image="Windows Server 2022 Datacenter")
-    assert windows in holes_of(estate(inventory("v1.28.1", nodes=(by_image,))))
+    assert windows in holes_of(view_of(inventory("v1.28.1", nodes=(by_image,))))
 
     web = pod("web", "registry.example.com/web:v1")
-    assert portworx not in holes_of(estate(inventory("v1.33.4", pods=(web,))))
+    assert portworx not in holes_of(view_of(inventory("v1.33.4", pods=(web,))))
     volumes = pod("px-1", "docker.io/portworx/oci-monitor:3.1", namespace="kube-system")
-    assert holes_of(estate(inventory("v1.33.4", pods=(web, volumes))))[portworx].severity == "low"
-    assert portworx in holes_of(estate(inventory("v1.33.4")))  # nothing is known of images
+    assert holes_of(view_of(inventory("v1.33.4", pods=(web, volumes))))[portworx].severity == "low"
+    assert portworx in holes_of(view_of(inventory("v1.33.4")))  # nothing is known of images
 
-    assert "CVE-2020-8561" not in holes_of(estate(inventory()))
-    assert "CVE-2020-8561" in holes_of(estate(inventory(webhooks=(WebhookRecord(name="x"),))))
-    refused = estate(inventory(), denied=("validatingwebhookconfigurations.admissionregistration.k8s.io",))
+    assert "CVE-2020-8561" not in holes_of(view_of(inventory()))
+    assert "CVE-2020-8561" in holes_of(view_of(inventory(webhooks=(WebhookRecord(name="x"),))))
+    refused = view_of(inventory(), denied=("validatingwebhookconfigurations.admissionregistration.k8s.io",))
     assert "CVE-2020-8561" in holes_of(refused)
     policies = (PolicyRecord(cluster="prod", namespace="shop", name="deny"),)
-    assert "CVE-2024-7598" not in holes_of(estate(inventory("v1.28.1")))
-    assert holes_of(estate(inventory("v1.28.1", policies=policies)))["CVE-2024-7598"].severity == "low"
+    assert "CVE-2024-7598" not in holes_of(view_of(inventory("v1.28.1")))
+    assert holes_of(view_of(inventory("v1.28.1", policies=policies)))["CVE-2024-7598"].severity == "low"
 
 
 CONTROLLER = f"registry.k8s.io/ingress-nginx/controller:v1.11.2@sha256:{'d5' * 32}"
@@ -236,14 +236,14 @@ def test_an_ingress_controllers_webhook_is_what_must_be_reached() -> None:
     other = replace(endpoint("web", host="10.96.7.8", port=443), namespace="ingress-nginx", object="Service/web")
     read = inventory(pods=(pod("controller-1", CONTROLLER, namespace="ingress-nginx"),), webhooks=(HOOK,))
     closed = {(ADMISSION, POD): "blocked", (other, POD): "open"}
-    finding = holes_of(estate(read, closed, vantages=(POD,)))["CVE-2025-1974"]
+    finding = holes_of(view_of(read, closed, vantages=(POD,)))["CVE-2025-1974"]
     assert (finding.severity, finding.reached_from) == ("high", ())
-    opened = holes_of(estate(read, {(ADMISSION, POD): "open"}, vantages=(POD,)))["CVE-2025-1974"]
+    opened = holes_of(view_of(read, {(ADMISSION, POD): "open"}, vantages=(POD,)))["CVE-2025-1974"]
     assert (opened.severity, opened.reached_from) == ("critical", (POD.id,))
     assert "CVE-2025-24514" in opened.because[-1]
     assert any("-n ingress-nginx get pods" in command for command in opened.verify)
     unread = replace(read, webhooks=())  # found by its name where the webhooks could not be read
-    assert holes_of(estate(unread, {(ADMISSION, POD): "open"}, vantages=(POD,)))["CVE-2025-1974"].reached_from
+    assert holes_of(view_of(unread, {(ADMISSION, POD): "open"}, vantages=(POD,)))["CVE-2025-1974"].reached_from
 
 
 @pytest.mark.parametrize(
@@ -282,13 +282,13 @@ def test_no_image_breaks_the_reading(image: str) -> None:
     ],
 )
 def test_a_controller_is_known_by_its_image(image: str, code: str) -> None:
-    found = set(holes_of(estate(inventory(pods=(pod("c", image, namespace="ingress-nginx"),)))))
+    found = set(holes_of(view_of(inventory(pods=(pod("c", image, namespace="ingress-nginx"),)))))
     assert found & {"CVE-2025-1974", "version-unknown"} == ({code} if code else set())
 
 
 def test_a_vendors_controller_is_indeterminate() -> None:
     controller = pod("c", "bitnami/nginx-ingress-controller:1.11.2-debian-12-r3", namespace="ingress-nginx")
-    finding = holes_of(estate(inventory(pods=(controller,))))["CVE-2025-1974"]
+    finding = holes_of(view_of(inventory(pods=(controller,))))["CVE-2025-1974"]
     assert (finding.severity, finding.title.split(":")[0]) == (
         "low",
         "CVE-2025-1974 may be in ingress-nginx 1.11.2-debian-12-r3",
@@ -298,19 +298,21 @@ def test_a_vendors_controller_is_indeterminate() -> None:
 def test_the_control_planes_images_speak_for_themselves_in_kube_system_only() -> None:
     manager = pod("kcm-n1", "registry.k8s.io/kube-controller-manager:v1.33.6", namespace="kube-system")
     volumes = pod("px", "portworx/px:1", namespace="kube-system")
-    assert "CVE-2025-13281" not in holes_of(estate(inventory("v1.33.4", pods=(manager, volumes))))
+    assert "CVE-2025-13281" not in holes_of(view_of(inventory("v1.33.4", pods=(manager, volumes))))
     virtual = pod("vcluster-0", "registry.k8s.io/kube-apiserver:v1.10.3", namespace="tenant")
-    assert PROXY_UPGRADE not in holes_of(estate(inventory("v1.33.9", pods=(virtual,))))
+    assert PROXY_UPGRADE not in holes_of(view_of(inventory("v1.33.9", pods=(virtual,))))
     second = pod("kube-apiserver-n2", "registry.k8s.io/kube-apiserver-amd64:v1.10.3", namespace="kube-system")
-    mixed = holes_of(estate(inventory("v1.10.11", pods=(second,))))[PROXY_UPGRADE]
+    mixed = holes_of(view_of(inventory("v1.10.11", pods=(second,))))[PROXY_UPGRADE]
     assert "Pod kube-system/kube-apiserver-n2: v1.10.3 is affected" in mixed.because[0]
+    silent = _all(inventory("", pods=(second,)))
+    assert "version-unknown:prod:kube-apiserver" not in {finding.id for finding in silent}
     finished = replace(second, phase="Succeeded")
-    assert PROXY_UPGRADE not in holes_of(estate(inventory("v1.10.11", pods=(finished,))))
+    assert PROXY_UPGRADE not in holes_of(view_of(inventory("v1.10.11", pods=(finished,))))
 
 
 def test_a_version_that_was_not_told_is_said_once_a_component() -> None:
     read = inventory("", nodes=tuple(node(f"n{number}", "") for number in range(40)))
-    found = holes_of(estate(read))
+    found = holes_of(view_of(read))
     assert set(found) == {"version-unknown"}
     ids = {finding.id for finding in _all(read)}
     assert ids == {"version-unknown:prod:kube-apiserver", "version-unknown:prod:kubelet"}
@@ -322,19 +324,19 @@ def test_a_version_that_was_not_told_is_said_once_a_component() -> None:
 def _all(read: object) -> list[Finding]:
     from kubeshield_tui.judgement.holes_found import known_holes
 
-    return list(known_holes(shipped_holes(), component_versions(read), estate(read)))  # type: ignore[arg-type]
+    return list(known_holes(shipped_holes(), component_versions(read), view_of(read)))  # type: ignore[arg-type]
 
 
 def test_a_name_with_shell_in_it_stays_one_word_in_the_commands() -> None:
     facts = replace(inventory("v1.10.3").cluster, id="prod; rm -rf ~")
-    finding = holes_of(estate(replace(inventory("v1.10.3"), cluster=facts)))[PROXY_UPGRADE]
+    finding = holes_of(view_of(replace(inventory("v1.10.3"), cluster=facts)))[PROXY_UPGRADE]
     assert finding.verify[0] == "kubectl --context 'prod; rm -rf ~' get --raw /version"
 
 
 def test_many_vantages_are_counted_not_all_listed() -> None:
     crowd = tuple(vantage(f"pod:ns{number}") for number in range(41))
     cells = {(API, source): "blocked" if number < 4 else "open" for number, source in enumerate(crowd)}
-    finding = holes_of(estate(inventory("v1.10.3"), cells, vantages=crowd))[PROXY_UPGRADE]
+    finding = holes_of(view_of(inventory("v1.10.3"), cells, vantages=crowd))[PROXY_UPGRADE]
     assert finding.title.endswith("; reachable from 37 of 41 vantages")
     assert len(finding.reached_from) == 37
     assert any(line.endswith("and 25 more)") for line in finding.because)

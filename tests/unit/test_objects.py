@@ -10,7 +10,7 @@ from kubeshield_tui.judgement.public_addresses import is_global, public_addresse
 from kubeshield_tui.model.cluster import Backend, BackendRecord, Inventory, ServiceRecord
 from kubeshield_tui.model.finding import Finding
 from tests.unit.estate import endpoint
-from tests.unit.holes_estate import API, OUTSIDE, POD, estate, inventory, node, pod
+from tests.unit.holes_estate import API, OUTSIDE, POD, inventory, node, pod, view_of
 
 DNS = ServiceRecord(namespace="kube-system", name="kube-dns", addresses=("10.96.0.10",))
 WEB = ServiceRecord(namespace="shop", name="web", addresses=("10.96.1.10",), selector=(("app", "web"),))
@@ -19,7 +19,7 @@ CART = pod("cart-1", "cart:1", namespace="shop", addresses=("10.244.1.11",))
 
 
 def found(read: Inventory) -> list[Finding]:
-    findings = list(object_findings(estate(read)))
+    findings = list(object_findings(view_of(read)))
     for finding in findings:
         assert all(finding.because)
         assert finding.verify[0].startswith("kubectl --context prod -n ")
@@ -120,7 +120,7 @@ def test_who_keeps_a_slice_decides_whether_it_may_point_elsewhere() -> None:
 
 
 def public(read: Inventory, cells: dict | None = None) -> dict[str, Finding]:  # type: ignore[type-arg]
-    findings = {finding.id: finding for finding in public_addresses(estate(read, cells, vantages=(OUTSIDE, POD)))}
+    findings = {finding.id: finding for finding in public_addresses(view_of(read, cells, vantages=(OUTSIDE, POD)))}
     for finding in findings.values():
         assert all(finding.because)
         assert finding.verify
@@ -175,6 +175,7 @@ def test_global_addresses_are_findings_before_anything_was_asked() -> None:
     [
         ("exposed", "high", "answers from outside: ssh:phone"),
         ("blocked", "low", "the ports that were asked do not answer ssh:phone"),
+        ("dead", "high", "the ports that were asked do not answer ssh:phone"),
         ("unproven", "high", "not proven to be blocked from ssh:phone"),
         ("lost", "high", "nothing was measured from outside"),
     ],

@@ -27,7 +27,7 @@ class Sight(NamedTuple):
     """The address is another target from there."""
 
 
-class Estate(NamedTuple):
+class ClusterView(NamedTuple):
     """One cluster."""
 
     inventory: Inventory
