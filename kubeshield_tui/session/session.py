@@ -58,6 +58,7 @@ class Session:
         self.store = Store()
         self._local_channel = local_channel
         self._listeners = list(listeners)
+        self._holes = Holes(self.store, self._happen)
         self._points: dict[VantageId, VantagePoint] = {}
         self._targets: tuple[Endpoint, ...] = ()
         self._clusters = ClusterWait(())
@@ -65,7 +66,6 @@ class Session:
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
-        self._holes = Holes(self.store, self._happen)
         self._recorder: Recorder | None = None
         self._closed = False
 
@@ -115,10 +115,10 @@ class Session:
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
+        self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
                 await client.close()
-        self._holes.finish()
         self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
         if self._recorder is not None:
             self._recorder.close()
