@@ -35,6 +35,7 @@ from kubeshield_tui.session.doors import (
     resolve_contexts,
 )
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
+from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.rows import Rows, change_events, first_events
@@ -65,6 +66,7 @@ class Session:
         self.store = Store()
         self._local_channel = local_channel
         self._listeners = list(listeners)
+        self._holes = Holes(self.store, self._happen)
         self._points: dict[VantageId, VantagePoint] = {}
         self._catalogue = builtin()
         self._rows = Rows(Roster())
@@ -132,6 +134,7 @@ class Session:
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
+        self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
                 await client.close()
@@ -277,6 +280,7 @@ class Session:
             self._recorder(event)
         for listener in self._listeners:
             listener(event)
+        self._holes.told(event)
         if self._verdicts is None or self._asking is None:
             return
         match event:
