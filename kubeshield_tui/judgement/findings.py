@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubeshield_tui.judgement.sentence import describe
+from kubeshield_tui.judgement.sentence import declared, describe
 from kubeshield_tui.model.endpoint import Endpoint, TlsMode
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.finding import Finding
@@ -84,8 +84,8 @@ def _severity(judgement: Judgement, observation: Observation) -> Severity:
 
 
 def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
-    expectation = judgement.expectation
-    facts = [f"must be {expectation.must}: {expectation.source}", f"observed {describe(observation)}"]
+    facts = [f"{label} {text}" for label, text in declared(judgement.expectation)]
+    facts.append(f"observed {describe(observation)}")
     facts.extend(f"{layer.layer}: {layer.verdict} ({layer.decider})" for layer in judgement.layers)
     if observation.simulated:
         facts.append("simulated by the training range")

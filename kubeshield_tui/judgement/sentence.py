@@ -21,6 +21,19 @@ def describe(observation: Observation) -> str:
     return ", ".join(words)
 
 
+def declared(expectation: Expectation) -> tuple[tuple[str, str], ...]:
+    """What is declared for a cell, as (label, text): the line that decides, why, by whom, and what is not sure."""
+    waiver = expectation.waiver
+    told = [("must be", f"{expectation.must}: {expectation.source}")]
+    if waiver is not None:
+        told.append(("exception", f"of {waiver.owner} until {waiver.expires}: {waiver.reason}"))
+    elif expectation.because:
+        told.append(("reason", expectation.because))
+    told.extend(("expired", line) for line in expectation.expired)
+    told.extend(("undecided", f"{line}; held to the strictest") for line in expectation.undecided)
+    return tuple(told)
+
+
 def sentence_of(
     verdict: Verdict, observation: Observation, endpoint: Endpoint, expectation: Expectation, proof: Proof
 ) -> str:
@@ -29,7 +42,8 @@ def sentence_of(
     head = f"{endpoint.name} from {vantage}: {verdict.upper()}, {describe(observation)}."
     match verdict:
         case Verdict.EXPOSED | Verdict.BROKEN:
-            return f"{head} Must be {expectation.must}: {expectation.source}."
+            doubt = f" Not decided: {expectation.undecided[0]}." if expectation.undecided else ""
+            return f"{head} Must be {expectation.must}: {expectation.source}.{doubt}"
         case Verdict.BLOCKED:
             return f"{head} Proven: {proof.target_by} saw it open, {vantage} reached {proof.vantage_by}."
         case Verdict.DEAD:
@@ -39,7 +53,8 @@ def sentence_of(
         case Verdict.LOST | Verdict.UNTESTED:
             return f"{head} {observation.detail}".rstrip()
         case Verdict.REACHABLE:
-            return head
+            waiver = expectation.waiver
+            return f"{head} Excepted by {waiver.owner} until {waiver.expires}." if waiver else head
 
 
 def _lacking(observation: Observation, proof: Proof) -> str:

@@ -1,0 +1,80 @@
+"""What each line of the expectations comes to in a grid: unused, overruled everywhere, expired, not decidable."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from kubeshield_tui.judgement.expectations import Expectations
+from kubeshield_tui.judgement.lines import Line
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.expectation import DeclaredLine, LineKind
+from kubeshield_tui.model.vantage import Vantage
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Cells of one line."""
+
+    sure: int = 0
+    decided: int = 0
+    undecided: int = 0
+    doubt: str = ""
+    winners: Counter[int] = field(default_factory=Counter)
+    """By which lines it was overruled, and in how many cells."""
+
+
+def review(
+    expectations: Expectations, endpoints: Collection[Endpoint], vantages: Collection[Vantage]
+) -> tuple[DeclaredLine, ...]:
+    """Say of every line what it came to over a whole grid, cells that can't be asked included."""
+    tallies = [_Tally() for _ in expectations.lines]
+    for decision, cells, doubts in expectations.over(endpoints, vantages):
+        for number in decision.sure:
+            tallies[number].sure += cells
+            if decision.decider == number:
+                tallies[number].decided += cells
+            elif decision.decider is not None:
+                tallies[number].winners[decision.decider] += cells
+        for number, doubt in zip(decision.undecided, doubts, strict=True):
+            tallies[number].undecided += cells
+            tallies[number].doubt = tallies[number].doubt or doubt.partition(": ")[2]
+    return tuple(
+        DeclaredLine(
+            kind=line.kind,
+            where=line.where,
+            name=line.name,
+            must="" if line.kind is LineKind.TARGETS else line.must,
+            matched=tally.sure,
+            decided=tally.decided,
+            undecided=tally.undecided,
+            waiver=line.waiver,
+            notes=tuple(_notes(expectations, line, tally, bool(endpoints and vantages))),
+        )
+        for line, tally in zip(expectations.lines, tallies, strict=True)
+    )
+
+
+def _notes(expectations: Expectations, line: Line, tally: _Tally, has_cells: bool) -> Iterator[str]:
+    if expectations.is_expired(line):
+        owner, expires = (line.waiver.owner, line.waiver.expires) if line.waiver else ("", "")
+        yield f"expired on {expires}: it holds no longer; {owner} renews or removes it"
+        return
+    is_users = line.kind in {LineKind.RULE, LineKind.EXCEPTION}
+    if is_users and has_cells and not tally.sure and not tally.undecided:
+        yield "unused: it speaks of no endpoint and vantage of this run"
+    if tally.undecided:
+        yield f"not decidable for {tally.undecided} cells, held to the strictest: {tally.doubt}"
+    if tally.sure and not tally.decided:
+        yield from _overruled(expectations.lines, line, tally)
+
+
+def _overruled(lines: tuple[Line, ...], line: Line, tally: _Tally) -> Iterator[str]:
+    """A line that decides nothing although it speaks of cells."""
+    if line.kind is LineKind.BASELINE and all(lines[number].kind is LineKind.BASELINE for number in tally.winners):
+        return
+    by = ", ".join(lines[number].shown for number, _ in tally.winners.most_common(3))
+    same = all(lines[number].must is line.must for number in tally.winners)
+    what = "needless: later lines say the same of" if same else "overruled in"
+    yield f"{what} all its {tally.sure} cells by {by}"
