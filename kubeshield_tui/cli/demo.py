@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kubeshield_tui.cli.audit import Output, audit_session, finish
 from kubeshield_tui.cli.leavings import say_leavings
-from kubeshield_tui.cli.options import format_from, limits_from, timing_from
+from kubeshield_tui.cli.options import existing, format_from, limits_from, timing_from
 from kubeshield_tui.cli.process import run_until_signal
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model.expectation import Severity
@@ -50,6 +50,7 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         vantages=vantages,
         zones=tuple((spec, Zone(zone)) for spec, zone in training.zones.items()),
         targets=training.targets,
+        expect=existing(arguments.expect, "--expect"),
         consent=True,  # the pods are made in the range, nowhere else
         pod_settle=0.0,  # the range's policies are there before its pods
         timing=timing_from(arguments, RANGE_TIMING),

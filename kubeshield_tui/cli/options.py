@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 FORMATS_TODAY = ("text", "json", "ndjson")
 FORMATS_LATER = ("junit", "sarif", "markdown", "html")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
-NOT_YET = ("expect",)
 
 
 def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -42,7 +41,7 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     add("--zone", action="append", default=[], metavar="V=Z", help="zone of a vantage: outside, admin, pod or node")
     add("--targets", type=Path, metavar="FILE", help="targets, one HOST:PORT a line, ' expect=blocked|reachable'")
     add("--no-discovery", action="store_true", help="ask the targets only; needs no kubeconfig")
-    add("--expect", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    add("--expect", type=Path, metavar="FILE", help="what must be blocked or reachable, over the baseline (TOML)")
     add("--yes", action="store_true", help="create the own pods that vantages need, without asking")
     add("--pod-image", default=None, metavar="IMAGE", help="image of own pods, with python3 (default: python:3-slim)")
     add("--per-namespace", action="store_true", help="an own pod in every namespace that has pods, 40 at most")
@@ -91,6 +90,7 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--screenshots", type=Path, metavar="DIR", help="write SVG screenshots of every screen and exit"
     )
+    _adder(parser, again=True)("--expect", type=Path, metavar="FILE", help="what must be blocked or reachable (TOML)")
     add_timing(parser)
 
 
@@ -109,17 +109,15 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     from kubeshield_tui.session.expand import require_zones, resolve_nodes
     from kubeshield_tui.settings.schema import DEFAULT_POD_IMAGE, Format, Settings
 
-    for flag in NOT_YET:
-        if getattr(arguments, flag, None):
-            raise SettingsError(f"--{flag.replace('_', '-')} is not there yet", "Leave it out")
     vantages = tuple(dict.fromkeys(parse_vantage(text) for text in arguments.vantage or ["local"]))
     settings = Settings(
         kubeconfig=arguments.kubeconfig,
         contexts=tuple(arguments.context),
-        ssh_config=_existing(arguments.ssh_config, "--ssh-config"),
+        ssh_config=existing(arguments.ssh_config, "--ssh-config"),
         vantages=vantages,
         zones=tuple(_zone(text) for text in arguments.zone),
-        targets=_existing(arguments.targets, "--targets"),
+        targets=existing(arguments.targets, "--targets"),
+        expect=existing(arguments.expect, "--expect"),
         discovery=not arguments.no_discovery,
         consent=arguments.yes,
         pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
@@ -199,7 +197,8 @@ def _namespace(text: str | None) -> str:
     raise SettingsError(f"--pod-namespace {text!r} is not a namespace", "It is a DNS label, as in kubectl get ns")
 
 
-def _existing(path: Path | None, flag: str) -> Path | None:
+def existing(path: Path | None, flag: str) -> Path | None:
+    """The path, if it is a file. Raises SettingsError naming the flag."""
     if path is not None and not path.is_file():
         raise SettingsError(f"{flag} {path}: no such file", "Check the path")
     return path

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec import UNSET
 
@@ -73,13 +73,15 @@ class Classes(Generic[T, C]):
             placed = self._placed[thing.id] = self._sorted(thing)
         return placed
 
-    def refresh(self) -> frozenset[str]:
-        """Sort everything anew, since facts changed; returns the ids of what is in another class now."""
+    def refresh(self, current: Mapping[Any, T], *, facts_changed: bool) -> frozenset[str]:
+        """Sort anew what is another thing by now, or all if facts changed; returns ids of what changed its class."""
         moved = []
         for key, placed in self._placed.items():
-            now = self._placed[key] = self._sorted(placed.thing)
-            if (now.number, now.missing) != (placed.number, placed.missing):
-                moved.append(key)
+            thing = current.get(key, placed.thing)
+            if facts_changed or thing is not placed.thing:
+                now = self._placed[key] = self._sorted(thing)
+                if (now.number, now.missing) != (placed.number, placed.missing):
+                    moved.append(key)
         return frozenset(moved)
 
     def seen(self) -> frozenset[str]:

@@ -20,7 +20,7 @@ from kubeshield_tui.judgement.selectors import Components
 from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import SEVERITIES, Expectation, LineKind, Must
-from kubeshield_tui.model.ids import EndpointId
+from kubeshield_tui.model.ids import EndpointId, VantageId
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.settings.expect_file import Declared
 
@@ -33,7 +33,7 @@ STRICTNESS = (Must.ANY, Must.REACHABLE, Must.BLOCKED)
 
 
 class Moved(NamedTuple):
-    """Endpoints and vantages of which other lines speak than before."""
+    """Ids of endpoints and vantages of which other lines speak than before."""
 
     endpoints: frozenset[str]
     vantages: frozenset[str]
@@ -75,35 +75,43 @@ class Expectations:
         decision = self._decision(target.number, source.number)
         if not decision.undecided:
             return decision.expectation
-        return replace(decision.expectation, undecided=self._doubts(decision, target, source))
+        doubts = zip(decision.undecided, self._missing(decision, target, source), strict=True)
+        told = tuple(f"{self.lines[number].shown}: {fact}" for number, fact in doubts)
+        return replace(decision.expectation, undecided=told)
 
     def forget(self, endpoint: EndpointId) -> None:
         """Drop an endpoint that is gone."""
         self._targets.forget(endpoint)
 
-    def refresh(self, now: float) -> Moved:
-        """Take in that the clusters changed and time passed; returns whose cells may be declared otherwise now."""
-        self._facts.refresh()
+    def refresh(
+        self, endpoints: Mapping[EndpointId, Endpoint], vantages: Mapping[VantageId, Vantage], now: float
+    ) -> Moved:
+        """Take in that the estate changed and time passed; returns whose cells may be declared otherwise now."""
+        changed = self._facts.refresh()
+        labels_changed = changed and any(line.needs_labels for line in self.lines)
+        moved = Moved(
+            self._targets.refresh(endpoints, facts_changed=labels_changed),
+            self._sources.refresh(vantages, facts_changed=changed),
+        )
         before = self._expired()
         self._today = max(self._today, _day(now))
-        endpoints = self._targets.refresh() if any(line.needs_labels for line in self.lines) else frozenset()
-        vantages = self._sources.refresh()
         if self._expired() != before:
             self._decisions.clear()
-            endpoints = self._targets.seen()
-        return Moved(endpoints, vantages)
+            return moved._replace(endpoints=self._targets.seen())
+        return moved
 
     def over(
         self, endpoints: Iterable[Endpoint], vantages: Iterable[Vantage]
     ) -> Iterator[tuple[Decision, int, tuple[str, ...]]]:
-        """Go over a whole grid: each decision, the cells that it is for, and the doubts of one of them."""
+        """Go over a whole grid: each decision, the cells that it is for, and what is missing for one of them."""
         rows, columns = [*map(self._targets.place, endpoints)], [*map(self._sources.place, vantages)]
         heights, widths = Counter(row.number for row in rows), Counter(column.number for column in columns)
         some_row, some_column = {row.number: row for row in rows}, {column.number: column for column in columns}
         for target, height in heights.items():
             for source, width in widths.items():
                 decision = self._decision(target, source)
-                yield decision, height * width, self._doubts(decision, some_row[target], some_column[source])
+                missing = self._missing(decision, some_row[target], some_column[source])
+                yield decision, height * width, missing
 
     def is_expired(self, line: Line) -> bool:
         """Whether a line holds no longer."""
@@ -165,13 +173,12 @@ class Expectations:
                 return Expectation(source=f'baseline says nothing for zone {source.zone}: "{line.name}"')
         return Expectation()
 
-    def _doubts(self, decision: Decision, target: Placed[Endpoint], source: Placed[Vantage]) -> tuple[str, ...]:
-        """Undecided lines, each with the fact that is missing."""
+    def _missing(self, decision: Decision, target: Placed[Endpoint], source: Placed[Vantage]) -> tuple[str, ...]:
+        """For each undecided line the fact that is missing."""
         cluster = self._sources.classes[source.number].cluster
         unknown = cluster.why if isinstance(cluster, Unknown) else ""
         return tuple(
-            f"{self.lines[number].shown}: {target.missing.get(number) or source.missing.get(number) or unknown}"
-            for number in decision.undecided
+            target.missing.get(number) or source.missing.get(number) or unknown for number in decision.undecided
         )
 
     def _expired(self) -> int:
@@ -197,7 +204,7 @@ def _strictness(expectation: Expectation) -> tuple[int, int]:
 
 def _lapsed(line: Line) -> str:
     waiver = line.waiver
-    return f"{line.shown} of {waiver.owner} expired on {waiver.expires}" if waiver else line.shown
+    return f"{line.shown} of {waiver.owner} held until {waiver.expires}" if waiver else line.shown
 
 
 def _bits(mask: int) -> Iterator[int]:

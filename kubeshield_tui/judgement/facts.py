@@ -24,7 +24,6 @@ class Unknown(NamedTuple):
 class _Cluster(NamedTuple):
     """An inventory, indexed."""
 
-    inventory: Inventory
     pods: dict[tuple[str, str], PodRecord]
     by_namespace: dict[str, list[PodRecord]]
     services: dict[tuple[str, str], ServiceRecord]
@@ -37,12 +36,15 @@ class Facts:
     def __init__(self, clusters: Mapping[str, Inventory]) -> None:
         self._clusters = clusters
         self._indexes: dict[str, _Cluster] = {}
+        self._known = dict(clusters)
 
-    def refresh(self) -> None:
-        """Look at the inventories anew where they are not the ones that were indexed."""
-        for name, index in list(self._indexes.items()):
-            if self._clusters.get(name) is not index.inventory:
-                del self._indexes[name]
+    def refresh(self) -> bool:
+        """Forget what was looked up in inventories that are others now; returns whether there are any."""
+        before, self._known = self._known, dict(self._clusters)
+        changed = [name for name in before.keys() | self._known.keys() if before.get(name) is not self._known.get(name)]
+        for name in changed:
+            self._indexes.pop(name, None)
+        return bool(changed)
 
     def _index(self, cluster: str) -> _Cluster | None:
         found = self._indexes.get(cluster)
@@ -51,7 +53,6 @@ class Facts:
             for pod in inventory.pods:
                 by_namespace[pod.namespace].append(pod)
             found = self._indexes[cluster] = _Cluster(
-                inventory,
                 {(pod.namespace, pod.name): pod for pod in inventory.pods},
                 dict(by_namespace),
                 {(service.namespace, service.name): service for service in inventory.services},

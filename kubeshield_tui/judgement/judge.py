@@ -74,7 +74,7 @@ class Judge:
 
     def refresh(self, now: float) -> tuple[CellKey, ...]:
         """Look again at what is declared, as clusters changed or time passed; returns the cells to judge anew."""
-        moved = self._expectations.refresh(now)
+        moved = self._expectations.refresh(self._endpoints, self._vantages, now)
         if not any(moved):
             return ()
         return tuple(key for key in self._latest if key.endpoint in moved.endpoints or key.vantage in moved.vantages)

@@ -67,8 +67,12 @@ class Line(NamedTuple):
 @cache
 def baseline() -> Declared:
     """Return what is expected of every estate."""
-    text = resources.files("kubeshield_tui.judgement").joinpath("baseline.toml").read_text("utf-8")
-    return parse_expectations(text, "baseline.toml", BASELINE)
+    return parse_expectations(baseline_text(), "baseline.toml", BASELINE)
+
+
+def baseline_text() -> str:
+    """Return the baseline as it is written."""
+    return resources.files("kubeshield_tui.judgement").joinpath("baseline.toml").read_text("utf-8")
 
 
 def make_lines(declared: Declared, facts: Facts, components: Components) -> tuple[Line, ...]:

@@ -20,7 +20,8 @@ class _Tally:
     sure: int = 0
     decided: int = 0
     undecided: int = 0
-    doubt: str = ""
+    missing: str = ""
+    """A fact for want of which it could not be decided."""
     winners: Counter[int] = field(default_factory=Counter)
     """By which lines it was overruled, and in how many cells."""
 
@@ -30,16 +31,16 @@ def review(
 ) -> tuple[DeclaredLine, ...]:
     """Say of every line what it came to over a whole grid, cells that can't be asked included."""
     tallies = [_Tally() for _ in expectations.lines]
-    for decision, cells, doubts in expectations.over(endpoints, vantages):
+    for decision, cells, missing in expectations.over(endpoints, vantages):
         for number in decision.sure:
             tallies[number].sure += cells
             if decision.decider == number:
                 tallies[number].decided += cells
             elif decision.decider is not None:
                 tallies[number].winners[decision.decider] += cells
-        for number, doubt in zip(decision.undecided, doubts, strict=True):
+        for number, fact in zip(decision.undecided, missing, strict=True):
             tallies[number].undecided += cells
-            tallies[number].doubt = tallies[number].doubt or doubt.partition(": ")[2]
+            tallies[number].missing = tallies[number].missing or fact
     return tuple(
         DeclaredLine(
             kind=line.kind,
@@ -65,7 +66,7 @@ def _notes(expectations: Expectations, line: Line, tally: _Tally, has_cells: boo
     if is_users and has_cells and not tally.sure and not tally.undecided:
         yield "unused: it speaks of no endpoint and vantage of this run"
     if tally.undecided:
-        yield f"not decidable for {tally.undecided} cells, held to the strictest: {tally.doubt}"
+        yield f"not decidable for {tally.undecided} cells, held to the strictest: {tally.missing}"
     if tally.sure and not tally.decided:
         yield from _overruled(expectations.lines, line, tally)
 
@@ -75,6 +76,7 @@ def _overruled(lines: tuple[Line, ...], line: Line, tally: _Tally) -> Iterator[s
     if line.kind is LineKind.BASELINE and all(lines[number].kind is LineKind.BASELINE for number in tally.winners):
         return
     by = ", ".join(lines[number].shown for number, _ in tally.winners.most_common(3))
-    same = all(lines[number].must is line.must for number in tally.winners)
+    others = [lines[number] for number in tally.winners]
+    same = all(other.must is line.must and LineKind.TARGETS not in {other.kind, line.kind} for other in others)
     what = "needless: later lines say the same of" if same else "overruled in"
     yield f"{what} all its {tally.sure} cells by {by}"

@@ -6,7 +6,8 @@ Yes, no, or `Unknown` with the fact that is missing. A no of one key settles it,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol, TypeVar
 
 from msgspec import UnsetType
@@ -84,11 +85,11 @@ def endpoint_checks(to: To, facts: Facts, components: Components) -> tuple[Check
     if where := _words(to.where):
         meant = {name for name, row in components.items() if where(row.where)}
         checks.append(lambda endpoint: endpoint.component in meant)
-    ports = [_range(str(port)) for port in as_list(to.port)]
+    ports = frozenset(number for port in as_list(to.port) for number in _range(str(port)))
     if ports:
-        checks.append(lambda endpoint: any(endpoint.port in each for each in ports))
+        checks.append(lambda endpoint: endpoint.port in ports)
     if name := _words(to.name):
-        checks.append(lambda endpoint: any(map(name, _names(endpoint))))
+        checks.append(lambda one: name(one.name) or name(one.object) or name(one.object.partition("/")[2]))
     if addresses := as_list(to.address):
         checks.append(_address_check(addresses))
     if not isinstance(to.labels, UnsetType):
@@ -126,15 +127,15 @@ def _words(names: str | list[str] | UnsetType) -> Words | None:
     if not listed:
         return None
     is_meant = _text_test(listed)
-    return lambda text: bool(text) and is_meant(text)
+    return (lambda text: bool(text) and is_meant(text)) if any(map(is_glob, listed)) else is_meant
 
 
 def _text_test(texts: Iterable[str]) -> Words:
     listed = list(texts)
     if not any(map(is_glob, listed)):
         return frozenset(listed).__contains__
-    patterns = [glob(text) for text in listed]
-    return lambda text: any(pattern.fullmatch(text) for pattern in patterns)
+    first, *others = [glob(text).fullmatch for text in listed]
+    return lambda text: first(text) is not None or any(other(text) for other in others)
 
 
 def _known(fact: str | Unknown, words: Words) -> Answer:
@@ -143,10 +144,6 @@ def _known(fact: str | Unknown, words: Words) -> Answer:
 
 def _any_known(facts: tuple[str, ...] | Unknown, words: Words) -> Answer:
     return facts if isinstance(facts, Unknown) else any(map(words, facts))
-
-
-def _names(endpoint: Endpoint) -> tuple[str, ...]:
-    return endpoint.name, endpoint.object, endpoint.object.partition("/")[2]
 
 
 def _range(port: str) -> range:
@@ -167,14 +164,22 @@ def _address_check(addresses: Iterable[str]) -> Check[Endpoint]:
     def check(endpoint: Endpoint) -> Answer:
         if is_named(endpoint.host):
             return True
-        try:
-            address = ip_address(endpoint.host)
-        except ValueError:
+        address = _parsed(endpoint.host)
+        if address is None:
             why = f"{endpoint.host} is a name, which each vantage looks up for itself"
             return Unknown(why) if networks else False
         return any(address in network for network in networks)
 
     return check
+
+
+@lru_cache(maxsize=65_536)
+def _parsed(host: str) -> IPv4Address | IPv6Address | None:
+    """The address of a literal; None for a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 def _label_test(wanted: dict[str, str | list[str]]) -> Callable[[Labels], bool]:

@@ -83,3 +83,8 @@ class DeclaredLine(Record, frozen=True):
     waiver: Waiver | None = None
     notes: tuple[str, ...] = ()
     """What someone should look at: it matches nothing, is overruled everywhere, has expired."""
+
+    @property
+    def shown(self) -> str:
+        """`expect.toml:12 "only ops reaches the API"`."""
+        return f'{self.where} "{self.name}"'

@@ -77,6 +77,9 @@ def _coverage(store: Store) -> str:
     lines = [f"measured {store.total - total} of {store.total} cells"]
     if left_out[Reason.OUT_OF_SCOPE]:
         lines[0] += f"; {left_out[Reason.OUT_OF_SCOPE]} out of scope (another target from there)"
+    lines.extend(
+        f"EXPECTATIONS: {declared.shown}: {note}" for declared in store.expectations for note in declared.notes
+    )
     lines.extend(f"not readable: {denied.what} ({denied.why})" for denied in store.denied)
     lines.extend(f"INCOMPLETE: {line}" for line in store.incomplete)
     lines.extend(f"removed: {object_}" for _, object_ in store.removed)

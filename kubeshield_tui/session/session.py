@@ -15,6 +15,7 @@ from kubeshield_tui import __version__
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
+from kubeshield_tui.judgement.expectations import NOTHING, Expectations
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
@@ -35,12 +36,15 @@ from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
+from kubeshield_tui.settings.expect_file import read_expectations
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.vantage import VantagePoint
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
+REVIEW_SECONDS = 5.0
+"""How often a live session looks whether other things are declared now, and what each line comes to."""
 SETTLE_SECONDS = 0.02
 """How often an audit looks whether it is done."""
 
@@ -59,6 +63,7 @@ class Session:
         self._listeners = list(listeners)
         self._points: dict[VantageId, VantagePoint] = {}
         self._targets: tuple[Endpoint, ...] = ()
+        self._declared = NOTHING
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
@@ -75,6 +80,8 @@ class Session:
             from kubeshield_tui.discovery.targets_file import read_targets
 
             self._targets = read_targets(settings.targets)
+        if settings.expect is not None:
+            self._declared = read_expectations(settings.expect)
         check_files(settings.vantages)
         if not settings.is_open_ended:
             require_zones(settings)
@@ -88,7 +95,10 @@ class Session:
         try:
             await self._start(live=True)
             self._say("watching")
-            await asyncio.Event().wait()
+            while self._verdicts is not None:
+                self._verdicts.refresh()
+                self._verdicts.review()
+                await asyncio.sleep(REVIEW_SECONDS)
         finally:
             await self.close()
 
@@ -116,6 +126,8 @@ class Session:
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
                 await client.close()
+        if self._verdicts is not None:
+            self._verdicts.review()
         self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
         if self._recorder is not None:
             self._recorder.close()
@@ -170,7 +182,8 @@ class Session:
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
-        self._verdicts = Verdicts(self.store, engine, self._happen, live)
+        expectations = Expectations(self.store.clusters, {}, self._declared, time())
+        self._verdicts = Verdicts(self.store, engine, self._happen, live, expectations)
         self._clusters.start()
         for note in self._notes:
             self._say(note)
@@ -248,12 +261,16 @@ class Session:
                     self._plan(event.endpoint, vantage)
             case happened.VantageChanged():
                 self._vantage_changed(event)
+            case happened.ClusterRead() if self._verdicts is not None:
+                self._verdicts.refresh()
 
     def _vantage_changed(self, event: happened.VantageChanged) -> None:
         vantage = self.store.vantages[event.vantage]
         if event.status in {VantageStatus.READY, VantageStatus.FAILED}:
             for endpoint in tuple(self.store.endpoints.values()):
                 self._plan(endpoint, vantage)
+        if event.facts is not None and self._verdicts is not None:
+            self._verdicts.refresh()
 
     def _plan(self, endpoint: Endpoint, vantage: Vantage) -> None:
         key = CellKey(endpoint.id, vantage.id)
