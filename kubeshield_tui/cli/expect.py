@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kubeshield_tui.cli import options
 from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ def add_expect(parser: argparse.ArgumentParser) -> None:
     init.add_argument(
         "--from", dest="known", type=Path, metavar="FILE", help="a JSON report or a record, not a cluster"
     )
+    options.add_catalogue(init)
     init.add_argument("--output", type=Path, metavar="FILE", help="write there, where nothing is yet")
     check = what.add_parser("check", help="check a file: every error with its line and key")
     check.add_argument("file", type=Path, metavar="FILE", help="expectations")
+    options.add_catalogue(check)
     what.add_parser("schema", help="print the JSON Schema of such a file, for editors")
 
 
@@ -35,7 +38,7 @@ def expect(arguments: argparse.Namespace) -> int:
         case "init":
             return _init(arguments)
         case "check":
-            return _check(arguments.file)
+            return _check(arguments)
         case _:
             from kubeshield_tui.settings.expect_form import expect_schema
 
@@ -43,15 +46,17 @@ def expect(arguments: argparse.Namespace) -> int:
             return 0
 
 
-def _check(path: Path) -> int:
+def _check(arguments: argparse.Namespace) -> int:
     from time import time
 
-    from kubeshield_tui.judgement.expectations import Expectations
+    from kubeshield_tui.discovery.catalogue import load
+    from kubeshield_tui.judgement.expectations import Expectations, known_components
     from kubeshield_tui.judgement.review import review
     from kubeshield_tui.settings.expect_file import read_expectations
 
-    declared = read_expectations(path)
-    lines = review(Expectations({}, {}, declared, time()), (), ())
+    path, catalogue = arguments.file, load(options.catalogue_from(arguments))
+    declared = read_expectations(path, known_components(catalogue))
+    lines = review(Expectations({}, catalogue, declared, time()), (), ())
     print(f"{path}: {len(declared.rules)} rules, {len(declared.exceptions)} exceptions, no error")
     for line in lines:
         for note in line.notes:
@@ -60,8 +65,10 @@ def _check(path: Path) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
+    from kubeshield_tui.discovery.catalogue import load
     from kubeshield_tui.report.expect_file import expectations_file
 
+    catalogue = load(options.catalogue_from(arguments))
     if arguments.known is not None:
         from kubeshield_tui.session.found import read_found
 
@@ -70,7 +77,7 @@ def _init(arguments: argparse.Namespace) -> int:
         import asyncio
 
         title, endpoints = asyncio.run(_discovered(arguments))
-    text = expectations_file(title, endpoints)
+    text = expectations_file(title, endpoints, catalogue)
     if arguments.output is None:
         sys.stdout.write(text)
         return 0

@@ -40,6 +40,7 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     )
     add("--zone", action="append", default=[], metavar="V=Z", help="zone of a vantage: outside, admin, pod or node")
     add("--targets", type=Path, metavar="FILE", help="targets, one HOST:PORT a line, ' expect=blocked|reachable'")
+    add_catalogue(parser, again=again)
     add("--no-discovery", action="store_true", help="ask the targets only; needs no kubeconfig")
     add("--expect", type=Path, metavar="FILE", help="what must be blocked or reachable, over the baseline (TOML)")
     add("--yes", action="store_true", help="create the own pods that vantages need, without asking")
@@ -57,6 +58,12 @@ def _adder(parser: argparse.ArgumentParser, again: bool) -> Callable[..., argpar
         return parser.add_argument(*names, **keywords)
 
     return add
+
+
+def add_catalogue(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Flag of the user's own catalogue."""
+    add = _adder(parser, again)
+    add("--catalogue", type=Path, metavar="FILE", help="components, ports and requests of your own")
 
 
 def add_timing(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -113,11 +120,12 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     settings = Settings(
         kubeconfig=arguments.kubeconfig,
         contexts=tuple(arguments.context),
-        ssh_config=existing(arguments.ssh_config, "--ssh-config"),
+        ssh_config=_existing(arguments.ssh_config, "--ssh-config"),
         vantages=vantages,
         zones=tuple(_zone(text) for text in arguments.zone),
-        targets=existing(arguments.targets, "--targets"),
-        expect=existing(arguments.expect, "--expect"),
+        targets=_existing(arguments.targets, "--targets"),
+        expect=expect_from(arguments),
+        catalogue=catalogue_from(arguments),
         discovery=not arguments.no_discovery,
         consent=arguments.yes,
         pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
@@ -165,6 +173,18 @@ def timing_from(arguments: argparse.Namespace, default: Timing | None = None) ->
     )
 
 
+def expect_from(arguments: argparse.Namespace) -> Path | None:
+    """The user's expectations. Only a file that was named: whether an audit is clean must not hang on a hidden one."""
+    return _existing(arguments.expect, "--expect")
+
+
+def catalogue_from(arguments: argparse.Namespace) -> Path | None:
+    """The user's own catalogue: the file that was named, or the one in the configuration folder if it is there."""
+    from kubeshield_tui.settings.paths import user_file
+
+    return _existing(arguments.catalogue, "--catalogue") or user_file("catalogue.toml")
+
+
 def limits_from(arguments: argparse.Namespace) -> Limits:
     """How fast to ask. Raises SettingsError."""
     from kubeshield_tui.settings.schema import DEFAULT_RATE, Limits
@@ -197,8 +217,7 @@ def _namespace(text: str | None) -> str:
     raise SettingsError(f"--pod-namespace {text!r} is not a namespace", "It is a DNS label, as in kubectl get ns")
 
 
-def existing(path: Path | None, flag: str) -> Path | None:
-    """The path, if it is a file. Raises SettingsError naming the flag."""
+def _existing(path: Path | None, flag: str) -> Path | None:
     if path is not None and not path.is_file():
         raise SettingsError(f"{flag} {path}: no such file", "Check the path")
     return path

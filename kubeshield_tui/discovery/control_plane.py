@@ -59,7 +59,7 @@ def _api(cluster: str, host: str, port: int, kind: str, *, several: int = 0) -> 
         object=f"{kind}/kubernetes" if known else "",
         group=catalogue.CONTROL_PLANE_GROUP,
         scope=Scope.CLUSTER if kind == "Service" else _reach(host),
-        conversation=catalogue.CONVERSATIONS[component],
+        conversation=catalogue.conversation_of(component, port),
         source=f"{kind} default/kubernetes" if known else kind,
     )
 
@@ -106,7 +106,7 @@ def _on_node(cluster: str, node: str, host: str, component: str, port: int, grou
         object=f"Node/{node}",
         group=group,
         node=node,
-        conversation=catalogue.CONVERSATIONS[component],
+        conversation=catalogue.conversation_of(component, port),
         source=f"Node {node}",
     )
 
@@ -123,6 +123,6 @@ def metadata(cluster: str) -> Endpoint:
         cluster=cluster,
         group=catalogue.METADATA_GROUP,
         scope=Scope.NODE,
-        conversation=catalogue.CONVERSATIONS[component],
+        conversation=catalogue.conversation_of(component, 80),
         source="every cloud",
     )

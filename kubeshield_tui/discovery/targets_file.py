@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from kubeshield_tui.discovery import catalogue
+from kubeshield_tui.discovery.catalogue import Catalogue
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model.endpoint import Conversation, Endpoint, Protocol, Scope
 from kubeshield_tui.model.ids import endpoint_id
@@ -30,11 +31,11 @@ _LINE = re.compile(
 )
 
 
-def read_targets(path: Path) -> tuple[Endpoint, ...]:
-    """Read a targets file. Raises SettingsError naming file and line."""
+def read_targets(path: Path, known: Catalogue | None = None) -> tuple[Endpoint, ...]:
+    """Read a targets file. Raises SettingsError naming file and line. `known` defaults to the built-in catalogue."""
     found: dict[str, Endpoint] = {}
     for number, line in _lines(path):
-        for endpoint in parse_line(line, f"{path.name}:{number}", f"{path}:{number}"):
+        for endpoint in parse_line(line, f"{path.name}:{number}", f"{path}:{number}", known):
             found[endpoint.id] = endpoint
             if len(found) > TARGETS_LIMIT:
                 raise SettingsError(f"{path}:{number}: more than {TARGETS_LIMIT:,} targets", "Split the file")
@@ -59,7 +60,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise SettingsError(f"--targets {path}: not a text file ({error.reason})", FORM) from error
 
 
-def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
+def parse_line(line: str, source: str, where: str, known: Catalogue | None = None) -> Iterator[Endpoint]:
     """Read one line. Raises SettingsError."""
     content = line.partition("#")[0].strip()
     if not content:
@@ -85,7 +86,7 @@ def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
     if last - first >= TARGETS_LIMIT:
         raise SettingsError(f"{where}: more than {TARGETS_LIMIT:,} targets", "Split the file")
     for port in range(first, last + 1):
-        yield _endpoint(host, port, Protocol(protocol), expect, source)
+        yield _endpoint(host, port, Protocol(protocol), expect, source, known or catalogue.builtin())
 
 
 def _host(text: str, where: str) -> str:
@@ -99,9 +100,9 @@ def _host(text: str, where: str) -> str:
     return host.lower()
 
 
-def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str) -> Endpoint:
+def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str, known: Catalogue) -> Endpoint:
     udp = protocol is Protocol.UDP
-    component = catalogue.TARGET if udp else catalogue.component_of_target(host, port)
+    component = catalogue.TARGET if udp else known.component_of_target(host, port)
     return Endpoint(
         id=endpoint_id("", "", "", port, protocol, host),
         component=component,
@@ -111,7 +112,7 @@ def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str
         protocol=protocol,
         group=catalogue.TARGETS_GROUP,
         scope=_scope(host),
-        conversation=Conversation(datagram=datagram_of(port)) if udp else catalogue.conversation_of(component, port),
+        conversation=Conversation(datagram=datagram_of(port)) if udp else known.conversation_of(component, port),
         source=source,
         declared=expect,
     )

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from kubeshield_tui.discovery.catalogue import SERVICE, TARGET, Catalogue, builtin
 from kubeshield_tui.judgement.classes import Placed, Source, Target, source_classes, target_classes
 from kubeshield_tui.judgement.facts import Facts, Unknown
 from kubeshield_tui.judgement.lines import DEFAULT_SEVERITY, Line, make_lines
-from kubeshield_tui.judgement.selectors import Components
 from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.expectation import SEVERITIES, Expectation, LineKind, Must
+from kubeshield_tui.model.expectation import SEVERITIES, Expectation, LineKind, Must, Severity
 from kubeshield_tui.model.ids import EndpointId, VantageId
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.settings.expect_file import Declared
@@ -59,11 +59,15 @@ class Expectations:
     """
 
     def __init__(
-        self, clusters: Mapping[str, Inventory], components: Components, declared: Declared = NOTHING, now: float = 0
+        self,
+        clusters: Mapping[str, Inventory],
+        catalogue: Catalogue | None = None,
+        declared: Declared = NOTHING,
+        now: float = 0,
     ) -> None:
         self._facts = Facts(clusters)
-        self._components = components
-        self.lines = make_lines(declared, self._facts, components)
+        self._catalogue = catalogue or builtin()
+        self.lines = make_lines(declared, self._facts, self._catalogue)
         self._today = _day(now)
         self._targets = target_classes(self.lines)
         self._sources = source_classes(self.lines, self._facts)
@@ -138,7 +142,10 @@ class Expectations:
         candidates = [base, *(self._says(number, target, source) for number in later)]
         strictest = max(candidates, key=_strictness)
         if all(each.must is base.must for each in candidates):  # whichever of them decides, it says this
-            later, strictest = [], replace(base, severity=strictest.severity)
+            later, strictest = (
+                [],
+                replace(base, severity=strictest.severity, severity_anonymous=strictest.severity_anonymous),
+            )
         return Decision(replace(strictest, expired=gone), decider, tuple(_bits(sure)), tuple(later))
 
     def _touching(self, target: Target, source: Source) -> tuple[int, int]:
@@ -157,13 +164,20 @@ class Expectations:
         line = self.lines[number]
         if line.kind is LineKind.TARGETS:
             return Expectation(must=Must(target.declared), source=target.source, severity=DEFAULT_SEVERITY)
+        severity = line.severity(target.component, source.zone, self._catalogue)
         return Expectation(
             must=line.must,
             source=line.shown,
-            severity=line.severity(target.component, source.zone, self._components),
+            severity=severity,
+            severity_anonymous=Severity.CRITICAL if self._is_grave(target.component) else severity,
             because=line.because,
             waiver=line.waiver,
         )
+
+    def _is_grave(self, component: str) -> bool:
+        """Whether it matters that a component serves strangers. Some, as metrics, are graded for just that."""
+        row = self._catalogue.row(component)
+        return row is None or row.severity_outside in {Severity.HIGH, Severity.CRITICAL}
 
     def _silence(self, target: Target, source: Source) -> Expectation:
         """No line speaks of this pair: name the one of the baseline that speaks of the endpoint at least."""
@@ -183,6 +197,11 @@ class Expectations:
 
     def _expired(self) -> int:
         return sum(1 << number for number, line in enumerate(self.lines) if self.is_expired(line))
+
+
+def known_components(catalogue: Catalogue) -> dict[str, str]:
+    """Every component that an endpoint can be, with its kind; empty for what has none."""
+    return {SERVICE: "", TARGET: ""} | {row.component: row.where for row in catalogue.rows}
 
 
 def _relation(line: Line, target: Target, source: Source) -> bool | None:

@@ -79,8 +79,8 @@ def _different_target(endpoint: Endpoint, vantage: Vantage, observation: Observa
 
 
 def _severity(judgement: Judgement, observation: Observation) -> Severity:
-    # Served to anybody: whatever stood for "reachable" is now "usable".
-    return Severity.CRITICAL if observation.posture is Posture.ANONYMOUS else judgement.expectation.severity
+    expectation = judgement.expectation
+    return expectation.severity_anonymous if observation.posture is Posture.ANONYMOUS else expectation.severity
 
 
 def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:

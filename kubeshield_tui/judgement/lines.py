@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from msgspec import UnsetType
 
+from kubeshield_tui.discovery.catalogue import Catalogue
 from kubeshield_tui.judgement.facts import Facts
-from kubeshield_tui.judgement.selectors import Check, Components, endpoint_checks, vantage_checks
+from kubeshield_tui.judgement.selectors import Check, endpoint_checks, vantage_checks
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import LineKind, Must, Severity, Waiver
 from kubeshield_tui.model.vantage import Vantage, Zone
@@ -49,7 +50,7 @@ class Line(NamedTuple):
         """`expect.toml:12 "only ops reaches the API"`."""
         return f'{self.where} "{self.name}"' if self.name else self.where
 
-    def severity(self, component: str, zone: Zone, components: Components) -> Severity:
+    def severity(self, component: str, zone: Zone, catalogue: Catalogue) -> Severity:
         """Severity of a finding by this line."""
         grade = self.grade
         if isinstance(grade, GradeByZone):
@@ -58,7 +59,7 @@ class Line(NamedTuple):
             return DEFAULT_SEVERITY
         if grade is not Grade.CATALOGUE:
             return Severity(grade)
-        row = components.get(component)
+        row = catalogue.row(component)
         if row is None:
             return DEFAULT_SEVERITY
         return row.severity_outside if zone is Zone.OUTSIDE else row.severity_inside
@@ -75,19 +76,17 @@ def baseline_text() -> str:
     return resources.files("kubeshield_tui.judgement").joinpath("baseline.toml").read_text("utf-8")
 
 
-def make_lines(declared: Declared, facts: Facts, components: Components) -> tuple[Line, ...]:
+def make_lines(declared: Declared, facts: Facts, catalogue: Catalogue) -> tuple[Line, ...]:
     """Make all lines ready; `declared` is the user's file."""
-    lines = [_line(LineKind.BASELINE, placed, facts, components) for placed in baseline().rules]
+    lines = [_line(LineKind.BASELINE, placed, facts, catalogue) for placed in baseline().rules]
     targets = Placed(TARGETS, RuleForm(name="expect= of the targets file", must=Must.ANY))
-    lines.append(_line(LineKind.TARGETS, targets, facts, components)._replace(to=(lambda one: bool(one.declared),)))
-    lines.extend(_line(LineKind.RULE, placed, facts, components) for placed in declared.rules)
-    lines.extend(_line(LineKind.EXCEPTION, placed, facts, components) for placed in declared.exceptions)
+    lines.append(_line(LineKind.TARGETS, targets, facts, catalogue)._replace(to=(lambda one: bool(one.declared),)))
+    lines.extend(_line(LineKind.RULE, placed, facts, catalogue) for placed in declared.rules)
+    lines.extend(_line(LineKind.EXCEPTION, placed, facts, catalogue) for placed in declared.exceptions)
     return tuple(lines)
 
 
-def _line(
-    kind: LineKind, placed: Placed[RuleForm] | Placed[ExceptionForm], facts: Facts, components: Components
-) -> Line:
+def _line(kind: LineKind, placed: Placed[RuleForm] | Placed[ExceptionForm], facts: Facts, catalogue: Catalogue) -> Line:
     form = placed.form
     waiver, last_day = None, FOREVER
     if isinstance(form, ExceptionForm):
@@ -102,7 +101,7 @@ def _line(
         because=form.because if isinstance(form, RuleForm) else form.reason,
         waiver=waiver,
         last_day=last_day,
-        to=endpoint_checks(form.to, facts, components),
+        to=endpoint_checks(form.to, facts, catalogue),
         source=vantage_checks(form.source, facts),
         same_cluster=form.source.same_cluster,
         same_namespace=form.source.same_namespace,

@@ -5,17 +5,17 @@ Yes, no, or `Unknown` with the fact that is missing. A no of one key settles it,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from msgspec import UnsetType
 
+from kubeshield_tui.discovery.catalogue import Catalogue
 from kubeshield_tui.judgement.facts import Facts, Unknown
 from kubeshield_tui.model.cluster import Labels
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.globs import glob, is_glob
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.settings.expect_form import From, To, as_list
@@ -24,33 +24,6 @@ Answer = bool | Unknown
 T = TypeVar("T", Endpoint, Vantage)
 Check = Callable[[T], Answer]
 Words = Callable[[str], bool]
-
-
-class Component(Protocol):
-    """What the catalogue knows of a component."""
-
-    @property
-    def where(self) -> str:
-        """What kind of component it is: `api`, `node`, ..."""
-        ...
-
-    @property
-    def unauthenticated(self) -> bool:
-        """Whether it asks nobody who they are."""
-        ...
-
-    @property
-    def severity_outside(self) -> Severity:
-        """Of being reachable from outside."""
-        ...
-
-    @property
-    def severity_inside(self) -> Severity:
-        """Of being reachable from anywhere else."""
-        ...
-
-
-Components = Mapping[str, Component]
 
 
 def weigh(checks: Iterable[Check[T]], thing: T) -> Answer:
@@ -65,7 +38,7 @@ def weigh(checks: Iterable[Check[T]], thing: T) -> Answer:
     return True if unknown is None else unknown
 
 
-def endpoint_checks(to: To, facts: Facts, components: Components) -> tuple[Check[Endpoint], ...]:
+def endpoint_checks(to: To, facts: Facts, catalogue: Catalogue) -> tuple[Check[Endpoint], ...]:
     """Checks of `to`, the cheapest first."""
     checks: list[Check[Endpoint]] = []
     if component := _words(to.component):
@@ -80,10 +53,10 @@ def endpoint_checks(to: To, facts: Facts, components: Components) -> tuple[Check
         protocol = to.protocol
         checks.append(lambda endpoint: endpoint.protocol is protocol)
     if not isinstance(to.unauthenticated, UnsetType):
-        asks_nobody, open_to_all = to.unauthenticated, {name for name, row in components.items() if row.unauthenticated}
+        asks_nobody, open_to_all = to.unauthenticated, {row.component for row in catalogue.rows if row.unauthenticated}
         checks.append(lambda endpoint: (endpoint.component in open_to_all) is asks_nobody)
     if where := _words(to.where):
-        meant = {name for name, row in components.items() if where(row.where)}
+        meant = {row.component for row in catalogue.rows if where(row.where)}
         checks.append(lambda endpoint: endpoint.component in meant)
     ports = frozenset(number for port in as_list(to.port) for number in _range(str(port)))
     if ports:

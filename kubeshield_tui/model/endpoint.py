@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from kubeshield_tui.model.ids import EndpointId
+from kubeshield_tui.model.observation import Posture
 from kubeshield_tui.model.record import Record
 
 
@@ -30,15 +31,49 @@ class TlsMode(StrEnum):
     ON = "on"
 
 
+class Fact(Record, frozen=True):
+    """Something that an answer tells of its server, and where it stands. With no place named it is the whole body."""
+
+    name: str
+    """`version`, `server`, `title`, `mode`, ..."""
+    header: str = ""
+    """Header whose value it is."""
+    json: str = ""
+    """Key whose string it is, wherever in the body."""
+    after: str = ""
+    before: str = ""
+    """It stands between these in the body."""
+
+
+class Reading(Record, frozen=True):
+    """How an answer reads. What is left empty fits everything; of several the first that fits counts."""
+
+    status: str = ""
+    """`401`, `2xx`, or `none`: it was asked, and no answer came before the deadline."""
+    header: str = ""
+    """`Name`, or `Name: fragment of its value`; case does not matter."""
+    body: str = ""
+    """Fragment of the body."""
+    certificate: str = ""
+    """Fragment of subject or issuer: for a conversation's own readings."""
+    posture: Posture | None = None
+    says: str = ""
+    """What it means, in a few words for people."""
+
+
 class Request(Record, frozen=True):
     """One safe, read-only HTTP request. Never a path that serves credentials."""
 
     method: str = "GET"
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
+    keep_body: bool = True
+    """False: the answer's body never leaves the agent (a session token is such a body)."""
+    readings: tuple[Reading, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
-class Conversation(Record, frozen=True):
+class Conversation(Record, frozen=True, cache_hash=True):
     """What is said to an endpoint once TCP is open. A port that greets first gets no TLS and no HTTP."""
 
     tls: TlsMode = TlsMode.OFF
@@ -48,6 +83,8 @@ class Conversation(Record, frozen=True):
     """At most two, on one connection."""
     datagram: str = ""
     """UDP: the protocol that is asked in (`dns`, `ntp`, ...); empty sends an empty datagram."""
+    readings: tuple[Reading, ...] = ()
+    """How the connection itself reads: by its certificate."""
 
 
 class PodRef(Record, frozen=True):

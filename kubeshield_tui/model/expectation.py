@@ -45,6 +45,8 @@ class Expectation(Record, frozen=True):
     """The line that decides: `baseline "..."`, `targets.txt:3`, `expect.toml:12 "only ops reaches the API"`."""
     severity: Severity = Severity.MEDIUM
     """Of a finding if it is not so."""
+    severity_anonymous: Severity = Severity.CRITICAL
+    """The same where moreover strangers are asked for nothing: what stood for reachable is then usable."""
     because: str = ""
     """Why it was declared, in the words of who did."""
     waiver: Waiver | None = None

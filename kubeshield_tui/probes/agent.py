@@ -198,14 +198,19 @@ class Common(object):
         self.datagram = base64.b64decode(str(told.get("datagram", "")))
         self.server_name = str(told.get("server_name", ""))
         self.requests = [
-            (clean(method), clean(path), [(clean(name), clean(value)) for name, value in headers])
-            for method, path, headers in told.get("requests", ())[:2]
+            (clean(each[0]), clean(each[1]), [(clean(name), clean(value)) for name, value in each[2]], keeps_body(each))
+            for each in told.get("requests", ())[:2]
         ]
 
 
 def clean(text):
     """No line break may smuggle a header in."""
     return str(text).replace("\r", "").replace("\n", "")
+
+
+def keeps_body(request):
+    """Whether an answer's body may be told. What a PUT brings is a session token: never."""
+    return request[0] != "PUT" and (len(request) < 4 or bool(request[3]))
 
 
 CONTROL = Common({"timeout": CONTROL_WAIT, "attempts": 1})
@@ -1332,18 +1337,22 @@ def note_alert(told, reason):
 
 
 def request_bytes(host, port, request, last):
-    method, path, headers = request
+    method, path, headers = request[:3]
     shown = "[%s]" % host if ":" in host else host
     lines = ["%s %s HTTP/1.1" % (method, path), "Host: %s:%d" % (shown, port), "User-Agent: kubeshield"]
     if not any(name.lower() == "accept" for name, _ in headers):
         lines.append("Accept: */*")
     lines.extend("%s: %s" % pair for pair in headers)
+    if method == "PUT":
+        lines.append("Content-Length: 0")
     lines.append("Connection: %s" % ("close" if last else "keep-alive"))
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
 def answer_of(request, data, ms):
     status, reason, headers, body = parse_answer(data)
+    if not request[3]:
+        body = b""
     return {
         "method": request[0], "path": request[1], "status": status, "reason": reason, "headers": headers,
         "body": base64.b64encode(body[:BODY_KEPT]).decode("ascii"), "ms": ms,

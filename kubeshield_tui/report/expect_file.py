@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
+from kubeshield_tui.discovery.catalogue import Catalogue
 from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.judgement.lines import baseline_text
 from kubeshield_tui.judgement.selectors import weigh
@@ -73,11 +74,11 @@ EXAMPLES = """\
 """
 
 
-def expectations_file(title: str, endpoints: Sequence[Endpoint]) -> str:
+def expectations_file(title: str, endpoints: Sequence[Endpoint], catalogue: Catalogue) -> str:
     """Write the file for what was found; `title` says where."""
     parts = [HEAD, *_prose(f"Found in {title}: {len(endpoints)} endpoints.")]
     parts.append("\n# --- The baseline: it holds without this file\n")
-    expectations = Expectations({}, {})
+    expectations = Expectations({}, catalogue)
     lines = [line for line in expectations.lines if line.kind is LineKind.BASELINE]
     spoken_of: set[str] = set()
     for line, block in zip(lines, _blocks(), strict=True):

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from time import time
 
 from kubeshield_tui import __version__
+from kubeshield_tui.discovery.catalogue import load
 from kubeshield_tui.engine.plan import out_of_scope
 from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
-from kubeshield_tui.judgement.expectations import NOTHING, Expectations
+from kubeshield_tui.judgement.expectations import Expectations, known_components
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
@@ -36,7 +37,7 @@ from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
-from kubeshield_tui.settings.expect_file import read_expectations
+from kubeshield_tui.settings.expect_file import Declared, read_expectations
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.vantage import VantagePoint
@@ -63,7 +64,7 @@ class Session:
         self._listeners = list(listeners)
         self._points: dict[VantageId, VantagePoint] = {}
         self._targets: tuple[Endpoint, ...] = ()
-        self._declared = NOTHING
+        self._expectations = Expectations(self.store.clusters)
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
@@ -76,12 +77,15 @@ class Session:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        catalogue = load(settings.catalogue)
         if settings.targets is not None:
             from kubeshield_tui.discovery.targets_file import read_targets
 
-            self._targets = read_targets(settings.targets)
+            self._targets = read_targets(settings.targets, catalogue)
+        declared = Declared()
         if settings.expect is not None:
-            self._declared = read_expectations(settings.expect)
+            declared = read_expectations(settings.expect, known_components(catalogue))
+        self._expectations = Expectations(self.store.clusters, catalogue, declared, time())
         check_files(settings.vantages)
         if not settings.is_open_ended:
             require_zones(settings)
@@ -182,8 +186,7 @@ class Session:
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
-        expectations = Expectations(self.store.clusters, {}, self._declared, time())
-        self._verdicts = Verdicts(self.store, engine, self._happen, live, expectations)
+        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations)
         self._clusters.start()
         for note in self._notes:
             self._say(note)

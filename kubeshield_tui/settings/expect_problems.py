@@ -94,7 +94,7 @@ def problems_of(at: KeyPath, form: RuleForm | ExceptionForm, components: Mapping
             yield Problem((*at, "to", "address"), f"{_shown(address)}: {why}")
     for key, wanted, known in (
         ("component", form.to.component, components.keys()),
-        ("where", form.to.where, frozenset(components.values())),
+        ("where", form.to.where, frozenset(filter(None, components.values()))),
     ):
         for word in as_list(wanted):
             if known and not any(map(glob(word).fullmatch, known)):

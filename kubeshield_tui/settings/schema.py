@@ -48,6 +48,8 @@ class Settings(Record, frozen=True):
     targets: Path | None = None
     expect: Path | None = None
     """The user's expectations, laid over the baseline."""
+    catalogue: Path | None = None
+    """Rows that are laid over the built-in catalogue."""
     discovery: bool = True
     consent: bool = False
     """`--yes`: the objects that were shown may be created."""

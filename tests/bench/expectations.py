@@ -68,7 +68,7 @@ def main() -> int:
         return (time.perf_counter() - begun) * 1000
 
     def made(count: int) -> Expectations:
-        return Expectations(clusters, {}, parse_expectations(_rules(count), "expect.toml", "expect.toml"))
+        return Expectations(clusters, declared=parse_expectations(_rules(count), "expect.toml", "expect.toml"))
 
     few = made(RULES)
     good = figure("expectations", f"200,000 cells, {RULES} rules, from nothing", over_all(few), "ms", 1000)

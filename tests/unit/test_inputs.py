@@ -17,6 +17,7 @@ from kubeshield_tui.cluster import client as client_module
 from kubeshield_tui.cluster import resources
 from kubeshield_tui.cluster.client import connect
 from kubeshield_tui.cluster.kubeconfig import read_kubeconfig
+from kubeshield_tui.discovery.catalogue import conversation_of
 from kubeshield_tui.discovery.control_plane import shown_server
 from kubeshield_tui.discovery.targets_file import read_targets
 from kubeshield_tui.errors import ClusterError, KubeShieldError, ProbeError, SettingsError
@@ -28,7 +29,7 @@ from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.probes import agent as agent_module
 from kubeshield_tui.probes import protocol
 from kubeshield_tui.probes.certificate import read_certificate
-from kubeshield_tui.probes.posture import posture
+from kubeshield_tui.probes.posture import read
 from kubeshield_tui.range.scenario import load_scenario
 
 AGENT = Path(agent_module.__file__)
@@ -246,8 +247,9 @@ def http(path: str, status: int, body: str = "") -> HttpExchange:
     ],
 )
 def test_postures(component: str, tls: TlsFacts | None, answers: list[HttpExchange], wanted: Posture) -> None:
-    assert posture(component, State.OPEN, tls, tuple(answers), False) is wanted
-    assert posture(component, State.FILTERED, tls, tuple(answers), False) is Posture.UNKNOWN
+    talk = conversation_of(component, 0)
+    assert read(talk, State.OPEN, tls, tuple(answers), ()).posture is wanted
+    assert read(talk, State.FILTERED, tls, tuple(answers), ()) == (Posture.UNKNOWN, "", ())
 
 
 def pythons() -> list[str]:
