@@ -51,16 +51,15 @@ def _check(arguments: argparse.Namespace) -> int:
 
     from kubeshield_tui.discovery.catalogue import load
     from kubeshield_tui.judgement.expectations import Expectations, known_components
-    from kubeshield_tui.judgement.review import review
+    from kubeshield_tui.judgement.review import never_decide, review
     from kubeshield_tui.settings.expect_file import read_expectations
 
     path, catalogue = arguments.file, load(options.catalogue_from(arguments))
     declared = read_expectations(path, known_components(catalogue))
     lines = review(Expectations({}, catalogue, declared, time()), (), ())
     print(f"{path}: {len(declared.rules)} rules, {len(declared.exceptions)} exceptions, no error")
-    for line in lines:
-        for note in line.notes:
-            print(f"{line.shown}: {note}")
+    for note in (*never_decide(declared.rules), *(f"{line.shown}: {note}" for line in lines for note in line.notes)):
+        print(note)
     return 0
 
 

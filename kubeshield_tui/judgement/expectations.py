@@ -17,6 +17,7 @@ from kubeshield_tui.discovery.catalogue import SERVICE, TARGET, Catalogue, built
 from kubeshield_tui.judgement.classes import Placed, Source, Target, source_classes, target_classes
 from kubeshield_tui.judgement.facts import Facts, Unknown
 from kubeshield_tui.judgement.lines import DEFAULT_SEVERITY, Line, make_lines
+from kubeshield_tui.judgement.selectors import Answer
 from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import SEVERITIES, Expectation, LineKind, Must, Severity
@@ -47,8 +48,10 @@ class Decision(NamedTuple):
     """The last line that surely speaks of these cells; None where none does."""
     sure: tuple[int, ...]
     """All lines that surely do."""
+    perhaps: tuple[int, ...]
+    """All lines of which that is not known."""
     undecided: tuple[int, ...]
-    """Later lines of which that is not known, where they would not all say the same."""
+    """Those of them that come later than the decider, where not all would say the same."""
 
 
 class Expectations:
@@ -135,18 +138,16 @@ class Expectations:
         sure, maybe = self._touching(target, source)
         expired = self._expired()
         gone = tuple(_lapsed(self.lines[number]) for number in _bits((sure | maybe) & expired))
-        sure, maybe = sure & ~expired, maybe & ~expired
-        decider = sure.bit_length() - 1 if sure else None
-        later = [number for number in _bits(maybe) if decider is None or number > decider]
+        certain, perhaps = tuple(_bits(sure & ~expired)), tuple(_bits(maybe & ~expired))
+        decider = certain[-1] if certain else None
+        later = tuple(number for number in perhaps if decider is None or number > decider)
         base = self._silence(target, source) if decider is None else self._says(decider, target, source)
         candidates = [base, *(self._says(number, target, source) for number in later)]
         strictest = max(candidates, key=_strictness)
         if all(each.must is base.must for each in candidates):  # whichever of them decides, it says this
-            later, strictest = (
-                [],
-                replace(base, severity=strictest.severity, severity_anonymous=strictest.severity_anonymous),
-            )
-        return Decision(replace(strictest, expired=gone), decider, tuple(_bits(sure)), tuple(later))
+            gravest = {"severity": strictest.severity, "severity_anonymous": strictest.severity_anonymous}
+            return Decision(replace(base, expired=gone, **gravest), decider, certain, perhaps, ())
+        return Decision(replace(strictest, expired=gone), decider, certain, perhaps, later)
 
     def _touching(self, target: Target, source: Source) -> tuple[int, int]:
         """Lines that surely and perhaps speak of a pair, as bits."""
@@ -189,11 +190,15 @@ class Expectations:
 
     def _missing(self, decision: Decision, target: Placed[Endpoint], source: Placed[Vantage]) -> tuple[str, ...]:
         """For each undecided line the fact that is missing."""
-        cluster = self._sources.classes[source.number].cluster
-        unknown = cluster.why if isinstance(cluster, Unknown) else ""
-        return tuple(
-            target.missing.get(number) or source.missing.get(number) or unknown for number in decision.undecided
-        )
+        rows, columns = self._targets.classes, self._sources.classes
+        missing = []
+        for number in decision.undecided:
+            fact = target.missing.get(number) or source.missing.get(number)
+            if fact is None:
+                fits = _relation(self.lines[number], rows[target.number], columns[source.number])
+                fact = fits.why if isinstance(fits, Unknown) else ""
+            missing.append(fact)
+        return tuple(missing)
 
     def _expired(self) -> int:
         return sum(1 << number for number, line in enumerate(self.lines) if self.is_expired(line))
@@ -204,16 +209,19 @@ def known_components(catalogue: Catalogue) -> dict[str, str]:
     return {SERVICE: "", TARGET: ""} | {row.component: row.where for row in catalogue.rows}
 
 
-def _relation(line: Line, target: Target, source: Source) -> bool | None:
-    """Whether what a line says of both ends together holds; None where a fact is missing."""
-    if isinstance(source.cluster, Unknown):
-        is_same = None
-    else:
-        is_same = target.cluster == source.cluster != ""
-    if line.same_cluster is not UNSET and is_same is not line.same_cluster:
-        return None if is_same is None else False
+def _relation(line: Line, target: Target, source: Source) -> Answer:
+    """Whether what a line says of both ends together holds."""
+    cluster = source.cluster
+    if line.same_cluster is not UNSET:
+        if isinstance(cluster, Unknown):
+            return cluster
+        if cluster and not target.cluster:
+            return Unknown("which cluster this target is in, is not known")
+        if (cluster == target.cluster != "") is not line.same_cluster:
+            return False
     if line.same_namespace is not UNSET:
-        return (bool(is_same) and target.namespace == source.namespace != "") is line.same_namespace
+        is_same = (cluster, source.namespace) == (target.cluster, target.namespace) and source.namespace != ""
+        return is_same is line.same_namespace
     return True
 
 

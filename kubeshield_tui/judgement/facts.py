@@ -9,6 +9,7 @@ from typing import NamedTuple
 from kubeshield_tui.model.cluster import Inventory, Labels, NodeRecord, PodRecord, ServiceRecord
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.vantage import Vantage, VantageKind, Zone
+from kubeshield_tui.vantages.pod_objects import LABELS
 
 OWN_POD_ACCOUNT = "default"
 """Service account of pods that we make: they name none, and the API server fills this one in. They hold no token of it,
@@ -108,12 +109,12 @@ class Facts:
         """Labels of the pod that asks; none for what is no pod."""
         if vantage.spec.kind is not VantageKind.POD:
             return ()
-        pod = self._pod(vantage)
-        if pod is not None:
+        if vantage.spec.creates_pod:
+            return tuple(LABELS.items())
+        if pod := self._pod(vantage):
             return pod.labels
-        if vantage.facts is None or not vantage.facts.labels:
-            return Unknown(f"labels of {vantage.id} are not known")
-        return vantage.facts.labels
+        told = vantage.facts.labels if vantage.facts else ()
+        return told or Unknown(f"labels of {vantage.id} are not known")
 
     def account_of(self, vantage: Vantage) -> str | Unknown:
         """Service account of the pod that asks, empty for what is no pod."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import UNSET
 
 from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.judgement.lines import Line
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import DeclaredLine, LineKind
 from kubeshield_tui.model.vantage import Vantage
+from kubeshield_tui.settings.expect_file import Placed
+from kubeshield_tui.settings.expect_form import RuleForm
 
 
 @dataclass(slots=True)
@@ -18,6 +23,7 @@ class _Tally:
     """Cells of one line."""
 
     sure: int = 0
+    perhaps: int = 0
     decided: int = 0
     undecided: int = 0
     missing: str = ""
@@ -38,6 +44,8 @@ def review(
                 tallies[number].decided += cells
             elif decision.decider is not None:
                 tallies[number].winners[decision.decider] += cells
+        for number in decision.perhaps:
+            tallies[number].perhaps += cells
         for number, fact in zip(decision.undecided, missing, strict=True):
             tallies[number].undecided += cells
             tallies[number].missing = tallies[number].missing or fact
@@ -57,13 +65,27 @@ def review(
     )
 
 
+def never_decide(rules: Sequence[Placed[RuleForm]]) -> Iterator[str]:
+    """Rules after which one comes that speaks of all that they do: told from the text alone, for any grid."""
+    for number, rule in enumerate(rules):
+        for later in rules[number + 1 :]:
+            if _covers(later.form.to, rule.form.to) and _covers(later.form.source, rule.form.source):
+                by = f'{later.where} "{later.form.name}"'
+                yield f'{rule.where} "{rule.form.name}": never decides: {by} speaks of all that it does and comes later'
+                break
+
+
+def _covers(wide: msgspec.Struct, narrow: msgspec.Struct) -> bool:
+    return all(getattr(wide, key) in (UNSET, getattr(narrow, key)) for key in wide.__struct_fields__)
+
+
 def _notes(expectations: Expectations, line: Line, tally: _Tally, has_cells: bool) -> Iterator[str]:
     if expectations.is_expired(line):
         owner, expires = (line.waiver.owner, line.waiver.expires) if line.waiver else ("", "")
         yield f"expired on {expires}: it holds no longer; {owner} renews or removes it"
         return
     is_users = line.kind in {LineKind.RULE, LineKind.EXCEPTION}
-    if is_users and has_cells and not tally.sure and not tally.undecided:
+    if is_users and has_cells and not tally.sure and not tally.perhaps:
         yield "unused: it speaks of no endpoint and vantage of this run"
     if tally.undecided:
         yield f"not decidable for {tally.undecided} cells, held to the strictest: {tally.missing}"

@@ -38,12 +38,18 @@ def sentence_of(
     verdict: Verdict, observation: Observation, endpoint: Endpoint, expectation: Expectation, proof: Proof
 ) -> str:
     """Say what a cell amounts to and why: `kubelet n1 from pod:shop: EXPOSED, open, ...`."""
+    doubt = f" Not decided: {expectation.undecided[0]}." if expectation.undecided else ""
+    return _of_verdict(verdict, observation, endpoint, expectation, proof) + doubt
+
+
+def _of_verdict(
+    verdict: Verdict, observation: Observation, endpoint: Endpoint, expectation: Expectation, proof: Proof
+) -> str:
     vantage = observation.vantage
     head = f"{endpoint.name} from {vantage}: {verdict.upper()}, {describe(observation)}."
     match verdict:
         case Verdict.EXPOSED | Verdict.BROKEN:
-            doubt = f" Not decided: {expectation.undecided[0]}." if expectation.undecided else ""
-            return f"{head} Must be {expectation.must}: {expectation.source}.{doubt}"
+            return f"{head} Must be {expectation.must}: {expectation.source}."
         case Verdict.BLOCKED:
             return f"{head} Proven: {proof.target_by} saw it open, {vantage} reached {proof.vantage_by}."
         case Verdict.DEAD:
