@@ -113,7 +113,8 @@ class Expectations:
         """Go over a whole grid: each decision, the cells that it is for, and what is missing for one of them."""
         rows, columns = [*map(self._targets.place, endpoints)], [*map(self._sources.place, vantages)]
         heights, widths = Counter(row.number for row in rows), Counter(column.number for column in columns)
-        some_row, some_column = {row.number: row for row in rows}, {column.number: column for column in columns}
+        some_row = {row.number: row for row in reversed(rows)}
+        some_column = {column.number: column for column in reversed(columns)}
         for target, height in heights.items():
             for source, width in widths.items():
                 decision = self._decision(target, source)

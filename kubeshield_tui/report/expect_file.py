@@ -18,8 +18,8 @@ from kubeshield_tui.model.expectation import LineKind
 from kubeshield_tui.model.text import printable
 
 WIDTH = 110
-SHOWN = 12
-"""Endpoints listed under one heading; more are counted."""
+SHOWN = 6
+"""Endpoints listed of one component or of one namespace; more are counted."""
 HEAD = """\
 # Expectations: what must be blocked or reachable, and from where. Use them: kubeshield audit --expect FILE
 #
@@ -84,7 +84,7 @@ def expectations_file(title: str, endpoints: Sequence[Endpoint], catalogue: Cata
     for line, block in zip(lines, _blocks(), strict=True):
         meant = [endpoint for endpoint in endpoints if weigh(line.to, endpoint) is True]
         spoken_of.update(endpoint.id for endpoint in meant)
-        parts.extend(_prose("found: " + (_listed(meant) or "none")))
+        parts.extend(_prose("found: " + ("; ".join(map(_listed, _by_component(meant))) or "none")))
         parts.extend(f"#{row}" if row else "" for row in block)
         parts.append("")
     others = [endpoint for endpoint in endpoints if endpoint.id not in spoken_of]
@@ -105,6 +105,13 @@ def _blocks() -> list[list[str]]:
         if blocks and row and not row.startswith("#"):
             blocks[-1].append(row)
     return blocks
+
+
+def _by_component(endpoints: Iterable[Endpoint]) -> Iterable[list[Endpoint]]:
+    components: dict[str, list[Endpoint]] = {}
+    for endpoint in endpoints:
+        components.setdefault(endpoint.component, []).append(endpoint)
+    return components.values()
 
 
 def _grouped(endpoints: Iterable[Endpoint]) -> dict[str, list[Endpoint]]:
