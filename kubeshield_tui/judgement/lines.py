@@ -14,6 +14,7 @@ from kubeshield_tui.judgement.facts import Facts
 from kubeshield_tui.judgement.selectors import Check, endpoint_checks, vantage_checks
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import LineKind, Must, Severity, Waiver
+from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import Vantage, Zone
 from kubeshield_tui.settings.expect_file import Declared, Placed, parse_expectations
 from kubeshield_tui.settings.expect_form import ExceptionForm, Grade, GradeByZone, RuleForm
@@ -90,15 +91,16 @@ def _line(kind: LineKind, placed: Placed[RuleForm] | Placed[ExceptionForm], fact
     form = placed.form
     waiver, last_day = None, FOREVER
     if isinstance(form, ExceptionForm):
-        waiver = Waiver(owner=form.owner, reason=form.reason, expires=form.expires.isoformat())
+        owner, reason = printable(form.owner), printable(form.reason)
+        waiver = Waiver(owner=owner, reason=reason, expires=form.expires.isoformat())
         last_day = form.expires.toordinal()
     return Line(
         kind=kind,
-        where=BASELINE if kind is LineKind.BASELINE else placed.where,
-        name=form.name,
+        where=BASELINE if kind is LineKind.BASELINE else printable(placed.where),
+        name=printable(form.name),
         must=form.must,
         grade=form.severity if isinstance(form, RuleForm) else Grade.HIGH,
-        because=form.because if isinstance(form, RuleForm) else form.reason,
+        because=printable(form.because) if isinstance(form, RuleForm) else "",
         waiver=waiver,
         last_day=last_day,
         to=endpoint_checks(form.to, facts, catalogue),

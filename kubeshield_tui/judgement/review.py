@@ -13,6 +13,7 @@ from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.judgement.lines import Line
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import DeclaredLine, LineKind
+from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.settings.expect_file import Placed
 from kubeshield_tui.settings.expect_form import RuleForm
@@ -70,8 +71,9 @@ def never_decide(rules: Sequence[Placed[RuleForm]]) -> Iterator[str]:
     for number, rule in enumerate(rules):
         for later in rules[number + 1 :]:
             if _covers(later.form.to, rule.form.to) and _covers(later.form.source, rule.form.source):
-                by = f'{later.where} "{later.form.name}"'
-                yield f'{rule.where} "{rule.form.name}": never decides: {by} speaks of all that it does and comes later'
+                by = f'{later.where} "{printable(later.form.name)}"'
+                name = printable(rule.form.name)
+                yield f'{rule.where} "{name}": never decides: {by} speaks of all that it does and comes later'
                 break
 
 
@@ -94,11 +96,11 @@ def _notes(expectations: Expectations, line: Line, tally: _Tally, has_cells: boo
 
 
 def _overruled(lines: tuple[Line, ...], line: Line, tally: _Tally) -> Iterator[str]:
-    """A line that decides nothing although it speaks of cells."""
-    if line.kind is LineKind.BASELINE and all(lines[number].kind is LineKind.BASELINE for number in tally.winners):
-        return
+    """A line that decides nothing although it speaks of cells. What repeats or refines the baseline is no news."""
     by = ", ".join(lines[number].shown for number, _ in tally.winners.most_common(3))
     others = [lines[number] for number in tally.winners]
     same = all(other.must is line.must and LineKind.TARGETS not in {other.kind, line.kind} for other in others)
+    if line.kind is LineKind.BASELINE and (same or all(other.kind is LineKind.BASELINE for other in others)):
+        return
     what = "needless: later lines say the same of" if same else "overruled in"
     yield f"{what} all its {tally.sure} cells by {by}"

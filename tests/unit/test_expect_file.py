@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kubeshield_tui.judgement.lines import baseline_text
 from kubeshield_tui.settings.expect_file import FILE_LIMIT, parse_expectations, read_expectations
 from kubeshield_tui.settings.expect_form import expect_schema
 from kubeshield_tui.settings.toml_lines import key_lines, line_of
+from tests.architecture.source import ROOT
 from tests.unit.declare import as_json
 
 RULE = '[[rule]]\nname = "r"\nmust = "any"\n'
@@ -244,3 +246,19 @@ def test_the_schema_takes_the_baseline_and_refuses_what_we_refuse() -> None:
         "[[rules]]\n",
     ):
         assert not validator.is_valid(as_json(tomllib.loads(text))), text
+
+
+def test_every_example_of_the_reference_is_valid() -> None:
+    text = (ROOT / "docs" / "reference" / "expectations.md").read_text("utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(examples) >= 2
+    for example in examples:
+        declared = parse_expectations(example, "expect.toml", "expect.toml", known_components(builtin()))
+        assert declared.rules
+
+
+def test_every_key_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference" / "expectations.md").read_text("utf-8")
+    definitions = expect_schema()["$defs"]
+    keys = [key for name in ("RuleForm", "ExceptionForm", "To", "From") for key in definitions[name]["properties"]]
+    assert [key for key in keys if f"`{key}`" not in text] == []
