@@ -69,7 +69,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
     catalogue = load(options.catalogue_from(arguments))
     if arguments.known is not None:
-        from kubeshield_tui.session.found import read_found
+        from kubeshield_tui.report.found import read_found
 
         title, endpoints = read_found(arguments.known)
     else:

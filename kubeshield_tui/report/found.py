@@ -8,30 +8,17 @@ from pathlib import Path
 import msgspec
 
 from kubeshield_tui.errors import SettingsError
-from kubeshield_tui.model.endpoint import Endpoint, Protocol
+from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.event import EndpointFound, EndpointGone, SessionStarted, decode_event
 from kubeshield_tui.model.ids import EndpointId
+from kubeshield_tui.report.document import ReportEndpoint
 
 HINT = "Expected what `audit --format json` printed, or what --record wrote"
 
 
-class _Listed(msgspec.Struct, frozen=True):
-    """An endpoint as a report has it."""
-
-    id: EndpointId
-    component: str
-    name: str
-    host: str
-    port: int
-    protocol: Protocol
-    cluster: str
-    namespace: str
-    object: str
-
-
 class _Report(msgspec.Struct, frozen=True):
     title: str
-    endpoints: tuple[_Listed, ...]
+    endpoints: tuple[ReportEndpoint, ...]
 
 
 def read_found(path: Path) -> tuple[str, tuple[Endpoint, ...]]:
@@ -48,7 +35,7 @@ def read_found(path: Path) -> tuple[str, tuple[Endpoint, ...]]:
     except (IndexError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: neither a report nor a record: {error}", HINT) from error
     found = (
-        Endpoint(**{field: getattr(listed, field) for field in _Listed.__struct_fields__})
+        Endpoint(**{field: getattr(listed, field) for field in ReportEndpoint.__struct_fields__})
         for listed in report.endpoints
     )
     return report.title, tuple(found)
