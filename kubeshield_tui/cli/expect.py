@@ -56,7 +56,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     path, catalogue = arguments.file, load(options.catalogue_from(arguments))
     declared = read_expectations(path, known_components(catalogue))
-    lines = review(Expectations({}, catalogue, declared, time()), (), ())
+    lines = review(Expectations(catalogue=catalogue, declared=declared, now=time()), (), ())
     print(f"{path}: {len(declared.rules)} rules, {len(declared.exceptions)} exceptions, no error")
     for note in (*never_decide(declared.rules), *(f"{line.shown}: {note}" for line in lines for note in line.notes)):
         print(note)

@@ -15,10 +15,9 @@ from msgspec.structs import replace
 
 from kubeshield_tui.discovery.catalogue import SERVICE, TARGET, Catalogue, builtin
 from kubeshield_tui.judgement.classes import Placed, Source, Target, source_classes, target_classes
-from kubeshield_tui.judgement.facts import Facts, Unknown
+from kubeshield_tui.judgement.facts import Clusters, Facts, Unknown
 from kubeshield_tui.judgement.lines import DEFAULT_SEVERITY, Line, make_lines
 from kubeshield_tui.judgement.selectors import Answer
-from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import SEVERITIES, Expectation, LineKind, Must, Severity
 from kubeshield_tui.model.ids import EndpointId, VantageId
@@ -57,13 +56,13 @@ class Decision(NamedTuple):
 class Expectations:
     """Baseline, targets file and the user's file over one estate.
 
-    `clusters` is what is known of it, looked at again on `refresh`. `now` (seconds since the epoch) tells which
-    exceptions hold.
+    `clusters` tells what is known of it and is asked again on `refresh`; none is known unless given. `now` (seconds
+    since the epoch) tells which exceptions hold.
     """
 
     def __init__(
         self,
-        clusters: Mapping[str, Inventory],
+        clusters: Clusters = dict,
         catalogue: Catalogue | None = None,
         declared: Declared = NOTHING,
         now: float = 0,
@@ -72,6 +71,7 @@ class Expectations:
         self._catalogue = catalogue or builtin()
         self.lines = make_lines(declared, self._facts, self._catalogue)
         self._today = _day(now)
+        self._expired = self._bits_expired()
         self._targets = target_classes(self.lines)
         self._sources = source_classes(self.lines, self._facts)
         self._decisions: dict[tuple[int, int], Decision] = {}
@@ -100,9 +100,9 @@ class Expectations:
             self._targets.refresh(endpoints, facts_changed=labels_changed),
             self._sources.refresh(vantages, facts_changed=changed),
         )
-        before = self._expired()
         self._today = max(self._today, _day(now))
-        if self._expired() != before:
+        if self._expired != (expired := self._bits_expired()):
+            self._expired = expired
             self._decisions.clear()
             return moved._replace(endpoints=self._targets.seen())
         return moved
@@ -137,7 +137,7 @@ class Expectations:
 
     def _decide(self, target: Target, source: Source) -> Decision:
         sure, maybe = self._touching(target, source)
-        expired = self._expired()
+        expired = self._expired
         gone = tuple(_lapsed(self.lines[number]) for number in _bits((sure | maybe) & expired))
         certain, perhaps = tuple(_bits(sure & ~expired)), tuple(_bits(maybe & ~expired))
         decider = certain[-1] if certain else None
@@ -201,7 +201,7 @@ class Expectations:
             missing.append(fact)
         return tuple(missing)
 
-    def _expired(self) -> int:
+    def _bits_expired(self) -> int:
         return sum(1 << number for number, line in enumerate(self.lines) if self.is_expired(line))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from kubeshield_tui.model.cluster import Inventory, Labels, NodeRecord, PodRecord, ServiceRecord
@@ -14,6 +14,10 @@ from kubeshield_tui.vantages.pod_objects import LABELS
 OWN_POD_ACCOUNT = "default"
 """Service account of pods that we make: they name none, and the API server fills this one in. They hold no token of it,
 but what selects by account (some CNIs, service meshes) sees it all the same."""
+
+
+Clusters = Callable[[], Mapping[str, Inventory]]
+"""What is known of each cluster now, by context."""
 
 
 class Unknown(NamedTuple):
@@ -32,16 +36,16 @@ class _Cluster(NamedTuple):
 
 
 class Facts:
-    """Looks facts up in the inventories of all clusters. `clusters` may grow and change: see `refresh`."""
+    """Looks facts up in the inventories of all clusters as they were at the last `refresh`."""
 
-    def __init__(self, clusters: Mapping[str, Inventory]) -> None:
+    def __init__(self, clusters: Clusters) -> None:
         self._clusters = clusters
         self._indexes: dict[str, _Cluster] = {}
-        self._known = dict(clusters)
+        self._known = dict(clusters())
 
     def refresh(self) -> bool:
-        """Forget what was looked up in inventories that are others now; returns whether there are any."""
-        before, self._known = self._known, dict(self._clusters)
+        """Take the inventories as they are now; returns whether any is another."""
+        before, self._known = self._known, dict(self._clusters())
         changed = [name for name in before.keys() | self._known.keys() if before.get(name) is not self._known.get(name)]
         for name in changed:
             self._indexes.pop(name, None)
@@ -49,7 +53,7 @@ class Facts:
 
     def _index(self, cluster: str) -> _Cluster | None:
         found = self._indexes.get(cluster)
-        if found is None and (inventory := self._clusters.get(cluster)) is not None:
+        if found is None and (inventory := self._known.get(cluster)) is not None:
             by_namespace: dict[str, list[PodRecord]] = defaultdict(list)
             for pod in inventory.pods:
                 by_namespace[pod.namespace].append(pod)
@@ -168,6 +172,6 @@ class Facts:
         return found[0] if len(found) == 1 else None
 
     def _nodes(self) -> Iterator[NodeRecord]:
-        for cluster in self._clusters:
+        for cluster in self._known:
             if index := self._index(cluster):
                 yield from index.nodes.values()

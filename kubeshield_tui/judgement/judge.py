@@ -50,7 +50,7 @@ class Judge:
         """`expectations`: the baseline alone unless given."""
         self._endpoints = endpoints
         self._vantages = vantages
-        self._expectations = expectations or Expectations({})
+        self._expectations = expectations or Expectations()
         self._ledger = Ledger()
         self._latest: dict[CellKey, Observation] = {}
         self._unproven: dict[VantageId, set[EndpointId]] = {}

@@ -78,7 +78,7 @@ def expectations_file(title: str, endpoints: Sequence[Endpoint], catalogue: Cata
     """Write the file for what was found; `title` says where."""
     parts = [HEAD, *_prose(f"Found in {title}: {len(endpoints)} endpoints.")]
     parts.append("\n# --- The baseline: it holds without this file\n")
-    expectations = Expectations({}, catalogue)
+    expectations = Expectations(catalogue=catalogue)
     lines = [line for line in expectations.lines if line.kind is LineKind.BASELINE]
     spoken_of: set[str] = set()
     for line, block in zip(lines, _blocks(), strict=True):

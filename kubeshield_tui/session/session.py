@@ -64,7 +64,7 @@ class Session:
         self._listeners = list(listeners)
         self._points: dict[VantageId, VantagePoint] = {}
         self._targets: tuple[Endpoint, ...] = ()
-        self._expectations = Expectations(self.store.clusters)
+        self._expectations = Expectations()
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
@@ -85,7 +85,7 @@ class Session:
         declared = Declared()
         if settings.expect is not None:
             declared = read_expectations(settings.expect, known_components(catalogue))
-        self._expectations = Expectations(self.store.clusters, catalogue, declared, time())
+        self._expectations = Expectations(lambda: self.store.clusters, catalogue, declared, time())
         check_files(settings.vantages)
         if not settings.is_open_ended:
             require_zones(settings)
@@ -99,10 +99,7 @@ class Session:
         try:
             await self._start(live=True)
             self._say("watching")
-            while self._verdicts is not None:
-                self._verdicts.refresh()
-                self._verdicts.review()
-                await asyncio.sleep(REVIEW_SECONDS)
+            await self._keep_to_expectations()
         finally:
             await self.close()
 
@@ -299,6 +296,13 @@ class Session:
     def _probe_for(self, key: CellKey) -> Probe | None:
         endpoint = self.store.endpoints.get(key.endpoint)
         return None if endpoint is None else probe_of(endpoint, key.vantage, self.settings.timing)
+
+    async def _keep_to_expectations(self) -> None:
+        """As long as it lives: judge by what is declared now, and say what each line comes to."""
+        while self._verdicts is not None:
+            self._verdicts.refresh()
+            self._verdicts.review()
+            await asyncio.sleep(REVIEW_SECONDS)
 
     # --- ending
 

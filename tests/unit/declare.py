@@ -77,7 +77,8 @@ def waive(name: str, expires: str, **selectors: str) -> str:
 def declare(text: str, clusters: Mapping[str, Inventory] | None = None, now: float = NOW) -> Expectations:
     """Expectations of a file's text."""
     declared = parse_expectations(text, "expect.toml", "expect.toml")
-    return Expectations({} if clusters is None else clusters, declared=declared, now=now)
+    known = {} if clusters is None else clusters
+    return Expectations(lambda: known, declared=declared, now=now)
 
 
 def as_json(value: Any) -> Any:
