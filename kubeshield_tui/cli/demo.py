@@ -51,7 +51,6 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         vantages=vantages,
         zones=tuple((spec, Zone(zone)) for spec, zone in training.zones.items()),
         targets=training.targets,
-        expect=expect_from(arguments),
         consent=True,  # the pods are made in the range, nowhere else
         pod_settle=0.0,  # the range's policies are there before its pods
         timing=timing_from(arguments, RANGE_TIMING),
@@ -60,6 +59,7 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         format=Format(format_from(arguments)),
         output=getattr(arguments, "output", None),
         record=arguments.record,
+        expect=expect_from(arguments),
         title="training range",
         simulated=training.simulated,
         time_limit=HEADLESS_SECONDS,

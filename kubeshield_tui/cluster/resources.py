@@ -105,7 +105,6 @@ def pod_record(raw: dict[str, Any], cluster: str) -> PodRecord | None:
         node=_text(spec.get("nodeName")),
         phase=phase,
         host_network=spec.get("hostNetwork") is True,
-        service_account=_text(spec.get("serviceAccountName")),
         ports=tuple(
             ContainerPort(
                 port=_number(port.get("containerPort")),

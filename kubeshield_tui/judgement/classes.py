@@ -74,10 +74,14 @@ class Classes(Generic[T, C]):
         return placed
 
     def refresh(self, current: Mapping[Any, T], *, facts_changed: bool) -> frozenset[str]:
-        """Sort anew what is another thing by now, or all if facts changed; returns ids of what changed its class."""
+        """Sort anew what is another thing by now, or all if facts changed; returns ids of what changed its class.
+
+        What is not among `current` any more is dropped.
+        """
         moved = []
+        self._placed = {key: placed for key, placed in self._placed.items() if key in current}
         for key, placed in self._placed.items():
-            thing = current.get(key, placed.thing)
+            thing = current[key]
             if facts_changed or thing is not placed.thing:
                 now = self._placed[key] = self._sorted(thing)
                 if (now.number, now.missing) != (placed.number, placed.missing):
@@ -87,10 +91,6 @@ class Classes(Generic[T, C]):
     def seen(self) -> frozenset[str]:
         """Ids of all that was placed."""
         return frozenset(self._placed)
-
-    def forget(self, key: str) -> None:
-        """Drop a thing that is gone."""
-        self._placed.pop(key, None)
 
     def _sorted(self, thing: T) -> Placed[T]:
         sure = maybe = 0

@@ -86,10 +86,6 @@ class Expectations:
         told = tuple(f"{self.lines[number].shown}: {fact}" for number, fact in doubts)
         return replace(decision.expectation, undecided=told)
 
-    def forget(self, endpoint: EndpointId) -> None:
-        """Drop an endpoint that is gone."""
-        self._targets.forget(endpoint)
-
     def refresh(
         self, endpoints: Mapping[EndpointId, Endpoint], vantages: Mapping[VantageId, Vantage], now: float
     ) -> Moved:

@@ -82,7 +82,6 @@ class Judge:
     def forget(self, endpoint: EndpointId) -> None:
         """Drop an endpoint that is gone."""
         self._ledger.forget(endpoint)
-        self._expectations.forget(endpoint)
         for key in [key for key in self._latest if key.endpoint == endpoint]:
             del self._latest[key]
             self._shown.pop(key, None)

@@ -64,7 +64,6 @@ class Session:
         self._listeners = list(listeners)
         self._points: dict[VantageId, VantagePoint] = {}
         self._targets: tuple[Endpoint, ...] = ()
-        self._expectations = Expectations()
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
@@ -72,6 +71,7 @@ class Session:
         self._verdicts: Verdicts | None = None
         self._recorder: Recorder | None = None
         self._closed = False
+        self._expectations = Expectations()
 
     def prepare(self) -> None:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
@@ -82,15 +82,14 @@ class Session:
             from kubeshield_tui.discovery.targets_file import read_targets
 
             self._targets = read_targets(settings.targets, catalogue)
-        declared = Declared()
-        if settings.expect is not None:
-            declared = read_expectations(settings.expect, known_components(catalogue))
-        self._expectations = Expectations(lambda: self.store.clusters, catalogue, declared, time())
         check_files(settings.vantages)
         if not settings.is_open_ended:
             require_zones(settings)
             require_consent(settings, contexts)
         self._clusters = ClusterWait(contexts)
+        known = known_components(catalogue)
+        declared = read_expectations(settings.expect, known) if settings.expect is not None else Declared()
+        self._expectations = Expectations(lambda: self.store.clusters, catalogue, declared, time())
 
     async def run(self) -> None:
         """Sweep, then keep asking until cancelled or closed."""

@@ -49,6 +49,13 @@ class Verdicts:
                 self._engine.put_later(key, HOT_AGE_SECONDS if hot else AGE_SECONDS)
             self._ask_for(outcome)
 
+    def gone(self, endpoint: EndpointId, keys: tuple[CellKey, ...]) -> None:
+        """Forget an endpoint and clear its findings."""
+        self._judge.forget(endpoint)
+        for key in keys:
+            for finding in self._findings.pop(key, {}):
+                self._emit(FindingCleared(at=time(), finding=finding))
+
     def refresh(self) -> None:
         """Judge anew what is declared otherwise, since a cluster told more or an exception expired."""
         for key in self._judge.refresh(time()):
@@ -62,13 +69,6 @@ class Verdicts:
         lines = review(self._expectations, self._store.endpoints.values(), self._store.vantages.values())
         if lines != self._store.expectations:
             self._emit(ExpectationsReviewed(at=time(), lines=lines))
-
-    def gone(self, endpoint: EndpointId, keys: tuple[CellKey, ...]) -> None:
-        """Forget an endpoint and clear its findings."""
-        self._judge.forget(endpoint)
-        for key in keys:
-            for finding in self._findings.pop(key, {}):
-                self._emit(FindingCleared(at=time(), finding=finding))
 
     def _publish(self, key: CellKey, outcome: Outcome) -> None:
         if self._store.cell(key).judgement != outcome.judgement:
