@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import cast
 
 from kubeshield_tui.engine.run import Engine
+from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import State
 from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
-from tests.unit.declare import API, CART_POD, NOW, WEB_POD, declare, inventory, rule
+from kubeshield_tui.settings.expect_file import parse_expectations
+from tests.unit.declare import API, CART_POD, NOW, WEB_POD, inventory, rule
 from tests.unit.estate import answer
 
 
@@ -34,7 +36,9 @@ def test_what_a_cluster_tells_late_changes_verdicts_findings_and_the_review() ->
     ):
         store.apply(event)
     text = rule("web may", "any", to__component='"kube-apiserver"', **{"from__labels.app": '"web"'})
-    verdicts = Verdicts(store, cast("Engine", NoEngine()), store.apply, False, declare(text, store.clusters))
+    declared = parse_expectations(text, "expect.toml", "expect.toml")
+    expectations = Expectations(lambda: store.clusters, declared=declared, now=NOW)
+    verdicts = Verdicts(store, cast("Engine", NoEngine()), store.apply, False, expectations)
     for vantage in (WEB_POD, CART_POD):
         observation = answer(CellKey(API.id, vantage.id), NOW, State.OPEN)
         store.apply(happened.CellObserved(at=NOW, observation=observation))
