@@ -83,6 +83,10 @@ class Catalogue:
         self.rows = tuple(mine.pop(row.component, row) for row in rows) + tuple(mine.values())
         self._own = frozenset(row.component for row in own)
         self._by_component = {row.component: row for row in self.rows}
+        self._by_place: dict[tuple[str, Protocol, int], list[Row]] = {}
+        for row in self.rows:
+            for port in row.ports:
+                self._by_place.setdefault((row.address, row.protocol, port), []).append(row)
 
     def row(self, component: str) -> Row | None:
         """Return a component's row."""
@@ -94,9 +98,13 @@ class Catalogue:
 
     def of_port(self, port: int, protocol: Protocol = Protocol.TCP) -> Row | None:
         """Return the row that a port alone tells, None where several components use it or none does."""
-        fitting = [row for row in self.rows if port in row.ports and row.protocol == protocol and not row.address]
-        mine = [row for row in fitting if row.component in self._own]
-        return (mine or fitting)[0] if len(mine or fitting) == 1 else None
+        fitting = self._at_place("", protocol, port)
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _at_place(self, address: str, protocol: Protocol, port: int) -> list[Row]:
+        """Rows with an address and port; the user's alone where there are any."""
+        fitting = self._by_place.get((address, protocol, port), [])
+        return [row for row in fitting if row.component in self._own] or fitting
 
     def conversation_of(self, component: str, port: int) -> Conversation:
         """How a component is asked; unknown ones by their port."""
@@ -105,9 +113,8 @@ class Catalogue:
 
     def component_of_target(self, host: str, port: int) -> str:
         """What a named target is thought to be, by its well-known address or port."""
-        for row in self.rows:
-            if row.address == host and port in row.ports:
-                return row.component
+        for row in self._at_place(host, Protocol.TCP, port):
+            return row.component
         told = self.of_port(port)
         if told is None:
             return TARGET

@@ -57,6 +57,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "posture": POSTURES,
 }
 """What a key may be."""
+_TLS: dict[bool | str, TlsMode] = {False: TlsMode.OFF, True: TlsMode.ON, "either": TlsMode.EITHER}
 _INVALID = re.compile(r"(?P<what>.*?)( - at `\$(?P<path>.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.?(?P<key>\w+)(\[(?P<index>\d+)\])?")
 
@@ -166,7 +167,7 @@ def _row(row: RowTable) -> Row:
         ports=tuple(ports_of(row)),
         protocol=row.protocol,
         conversation=Conversation(
-            tls=TlsMode.ON if row.tls else TlsMode.OFF,
+            tls=_TLS[row.tls],
             requests=tuple(_request(each) for each in row.request),
             datagram=row.datagram,
             readings=tuple(_readings(row.readings)),

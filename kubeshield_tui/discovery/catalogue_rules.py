@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -74,7 +74,7 @@ class RowTable(Record, frozen=True):
     inside: Severity
     reference: str
     protocol: Protocol = Protocol.TCP
-    tls: bool = False
+    tls: bool | Literal["either"] = False
     datagram: str = ""
     request: tuple[RequestTable, ...] = ()
     readings: tuple[Reading, ...] = ()
@@ -206,5 +206,5 @@ def _answer_problems(request: RequestTable, row: RowTable) -> Iterator[Problem]:
                 yield Problem("readings: posture", "anonymous", f"{request.path} is for anybody: name a `body` too")
     for fact in request.facts:
         places = [bool(fact.header), bool(fact.json), bool(fact.after or fact.before)]
-        if not fact.name or sum(places) > 1 or (not fact.header and not has_body):
+        if not NAME.fullmatch(fact.name) or sum(places) > 1 or (not fact.header and not has_body):
             yield Problem("facts", f"{fact.name[:60]!r}", "A name, and one place: header, json, or after and before")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubeshield_tui.judgement.sentence import declared, describe
-from kubeshield_tui.model.endpoint import Endpoint, TlsMode
+from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import finding_id
@@ -92,15 +92,21 @@ def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
     return tuple(facts)
 
 
+def _options(request: Request) -> str:
+    """Options of curl that ask as we did; what must not be told is not printed."""
+    method = {"HEAD": "-I ", "PUT": "-X PUT "}.get(request.method, "")
+    headers = "".join(f'-H "{name}: {value}" ' for name, value in request.headers)
+    return method + headers + ("" if request.keep_body else '-o /dev/null -w "%{http_code}" ')
+
+
 def verify_commands(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
     """Commands that show the same without this program, run at the vantage."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    scheme = "https" if endpoint.conversation.tls is TlsMode.ON else "http"
+    scheme = "http" if endpoint.conversation.tls is TlsMode.OFF else "https"
     requests = endpoint.conversation.requests
     ask = f"nc -vz -w 3 {endpoint.host} {endpoint.port}"
     if requests:
-        head = "-I " if requests[-1].method == "HEAD" else ""
-        ask = f"curl -sk -m 5 {head}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
+        ask = f"curl -sk -m 5 {_options(requests[-1])}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
     spec = vantage.spec
     context = f" --context {vantage.cluster}" if vantage.cluster else ""
     match spec.kind:

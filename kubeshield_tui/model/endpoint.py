@@ -29,9 +29,11 @@ class TlsMode(StrEnum):
 
     OFF = "off"
     ON = "on"
+    EITHER = "either"
+    """TLS first; where the answer is none, once more without, on a connection of its own."""
 
 
-class Fact(Record, frozen=True):
+class Fact(Record, frozen=True, omit_defaults=True):
     """Something that an answer tells of its server, and where it stands. With no place named it is the whole body."""
 
     name: str
@@ -45,7 +47,7 @@ class Fact(Record, frozen=True):
     """It stands between these in the body."""
 
 
-class Reading(Record, frozen=True):
+class Reading(Record, frozen=True, omit_defaults=True):
     """How an answer reads. What is left empty fits everything; of several the first that fits counts."""
 
     status: str = ""
@@ -61,7 +63,7 @@ class Reading(Record, frozen=True):
     """What it means, in a few words for people."""
 
 
-class Request(Record, frozen=True):
+class Request(Record, frozen=True, omit_defaults=True):
     """One safe, read-only HTTP request. Never a path that serves credentials."""
 
     method: str = "GET"
@@ -73,7 +75,7 @@ class Request(Record, frozen=True):
     facts: tuple[Fact, ...] = ()
 
 
-class Conversation(Record, frozen=True, cache_hash=True):
+class Conversation(Record, frozen=True, omit_defaults=True, cache_hash=True):
     """What is said to an endpoint once TCP is open. A port that greets first gets no TLS and no HTTP."""
 
     tls: TlsMode = TlsMode.OFF

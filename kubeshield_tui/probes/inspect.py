@@ -83,7 +83,9 @@ def _is_token_request(request: Request) -> bool:
 
 def wants_tls(endpoint: Endpoint, tls: TlsFacts | None) -> bool:
     """Whether to speak TLS: where the catalogue says so, or where the probe found it."""
-    return endpoint.conversation.tls is TlsMode.ON or bool(tls and tls.version)
+    if tls is None:
+        return endpoint.conversation.tls is not TlsMode.OFF
+    return endpoint.conversation.tls is TlsMode.ON or bool(tls.version or tls.alert)
 
 
 async def _converse(endpoint: Endpoint, secure: bool, opener: Opener, found: Found) -> None:

@@ -15,6 +15,8 @@ from kubeshield_tui.model.endpoint import Conversation, Fact, Reading, Request
 from kubeshield_tui.model.observation import HttpExchange, Posture, State, Step, TlsFacts
 from kubeshield_tui.model.text import printable
 
+NO_TLS = "wrong version number"
+"""The agent's words where TLS was tried and what came back was none."""
 NO_ANSWER = "no answer before the deadline"
 """The agent's words for a request that met silence."""
 EVERYWHERE = (
@@ -53,8 +55,8 @@ def read(
     silent = any(step.name == "http" and not step.ok and step.detail == NO_ANSWER for step in steps)
     readings = [*_of_certificate(conversation, tls)]
     facts: dict[str, str] = {}
-    for answer in http:
-        request = _request_of(conversation, answer)
+    for number, answer in enumerate(http):
+        request = _request_of(conversation, number, answer)
         readings.extend(_of_answer(request, answer, silent))
         for fact in request.facts:
             if value := value_of(fact, answer):
@@ -74,14 +76,14 @@ def _posture(
             return posture
     if tls is not None and tls.version:
         return Posture.TLS
-    # A wrong version number: TLS was tried, and what came back was none.
-    no_tls = any(step.name == "tls" and not step.ok and "wrong version number" in step.detail for step in steps)
+    no_tls = any(step.name == "tls" and not step.ok and NO_TLS in step.detail for step in steps)
     return Posture.PLAIN if no_tls or any(answer.status for answer in http) else Posture.UNKNOWN
 
 
-def _request_of(conversation: Conversation, answer: HttpExchange) -> Request:
-    asked = (request for request in conversation.requests if request.path == answer.path)
-    return next(asked, Request(path=answer.path))
+def _request_of(conversation: Conversation, number: int, answer: HttpExchange) -> Request:
+    """The request that an answer is to; one to something else reads as any other."""
+    asked = conversation.requests[number] if number < len(conversation.requests) else Request()
+    return asked if asked.path == answer.path else Request()
 
 
 def _of_certificate(conversation: Conversation, tls: TlsFacts | None) -> Iterator[Reading]:
@@ -101,7 +103,7 @@ def _of_answer(request: Request, answer: HttpExchange, silent: bool) -> Iterator
 def fits(reading: Reading, answer: HttpExchange, silent: bool) -> bool:
     """Whether a reading is this answer's. `silent`: the last request met silence."""
     if reading.status == "none":
-        if answer.status or answer.body or not silent:
+        if answer.status or not silent:
             return False
     elif not answer.status or not _has_status(reading.status, answer.status):
         return False

@@ -15,7 +15,7 @@ from typing import Self
 from kubeshield_tui.range.api import Api
 from kubeshield_tui.range.certificates import Authority
 from kubeshield_tui.range.listeners import Address, Listeners
-from kubeshield_tui.range.scenario import Json, Scenario, Truth, View, host_port, load_scenario
+from kubeshield_tui.range.scenario import API_SERVER, Json, Scenario, Truth, View, host_port, load_scenario
 from kubeshield_tui.range.ssh import JumpHost
 from kubeshield_tui.range.view import Reject, Sight, spawn_with_sight
 from kubeshield_tui.range.world import World
@@ -118,7 +118,7 @@ class TrainingRange:
     async def _make_sights(self, listeners: Listeners, api_address: Address) -> None:
         sockets: dict[str, Address] = {}
         for address, behaviour in self.scenario.listeners.items():
-            if behaviour == "api-server":
+            if behaviour == API_SERVER:
                 sockets[address] = api_address
             else:
                 sockets[address] = await listeners.start(behaviour, address.replace(":", "-").replace(".", "-"))

@@ -184,6 +184,8 @@ class Session:
         self._engine = engine
         self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations)
         self._clusters.start()
+        if settings.catalogue is not None:
+            self._say(f"rows of {printable(settings.catalogue, 200)} lie over the catalogue")
         for note in self._notes:
             self._say(note)
         for context, message, hint in self._unread:

@@ -61,6 +61,8 @@ def _answer(store: Store, key: CellKey, cell: Cell, now: float, width: int) -> I
     if judgement is not None:
         yield from _declared(judgement, width)
     yield from _pair("observed", _observed(observation, now), "strong", width)
+    if told := _told(observation):
+        yield from _pair("told", told, "", width)
     if observation.simulated:
         yield from _pair("", "simulated by the training range: no packet decided it", "simulated", width)
     if judgement is not None:
@@ -87,6 +89,12 @@ def _observed(observation: Observation, now: float) -> str:
     count = len(observation.attempts)
     tries = f"{count} attempt{'s' if count != 1 else ''}"
     return f"{words}, posture {observation.posture}, {tries}, {age(now - observation.at)}"
+
+
+def _told(observation: Observation) -> str:
+    """What the answers mean and what they tell of the server."""
+    facts = ", ".join(f"{name} {value}" for name, value in observation.identified)
+    return "; ".join(part for part in (observation.detail, facts) if part)
 
 
 def _proof(judgement: Judgement, observation: Observation, width: int) -> Iterator[Line]:

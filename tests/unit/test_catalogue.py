@@ -120,6 +120,14 @@ def test_targets_are_what_the_users_rows_say(tmp_path: Path) -> None:
     assert [each.path for each in found[0].conversation.requests] == ["/v1/sys/health"]
 
 
+def test_at_an_address_of_metadata_the_users_row_comes_first(tmp_path: Path) -> None:
+    mine = MINE.replace('"workload"', '"metadata"\naddress = "169.254.169.254"').replace("[8200,", "[80,")
+    known = load(written(tmp_path, mine))
+    assert known.component_of_target("169.254.169.254", 80) == "vault"
+    assert builtin().component_of_target("169.254.169.254", 80) == "cloud-metadata"
+    assert builtin().component_of_target("fd00:ec2::254", 80) == "aws-imds-ipv6"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "named", "hint"),
     [
@@ -163,6 +171,7 @@ def test_targets_are_what_the_users_rows_say(tmp_path: Path) -> None:
         ('body = "sealed"', 'certificate = "x"', "readings: certificate", "row itself"),
         ('"/v1/sys/health"', '"/x"\nkeep_body = false', "readings: body: no body is kept", "status and headers"),
         ('json = "version"', 'json = "version", header = "X"', "facts: 'version'", "one place"),
+        ('name = "version"', 'name = "\\u001b[2J"', "facts: ", "A name"),
         ("\n[[row.request]]", '\n[[row.request]]\npath="/a"\n[[row.request]]\npath="/b"\n[[row.request]]', "3 requests",
          "Two at most"),
         ("\n[[row.request]]", MINE + "\n[[row.request]]", "row 2 (vault): component: it is there twice", "One row"),
