@@ -58,6 +58,10 @@ def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
             from kubeshield_tui.cli.demo import demo
 
             return demo
+        case "expect":
+            from kubeshield_tui.cli.expect import expect
+
+            return expect
         case "schema":
             from kubeshield_tui.cli.schema import schema
 
@@ -96,8 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     options.add_demo(demo)
     options.add_screen(demo, again=True)
     options.add_output(demo)
+    from kubeshield_tui.cli.expect import add_expect
     from kubeshield_tui.cli.vantage import add_vantage
 
+    add_expect(_add(commands, "expect", "expectations: a file to begin with, its check, its keys"))
     add_vantage(_add(commands, "vantage", "probes to carry to any machine, and their results carried back"))
     _add(commands, "schema", "print the JSON Schema of the JSON report")
     options.add_sweep(_add(commands, "sweep", "remove what an interrupted run left in a cluster"))

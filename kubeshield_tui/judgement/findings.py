@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from kubeshield_tui.judgement.sentence import describe
+from kubeshield_tui.judgement.sentence import declared, describe
 from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.finding import Finding
@@ -95,13 +95,13 @@ def _of_cell(
 
 
 def _severity(judgement: Judgement, observation: Observation) -> Severity:
-    # Served to anybody: whatever stood for "reachable" is now "usable".
-    return Severity.CRITICAL if observation.posture is Posture.ANONYMOUS else judgement.expectation.severity
+    expectation = judgement.expectation
+    return expectation.severity_anonymous if observation.posture is Posture.ANONYMOUS else expectation.severity
 
 
 def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
-    expectation = judgement.expectation
-    facts = [f"must be {expectation.must}: {expectation.source}", f"observed {describe(observation)}"]
+    facts = [f"{label} {text}" for label, text in declared(judgement.expectation)]
+    facts.append(f"observed {describe(observation)}")
     facts.extend(f"{layer.layer}: {layer.verdict} ({layer.decider})" for layer in judgement.layers)
     if observation.simulated:
         facts.append("simulated by the training range")

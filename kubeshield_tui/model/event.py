@@ -12,6 +12,7 @@ import msgspec
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.evidence import Ruleset
+from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason
@@ -172,6 +173,12 @@ class FindingCleared(Happening, frozen=True):
     finding: FindingId
 
 
+class ExpectationsReviewed(Happening, frozen=True):
+    """What each line of the expectations comes to by now."""
+
+    lines: tuple[DeclaredLine, ...]
+
+
 class RulesetCollected(Happening, frozen=True):
     """A host's ruleset was read, or could not be."""
 
@@ -248,6 +255,7 @@ Event = (
     | CellJudged
     | FindingRaised
     | FindingCleared
+    | ExpectationsReviewed
     | RulesetCollected
     | OpinionHeard
     | Inspected

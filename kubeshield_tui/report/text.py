@@ -80,6 +80,9 @@ def _coverage(store: Store) -> str:
     lines = [f"measured {store.total - total} of {store.total} cells"]
     if left_out[Reason.OUT_OF_SCOPE]:
         lines[0] += f"; {left_out[Reason.OUT_OF_SCOPE]} out of scope (another target from there)"
+    lines.extend(
+        f"EXPECTATIONS: {declared.shown}: {note}" for declared in store.expectations for note in declared.notes
+    )
     lines.extend(f"not readable: {denied.what} ({denied.why})" for denied in store.denied)
     for inventory in store.clusters.values():
         lines.extend(f"not asked: {skipped.name}: {skipped.why}" for skipped in inventory.skipped)

@@ -18,6 +18,7 @@ from kubeshield_tui.discovery.imported import with_open_ports
 from kubeshield_tui.discovery.roster import Roster
 from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
+from kubeshield_tui.judgement.expectations import Expectations, known_components
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
@@ -41,6 +42,7 @@ from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
+from kubeshield_tui.settings.expect_file import Declared, read_expectations
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.vantage import VantagePoint
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
+REVIEW_SECONDS = 5.0
+"""How often a live session looks whether other things are declared now, and what each line comes to."""
 SETTLE_SECONDS = 0.02
 """How often an audit looks whether it is done."""
 
@@ -80,6 +84,7 @@ class Session:
         self._followers: list[asyncio.Task[None]] = []
         """One a cluster that is followed, in a live session."""
         self._closed = False
+        self._expectations = Expectations()
 
     def prepare(self) -> None:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
@@ -97,6 +102,9 @@ class Session:
             require_zones(settings)
             require_consent(settings, contexts)
         self._clusters = ClusterWait(contexts)
+        known = known_components(self._catalogue)
+        declared = read_expectations(settings.expect, known) if settings.expect is not None else Declared()
+        self._expectations = Expectations(lambda: self.store.clusters, self._catalogue, declared, time())
 
     async def run(self) -> None:
         """Sweep, then keep asking until cancelled or closed."""
@@ -105,7 +113,7 @@ class Session:
         try:
             await self._start(live=True)
             self._say("watching")
-            await asyncio.gather(*self._followers, asyncio.Event().wait())
+            await asyncio.gather(*self._followers, self._keep_to_expectations())
         finally:
             await self.close()
 
@@ -138,6 +146,8 @@ class Session:
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
                 await client.close()
+        if self._verdicts is not None:
+            self._verdicts.review()
         self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
         if self._recorder is not None:
             self._recorder.close()
@@ -192,7 +202,7 @@ class Session:
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
-        self._verdicts = Verdicts(self.store, engine, self._happen, live)
+        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations)
         self._asking = Asking(self.store, engine, self._verdicts, self._happen)
         self._clusters.start()
         if settings.catalogue is not None:
@@ -294,10 +304,21 @@ class Session:
                 self._asking.endpoint_gone(event.endpoint)
             case happened.VantageChanged():
                 self._asking.vantage_changed(event)
+                if event.facts is not None:
+                    self._verdicts.refresh()
+            case happened.ClusterRead():
+                self._verdicts.refresh()
 
     def _probe_for(self, key: CellKey) -> Probe | None:
         endpoint = self.store.endpoints.get(key.endpoint)
         return None if endpoint is None else probe_of(endpoint, key.vantage, self.settings.timing)
+
+    async def _keep_to_expectations(self) -> None:
+        """As long as it lives: judge by what is declared now, and say what each line comes to."""
+        while self._verdicts is not None:
+            self._verdicts.refresh()
+            self._verdicts.review()
+            await asyncio.sleep(REVIEW_SECONDS)
 
     # --- ending
 

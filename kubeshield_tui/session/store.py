@@ -15,6 +15,7 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.evidence import Ruleset
+from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason, State
@@ -106,6 +107,8 @@ class Store:
     vantages: dict[VantageId, Vantage] = field(default_factory=dict)
     cells: dict[CellKey, Cell] = field(default_factory=dict)
     findings: dict[FindingId, Finding] = field(default_factory=dict)
+    expectations: tuple[DeclaredLine, ...] = ()
+    """All lines of the expectations with what each came to."""
     rulesets: dict[tuple[VantageId, str], Ruleset] = field(default_factory=dict)
     opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
     inspections: dict[CellKey, Inspection] = field(default_factory=dict)
@@ -310,6 +313,8 @@ class Store:
                 self.failed_clusters[event.context] = event
             case happened.ReadDenied():
                 self.denied.append(event.denied)
+            case happened.ExpectationsReviewed():
+                self.expectations = event.lines
             case happened.RulesetCollected():
                 self.rulesets[event.ruleset.vantage, event.ruleset.tool] = event.ruleset
             case happened.OpinionHeard():

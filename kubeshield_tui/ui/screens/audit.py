@@ -51,6 +51,7 @@ class AuditScreen(Screen[None]):
         Binding("slash", "filter", "Filter", id="grid.filter"),
         Binding("f", "findings", "Findings", id="grid.findings"),
         Binding("v", "vantages", "Vantages", show=False, id="grid.vantages"),
+        Binding("x", "expectations", "Expectations", show=False, id="grid.expectations"),
         Binding("space", "pause", "Pause", show=False, id="grid.pause"),
         Binding("r", "again('cell')", "Ask again", id="grid.ask"),
         Binding("R", "again('row')", "Ask the row again", show=False, id="grid.ask_row"),
@@ -162,6 +163,12 @@ class AuditScreen(Screen[None]):
         from kubeshield_tui.ui.screens.vantages import VantagesScreen
 
         self.app.push_screen(VantagesScreen(self.store))
+
+    def action_expectations(self) -> None:
+        """Show what is declared, and what each line came to."""
+        from kubeshield_tui.ui.screens.expectations import ExpectationsScreen
+
+        self.app.push_screen(ExpectationsScreen(self.store))
 
     def action_pause(self) -> None:
         """Stop asking, or go on."""
