@@ -1,0 +1,206 @@
+"""What each feature asks of a cluster's API: the one table that roles, reviews and explanations are made of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from kubeshield_tui.model.record import Record
+
+
+class Feature(StrEnum):
+    """Something that needs rights of its own."""
+
+    DISCOVERY = "discovery"
+    WATCH = "watch"
+    EXEC = "exec"
+    OWN_PODS = "own-pods"
+    NODE_PODS = "node-pods"
+    PER_NAMESPACE = "per-namespace"
+    PER_NODE = "per-node"
+    SWEEP = "sweep"
+
+    @property
+    def duty(self) -> str:
+        """What it is, in one line."""
+        return _DUTIES[self]
+
+    def role_hint(self, namespace: str = "") -> str:
+        """How to get at the rights, as a hint; `namespace`: where they are needed, empty for anywhere."""
+        where = f" --namespace {namespace}" if namespace else ""
+        return f"`kubeshield rbac --feature {self}{where}` prints the role that it needs"
+
+
+_DUTIES = {
+    Feature.DISCOVERY: "find what a cluster exposes (`audit`, and the dashboard's start)",
+    Feature.WATCH: "follow changes while the dashboard runs",
+    Feature.EXEC: "`pod:NAMESPACE/POD`, ask from a pod that exists",
+    Feature.OWN_PODS: "`pod:NAMESPACE`, ask from a pod of our own",
+    Feature.NODE_PODS: "`pod:NAMESPACE@NODE` and `node:NODE`, a pod of our own on a node",
+    Feature.PER_NAMESPACE: "`--per-namespace`, a pod of our own in every namespace that has pods",
+    Feature.PER_NODE: "`--per-node`, a pod of our own on every schedulable node",
+    Feature.SWEEP: "`kubeshield sweep`, remove what interrupted runs left in any namespace",
+}
+
+
+class Right(Record, frozen=True):
+    """One verb on one resource: what a review asks and what a rule grants."""
+
+    verb: str
+    resource: str
+    """Plural, with its subresource: `pods/exec`."""
+    group: str = ""
+
+
+def shown_rights(rights: Iterable[Right]) -> str:
+    """For people, a resource once: `get, create pods; list networkpolicies.networking.k8s.io`."""
+    verbs: dict[str, list[str]] = {}
+    for right in rights:
+        name, slash, subresource = right.resource.partition("/")
+        shown = f"{name}{f'.{right.group}' if right.group else ''}{slash}{subresource}"
+        verbs.setdefault(shown, []).append(right.verb)
+    return "; ".join(f"{', '.join(each)} {resource}" for resource, each in verbs.items())
+
+
+class Need(Record, frozen=True):
+    """Verbs on a resource that a feature uses together, and what for."""
+
+    resource: str
+    verbs: tuple[str, ...]
+    why: str
+    without: str
+    """What is lost where it is not granted."""
+    group: str = ""
+    in_namespace: bool = False
+    """Used in the pod's namespace only; else in the whole cluster."""
+    optional: bool = False
+    """The feature works without it, less well."""
+
+    @property
+    def rights(self) -> tuple[Right, ...]:
+        """The single rights."""
+        return tuple(Right(verb=verb, resource=self.resource, group=self.group) for verb in self.verbs)
+
+
+_OLDER = ", on servers that do not know or do not let us read what replaced it"
+_FOUND = (
+    ("", "nodes", "nodes, their kubelets and node ports", False),
+    ("", "namespaces", "labels of namespaces, by which policies select peers", False),
+    ("", "pods", "pods, and whom a policy selects", False),
+    ("", "services", "Services with their addresses", False),
+    ("discovery.k8s.io", "endpointslices", "pods and addresses behind Services", False),
+    ("", "endpoints", "pods and addresses behind Services", True),
+    ("networking.k8s.io", "networkpolicies", "what policies say of a connection", False),
+)
+_DISCOVERY = tuple(
+    Need(
+        group=group,
+        resource=resource,
+        verbs=("list",),
+        why=f"{why}{_OLDER if older else ''}",
+        without="they are not seen",
+        optional=older,
+    )
+    for group, resource, why, older in _FOUND
+)
+_EXEC = (
+    Need(
+        resource="pods/exec",
+        verbs=("get",),
+        why="run the probe agent there; an exec over websocket is a GET",
+        without="nothing can be asked from the pod",
+        in_namespace=True,
+    ),
+    Need(
+        resource="pods/exec",
+        verbs=("create",),
+        why="servers from 1.35 on ask for it as well",
+        without="those servers refuse the exec",
+        in_namespace=True,
+        optional=True,
+    ),
+)
+_OWN_PODS = (
+    Need(
+        resource="pods",
+        verbs=("get", "create", "delete"),
+        why="make the pod, see it run, remove it at the end",
+        without="nothing is made, and nothing is asked from there",
+        in_namespace=True,
+    ),
+    *_EXEC,
+    Need(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("get", "create", "update", "delete"),
+        why="the pod's owner, renewed while we live, so that the garbage collector takes what a crash leaves",
+        without="nothing is made, and nothing is asked from there",
+        in_namespace=True,
+    ),
+    *(
+        Need(
+            group=group,
+            resource=resource,
+            verbs=("list",),
+            why="find what an interrupted run left there",
+            without="that stays until `kubeshield sweep`",
+            in_namespace=True,
+            optional=True,
+        )
+        for group, resource in (("coordination.k8s.io", "leases"), ("", "pods"))
+    ),
+)
+_NODE = Need(
+    resource="nodes",
+    verbs=("get",),
+    why="see whether the node is there and can take a pod",
+    without="the pod tells, a minute later",
+    optional=True,
+)
+_EXISTING_POD = Need(
+    resource="pods",
+    verbs=("get",),
+    why="see that the pod runs, where, and its containers",
+    without="the pod can't be used",
+    in_namespace=True,
+)
+NEEDS: dict[Feature, tuple[Need, ...]] = {
+    Feature.DISCOVERY: _DISCOVERY,
+    Feature.WATCH: tuple(
+        replace(need, verbs=("watch",), without="what changes is seen at the next start only") for need in _DISCOVERY
+    ),
+    Feature.EXEC: (_EXISTING_POD, *_EXEC),
+    Feature.OWN_PODS: _OWN_PODS,
+    Feature.NODE_PODS: (*_OWN_PODS, _NODE),
+    Feature.PER_NAMESPACE: (
+        *(replace(need, in_namespace=False) for need in _OWN_PODS),
+        *(
+            Need(resource=resource, verbs=("list",), why=why, without="--per-namespace finds no namespace")
+            for resource, why in (("namespaces", "which are there and not ending"), ("pods", "which have pods"))
+        ),
+    ),
+    Feature.PER_NODE: (
+        *_OWN_PODS,
+        _NODE,
+        Need(resource="nodes", verbs=("list",), why="which are there", without="--per-node finds no node"),
+    ),
+    Feature.SWEEP: tuple(
+        Need(
+            group=group,
+            resource=resource,
+            verbs=("get", "list", "delete"),
+            why="find ours by label, remove them, see them gone",
+            without="what is left stays there",
+        )
+        for group, resource in (("", "pods"), ("coordination.k8s.io", "leases"))
+    ),
+}
+"""What each feature uses, and nothing more: a test holds it against the requests that are made."""
+
+
+def rights_of(features: Iterable[Feature], *, optional: bool = True) -> tuple[Right, ...]:
+    """All rights of some features, each once; without those that they can do without unless `optional`."""
+    needs = (need for feature in features for need in NEEDS[feature] if optional or not need.optional)
+    return tuple(dict.fromkeys(right for need in needs for right in need.rights))
