@@ -133,9 +133,11 @@ def _yaml(made: Sequence[Role], subject: Subject | None, features: Sequence[Feat
 
 
 def _sentence(reason: Reason, verbs: Sequence[str]) -> str:
-    which = "" if len(reason.verbs) == len(verbs) else f" ({', '.join(reason.verbs)})"
+    which = (
+        "" if len(reason.verbs) == len(verbs) or reason.verbs == (reason.feature,) else f" ({', '.join(reason.verbs)})"
+    )
     less = ", can be left out" if reason.optional else ""
-    return f"{reason.feature}{less}{which}: {reason.why}. Without it, {reason.without}."
+    return f"{reason.feature}{which}{less}: {reason.why}. Without: {reason.without}."
 
 
 def _comment(sentence: str, indent: str = "") -> list[str]:

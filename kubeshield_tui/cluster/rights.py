@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
+from kubeshield_tui.cluster.kinds import KINDS, Kind
 from kubeshield_tui.model.record import Record
 
 
@@ -30,7 +31,7 @@ class Feature(StrEnum):
     def role_hint(self, namespace: str = "") -> str:
         """How to get at the rights, as a hint; `namespace`: where they are needed, empty for anywhere."""
         where = f" --namespace {namespace}" if namespace else ""
-        return f"`kubeshield rbac --feature {self}{where}` prints the role that it needs"
+        return f"`kubeshield rbac --feature {self}{where}` prints the role"
 
 
 _DUTIES = {
@@ -55,13 +56,14 @@ class Right(Record, frozen=True):
 
 
 def shown_rights(rights: Iterable[Right]) -> str:
-    """For people, a resource once: `get, create pods; list networkpolicies.networking.k8s.io`."""
+    """For people, without API groups: `get, create pods; list nodes, services`."""
     verbs: dict[str, list[str]] = {}
     for right in rights:
-        name, slash, subresource = right.resource.partition("/")
-        shown = f"{name}{f'.{right.group}' if right.group else ''}{slash}{subresource}"
-        verbs.setdefault(shown, []).append(right.verb)
-    return "; ".join(f"{', '.join(each)} {resource}" for resource, each in verbs.items())
+        verbs.setdefault(right.resource, []).append(right.verb)
+    resources: dict[str, list[str]] = {}
+    for resource, each in verbs.items():
+        resources.setdefault(", ".join(each), []).append(resource)
+    return "; ".join(f"{each} {', '.join(found)}" for each, found in resources.items())
 
 
 class Need(Record, frozen=True):
@@ -77,6 +79,8 @@ class Need(Record, frozen=True):
     """Used in the pod's namespace only; else in the whole cluster."""
     optional: bool = False
     """The feature works without it, less well."""
+    instead: tuple[Right, ...] = ()
+    """Rights of which one does as well."""
 
     @property
     def rights(self) -> tuple[Right, ...]:
@@ -84,39 +88,31 @@ class Need(Record, frozen=True):
         return tuple(Right(verb=verb, resource=self.resource, group=self.group) for verb in self.verbs)
 
 
-_OLDER = ", on servers that do not know or do not let us read what replaced it"
-_FOUND = (
-    ("", "nodes", "nodes, their kubelets and node ports", False),
-    ("", "namespaces", "labels of namespaces, by which policies select peers", False),
-    ("", "pods", "pods, and whom a policy selects", False),
-    ("", "services", "Services with their addresses", False),
-    ("discovery.k8s.io", "endpointslices", "pods and addresses behind Services", False),
-    ("", "endpoints", "pods and addresses behind Services", True),
-    ("networking.k8s.io", "networkpolicies", "what policies say of a connection", False),
-)
-_DISCOVERY = tuple(
-    Need(
+def _kind(kind: Kind, verb: str, why: str, without: str) -> Need:
+    """What a kind needs; an older resource that tells the same does as well."""
+    (resource, group), *older = dict.fromkeys((version.name, version.group) for version in kind.versions)
+    return Need(
         group=group,
         resource=resource,
-        verbs=("list",),
-        why=f"{why}{_OLDER if older else ''}",
-        without="they are not seen",
-        optional=older,
+        verbs=(verb,),
+        why=why,
+        without=without,
+        instead=tuple(Right(verb=verb, resource=name, group=of) for name, of in older),
     )
-    for group, resource, why, older in _FOUND
-)
+
+
 _EXEC = (
     Need(
         resource="pods/exec",
         verbs=("get",),
-        why="run the probe agent there; an exec over websocket is a GET",
+        why="Runs the probe agent there; an exec over websocket is a GET",
         without="nothing can be asked from the pod",
         in_namespace=True,
     ),
     Need(
         resource="pods/exec",
         verbs=("create",),
-        why="servers from 1.35 on ask for it as well",
+        why="Servers from 1.35 on ask for it as well",
         without="those servers refuse the exec",
         in_namespace=True,
         optional=True,
@@ -126,7 +122,7 @@ _OWN_PODS = (
     Need(
         resource="pods",
         verbs=("get", "create", "delete"),
-        why="make the pod, see it run, remove it at the end",
+        why="Makes the pod, sees it run, removes it at the end",
         without="nothing is made, and nothing is asked from there",
         in_namespace=True,
     ),
@@ -135,7 +131,7 @@ _OWN_PODS = (
         group="coordination.k8s.io",
         resource="leases",
         verbs=("get", "create", "update", "delete"),
-        why="the pod's owner, renewed while we live, so that the garbage collector takes what a crash leaves",
+        why="The pod's owner, renewed during the run: what a crash leaves is found by it, and goes with it",
         without="nothing is made, and nothing is asked from there",
         in_namespace=True,
     ),
@@ -144,8 +140,8 @@ _OWN_PODS = (
             group=group,
             resource=resource,
             verbs=("list",),
-            why="find what an interrupted run left there",
-            without="that stays until `kubeshield sweep`",
+            why="Finds what an interrupted run left there",
+            without="that stays until a `kubeshield sweep`",
             in_namespace=True,
             optional=True,
         )
@@ -155,22 +151,20 @@ _OWN_PODS = (
 _NODE = Need(
     resource="nodes",
     verbs=("get",),
-    why="see whether the node is there and can take a pod",
-    without="the pod tells, a minute later",
+    why="Tells whether the node is there and can take a pod",
+    without="a pod that does not start tells, later",
     optional=True,
 )
 _EXISTING_POD = Need(
     resource="pods",
     verbs=("get",),
-    why="see that the pod runs, where, and its containers",
+    why="Tells whether the pod runs, where, and its containers",
     without="the pod can't be used",
     in_namespace=True,
 )
 NEEDS: dict[Feature, tuple[Need, ...]] = {
-    Feature.DISCOVERY: _DISCOVERY,
-    Feature.WATCH: tuple(
-        replace(need, verbs=("watch",), without="what changes is seen at the next start only") for need in _DISCOVERY
-    ),
+    Feature.DISCOVERY: tuple(_kind(kind, "list", kind.needed_for.rstrip("."), "not seen") for kind in KINDS),
+    Feature.WATCH: tuple(_kind(kind, "watch", "Their changes, live", "seen at the next start") for kind in KINDS),
     Feature.EXEC: (_EXISTING_POD, *_EXEC),
     Feature.OWN_PODS: _OWN_PODS,
     Feature.NODE_PODS: (*_OWN_PODS, _NODE),
@@ -178,20 +172,20 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
         *(replace(need, in_namespace=False) for need in _OWN_PODS),
         *(
             Need(resource=resource, verbs=("list",), why=why, without="--per-namespace finds no namespace")
-            for resource, why in (("namespaces", "which are there and not ending"), ("pods", "which have pods"))
+            for resource, why in (("namespaces", "Which are there and not ending"), ("pods", "Which have pods"))
         ),
     ),
     Feature.PER_NODE: (
         *_OWN_PODS,
         _NODE,
-        Need(resource="nodes", verbs=("list",), why="which are there", without="--per-node finds no node"),
+        Need(resource="nodes", verbs=("list",), why="Which are there", without="--per-node finds no node"),
     ),
     Feature.SWEEP: tuple(
         Need(
             group=group,
             resource=resource,
             verbs=("get", "list", "delete"),
-            why="find ours by label, remove them, see them gone",
+            why="Finds ours by label, removes them, sees them gone",
             without="what is left stays there",
         )
         for group, resource in (("", "pods"), ("coordination.k8s.io", "leases"))

@@ -125,7 +125,12 @@ async def standing_of(client: ClusterClient, wanted: Iterable[Wanted]) -> Cluste
     from kubeshield_tui.cluster.access import ReviewRefused, review
 
     wanted = tuple(wanted)
-    asked = [(right, each.place(need)) for each in wanted for need in NEEDS[each.feature] for right in need.rights]
+    asked = [
+        (right, each.place(need))
+        for each in wanted
+        for need in NEEDS[each.feature]
+        for right in (*need.rights, *need.instead)
+    ]
     told: Mapping[tuple[Right, str], bool | None] = {}
     refused = ""
     if asked:
@@ -146,13 +151,18 @@ async def standing_of(client: ClusterClient, wanted: Iterable[Wanted]) -> Cluste
 
 
 def _standing(wanted: Wanted, told: Mapping[tuple[Right, str], bool | None]) -> Standing:
-    answers = [
-        (need, right, told.get((right, wanted.place(need)))) for need in NEEDS[wanted.feature] for right in need.rights
-    ]
-    return Standing(
-        wanted=wanted,
-        missing=tuple(right for need, right, may in answers if may is False and not need.optional),
-        less=tuple(right for need, right, may in answers if may is False and need.optional),
-        granted=sum(may is True for _, _, may in answers),
-        unknown=any(may is None for need, _, may in answers if not need.optional),
-    )
+    missing: list[Right] = []
+    less: list[Right] = []
+    granted, unknown = 0, False
+    for need in NEEDS[wanted.feature]:
+        place = wanted.place(need)
+        if any(told.get((right, place)) for right in need.instead):
+            granted += 1
+            continue
+        for right in need.rights:
+            may = told.get((right, place))
+            granted += may is True
+            unknown = unknown or (may is None and not need.optional)
+            if may is False:
+                (less if need.optional else missing).append(right)
+    return Standing(wanted=wanted, missing=tuple(missing), less=tuple(less), granted=granted, unknown=unknown)
