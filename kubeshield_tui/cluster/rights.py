@@ -36,7 +36,7 @@ class Feature(StrEnum):
 
 _DUTIES = {
     Feature.DISCOVERY: "find what a cluster exposes (`audit`, and the dashboard's start)",
-    Feature.WATCH: "follow changes while the dashboard runs",
+    Feature.WATCH: "follow what was found while the dashboard runs",
     Feature.EXEC: "`pod:NAMESPACE/POD`, ask from a pod that exists",
     Feature.OWN_PODS: "`pod:NAMESPACE`, ask from a pod of our own",
     Feature.NODE_PODS: "`pod:NAMESPACE@NODE` and `node:NODE`, a pod of our own on a node",
@@ -130,10 +130,19 @@ _OWN_PODS = (
     Need(
         group="coordination.k8s.io",
         resource="leases",
-        verbs=("get", "create", "update", "delete"),
-        why="The pod's owner, renewed during the run: what a crash leaves is found by it, and goes with it",
+        verbs=("create", "delete"),
+        why="The pod's owner: what a crash leaves is found by it, and goes with it",
         without="nothing is made, and nothing is asked from there",
         in_namespace=True,
+    ),
+    Need(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("get", "update"),
+        why="Renews it during the run",
+        without="after a minute other runs take the pod for left over",
+        in_namespace=True,
+        optional=True,
     ),
     *(
         Need(
@@ -164,7 +173,9 @@ _EXISTING_POD = Need(
 )
 NEEDS: dict[Feature, tuple[Need, ...]] = {
     Feature.DISCOVERY: tuple(_kind(kind, "list", kind.needed_for.rstrip("."), "not seen") for kind in KINDS),
-    Feature.WATCH: tuple(_kind(kind, "watch", "Their changes, live", "seen at the next start") for kind in KINDS),
+    Feature.WATCH: tuple(
+        _kind(kind, "watch", f"Changes of {kind.name}, live", "listed every half minute instead") for kind in KINDS
+    ),
     Feature.EXEC: (_EXISTING_POD, *_EXEC),
     Feature.OWN_PODS: _OWN_PODS,
     Feature.NODE_PODS: (*_OWN_PODS, _NODE),
@@ -180,15 +191,20 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
         _NODE,
         Need(resource="nodes", verbs=("list",), why="Which are there", without="--per-node finds no node"),
     ),
-    Feature.SWEEP: tuple(
+    Feature.SWEEP: (
         Need(
-            group=group,
-            resource=resource,
+            resource="pods",
             verbs=("get", "list", "delete"),
             why="Finds ours by label, removes them, sees them gone",
             without="what is left stays there",
-        )
-        for group, resource in (("", "pods"), ("coordination.k8s.io", "leases"))
+        ),
+        Need(
+            group="coordination.k8s.io",
+            resource="leases",
+            verbs=("list", "delete"),
+            why="Tells which runs are alive, and removes their owners",
+            without="what is left stays there",
+        ),
     ),
 }
 """What each feature uses, and nothing more: a test holds it against the requests that are made."""
@@ -198,3 +214,11 @@ def rights_of(features: Iterable[Feature], *, optional: bool = True) -> tuple[Ri
     """All rights of some features, each once; without those that they can do without unless `optional`."""
     needs = (need for feature in features for need in NEEDS[feature] if optional or not need.optional)
     return tuple(dict.fromkeys(right for need in needs for right in need.rights))
+
+
+def lost_without(what: str) -> str:
+    """What can't be seen where something may not be read (`list nodes`, as Denied has it); empty if it is no kind's."""
+    for kind in KINDS:
+        if what in {f"list {version.resource}" for version in kind.versions}:
+            return kind.needed_for
+    return ""

@@ -110,7 +110,10 @@ def roles(features: Iterable[Feature], namespaces: Iterable[str], name: str, pod
     wide: list[tuple[Feature, Need]] = []
     within: dict[str, list[tuple[Feature, Need]]] = {}
     named = tuple(dict.fromkeys(namespaces))
-    for feature in dict.fromkeys(features):
+    chosen = dict.fromkeys(features)
+    if Feature.WATCH in chosen:
+        chosen = {Feature.DISCOVERY: None, **chosen}  # what is watched is listed first
+    for feature in chosen:
         places = named or ((pod_namespace,) if feature in ON_NODES else ())
         for need in NEEDS[feature]:
             if need.in_namespace and places:

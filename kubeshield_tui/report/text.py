@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from textwrap import wrap
 
+from kubeshield_tui.cluster.rights import lost_without
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason
 from kubeshield_tui.model.verdict import Verdict
@@ -77,7 +78,9 @@ def _coverage(store: Store) -> str:
     lines = [f"measured {store.total - total} of {store.total} cells"]
     if left_out[Reason.OUT_OF_SCOPE]:
         lines[0] += f"; {left_out[Reason.OUT_OF_SCOPE]} out of scope (another target from there)"
-    lines.extend(f"not readable: {denied.what} ({denied.why})" for denied in store.denied)
+    for denied in store.denied:
+        lost = lost_without(denied.what)
+        lines.append(f"not readable: {denied.what} ({denied.why}){f'; not seen: {lost}' if lost else ''}")
     lines.extend(f"INCOMPLETE: {line}" for line in store.incomplete)
     lines.extend(f"removed: {object_}" for _, object_ in store.removed)
     lines.extend(f"LEFT BEHIND: {left.object}: {left.why}" for left in store.left)
