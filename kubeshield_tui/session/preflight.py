@@ -6,7 +6,7 @@ Reviews change nothing and read nothing of the cluster; a server that does not a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from kubeshield_tui.cluster.rights import NEEDS, Feature, Need, Right, shown_rights
@@ -63,6 +63,11 @@ class Standing(Record, frozen=True):
             told.append(f"works without {shown_rights(self.less)}")
         return "; ".join(told) or f"all rights{where}"
 
+    @property
+    def works(self) -> bool | None:
+        """Whether the feature works with these rights; None where the server did not say."""
+        return False if self.missing else None if self.unknown else True
+
 
 class ClusterStanding(Record, frozen=True):
     """What was found out of one cluster before a run."""
@@ -76,10 +81,32 @@ class ClusterStanding(Record, frozen=True):
     """Why it answered no review, in a sentence."""
     standings: tuple[Standing, ...] = ()
 
+    def knows(self, wanted: Iterable[Wanted]) -> bool:
+        """Whether asking again would tell nothing new of these."""
+        told = {each.wanted for each in self.standings}
+        return bool(self.problem or self.refused) or told.issuperset(wanted)
 
-def wanted_in(settings: Settings, context: str, first: str) -> tuple[Wanted, ...]:
-    """What a run with these settings uses in one cluster; `first`: the one that vantages without a cluster are in."""
-    wanted = [Wanted(subject="discovery", feature=Feature.DISCOVERY)] if settings.discovery else []
+    def lines(self, wanted: Iterable[Wanted]) -> Iterator[str]:
+        """What was found out of these, for people."""
+        if self.problem:
+            yield f"• {self.context}: {self.problem}"
+            return
+        yield f"• {self.context}: {self.version or 'its version is not told'}"
+        if self.refused:
+            yield f"• {self.context}: no access review is answered ({self.refused})"
+            return
+        asked = frozenset(wanted)
+        for each in (each for each in self.standings if each.wanted in asked):
+            yield f"• {each.wanted.subject}: {each.sentence}"
+
+
+def wanted_in(settings: Settings, context: str, first: str, *, live: bool = False) -> tuple[Wanted, ...]:
+    """What a run with these settings uses in one cluster.
+
+    `first`: the one that vantages without a cluster are in. `live`: it goes on, and follows what it found.
+    """
+    read = (Feature.DISCOVERY, *((Feature.WATCH,) if live else ())) if settings.discovery else ()
+    wanted = [Wanted(subject=feature.value, feature=feature) for feature in read]
     if settings.per_namespace:
         wanted.append(Wanted(subject="--per-namespace", feature=Feature.PER_NAMESPACE))
     if settings.per_node:
@@ -99,14 +126,13 @@ def feature_of(spec: VantageSpec) -> Feature | None:
     return Feature.EXEC if spec.kind is VantageKind.POD else None
 
 
-async def check_rights(settings: Settings, contexts: tuple[str, ...]) -> tuple[ClusterStanding, ...]:
+async def check_rights(
+    settings: Settings, contexts: tuple[str, ...], *, live: bool = False
+) -> tuple[ClusterStanding, ...]:
     """Connect to each cluster, review what the run needs there, and leave. Never raises for a cluster."""
     first = contexts[0] if contexts else ""
-    return tuple(
-        await asyncio.gather(
-            *(_of_cluster(settings, context, wanted_in(settings, context, first)) for context in contexts)
-        )
-    )
+    told = (_of_cluster(settings, each, wanted_in(settings, each, first, live=live)) for each in contexts)
+    return tuple(await asyncio.gather(*told))
 
 
 async def _of_cluster(settings: Settings, context: str, wanted: tuple[Wanted, ...]) -> ClusterStanding:
