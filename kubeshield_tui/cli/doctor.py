@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from kubeshield_tui.cli.options import add_common, settings_from
@@ -32,7 +33,9 @@ def doctor(arguments: argparse.Namespace) -> int:
     else:
         from kubeshield_tui.report.doctor import doctor_text
 
-        is_ascii = arguments.ascii or "utf" not in (sys.stdout.encoding or "").lower()
-        text = doctor_text(diagnosis, ascii_only=is_ascii)
-        print(text.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii"), end="")
+        encoding = sys.stdout.encoding or "ascii"
+        # Python takes a C locale for UTF-8; who set it may well have a terminal that is not.
+        is_plain = (os.environ.get("LC_ALL") or os.environ.get("LANG")) in {"C", "POSIX"}
+        text = doctor_text(diagnosis, ascii_only=arguments.ascii or is_plain or "utf" not in encoding.lower())
+        print(text.encode(encoding, "replace").decode(encoding), end="")
     return 0 if diagnosis.ok else KubeShieldError.exit_code

@@ -77,7 +77,7 @@ def terminal_check(environment: Mapping[str, str] = os.environ) -> Check:
     hint = ""
     if name in {"", "dumb"}:
         hint = "Set TERM to what the terminal is, or use `audit`"
-    elif size < SMALLEST:
+    elif size.columns < SMALLEST[0] or size.lines < SMALLEST[1]:
         hint = "Make it 80x24 or larger"
     elif "UTF" not in encoding:
         hint = "Use --ascii, or a UTF-8 locale"
