@@ -52,15 +52,16 @@ async def _clock(configuration: Any) -> tuple[float | None, float | None]:
         response = await api.call_api(*asked, _request_timeout=GREETING_SECONDS)
         ended = time.time()
         await response.read()
-        # A Date is cut to whole seconds: on average the clock is half a second further.
-        told = parsedate_to_datetime(response.headers.get("Date", "")).timestamp() + 0.5
-    except ValueError:
-        return ended - begun, None
     except Exception:  # whatever breaks here broke for `connect` too, which says so
         return None, None
     finally:
         await api.close()
-    return ended - begun, told - (begun + ended) / 2
+    try:
+        told = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return ended - begun, None
+    # A Date is cut to whole seconds: on average the clock is half a second further.
+    return ended - begun, told + 0.5 - (begun + ended) / 2
 
 
 async def _certificate(configuration: Any) -> bytes:

@@ -10,14 +10,14 @@ from kubeshield_tui.session.doctor.check import Check, Diagnosis, Health
 WIDTH = 80
 AREA = 11
 GLYPHS = {
-    Health.OK: "✔",
+    Health.OK: "●",
     Health.LIMITED: "▲",
     Health.BROKEN: "✖",
     Health.UNKNOWN: "?",
     Health.ABSENT: "·",
 }
 ASCII = {
-    Health.OK: "+",
+    Health.OK: "o",
     Health.LIMITED: "!",
     Health.BROKEN: "X",
     Health.UNKNOWN: "?",

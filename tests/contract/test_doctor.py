@@ -331,7 +331,7 @@ async def test_the_command_exits_0_3_and_2_and_speaks_json_and_ascii(training: T
     assert done.stderr == ""
     for plain in ({"LANG": "C"}, {"PYTHONIOENCODING": "latin-1"}):
         assert (await run_doctor("--kubeconfig", config, **plain)).stdout.isascii()
-    assert "✔ ok" in (await run_doctor("--kubeconfig", config, LANG="C.UTF-8")).stdout
+    assert "● ok" in (await run_doctor("--kubeconfig", config, LANG="C.UTF-8")).stdout
     for wrong in (["--vantage", "ssh:-x"], ["--context", "prod"], ["--format", "xml"]):
         done = await run_doctor("--kubeconfig", config, *wrong)
         assert done.returncode == 2
