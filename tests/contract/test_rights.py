@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from kubeshield_tui.cli.main import run
 from kubeshield_tui.cluster.client import connect
@@ -16,6 +17,7 @@ from kubeshield_tui.cluster.kinds import KINDS
 from kubeshield_tui.cluster.rights import NEEDS, Feature, Right
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.vantage import VantageStatus
+from kubeshield_tui.range.api import status
 from kubeshield_tui.range.range import TrainingRange
 from kubeshield_tui.report.outcome import exit_code
 from kubeshield_tui.report.text import report_text
@@ -155,6 +157,20 @@ async def test_an_older_resource_does_as_well(training: TrainingRange, server: S
     session = await use("discovery", training, tmp_path)
     assert session is not None
     assert session.store.denied == []
+
+
+async def test_a_version_that_is_kept_secret_keeps_nothing_else_back(
+    training: TrainingRange, server: Server, tmp_path: Path
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse | None:
+        return status(403, "Forbidden", "no version") if request.path == "/version" else None
+
+    server.answer = answer
+    session = await use("discovery", training, tmp_path)
+    assert session is not None
+    assert session.store.endpoints
+    assert session.store.denied == []
+    assert session.store.clusters["range"].cluster.version == ""
 
 
 # verb and resource that is lacking -> (does it open, what it says)
