@@ -129,7 +129,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         discovery=not arguments.no_discovery,
         consent=arguments.yes,
         pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
-        pod_namespace=_namespace(arguments.pod_namespace),
+        pod_namespace=_pod_namespace(arguments.pod_namespace),
         per_namespace=arguments.per_namespace,
         per_node=arguments.per_node,
         timing=timing_from(arguments),
@@ -204,17 +204,21 @@ def _zone(text: str) -> tuple[str, Zone]:
     return vantage, Zone(zone)
 
 
-def _namespace(text: str | None) -> str:
-    from kubeshield_tui.model.vantage import parse_vantage
+def _pod_namespace(text: str | None) -> str:
     from kubeshield_tui.settings.schema import DEFAULT_POD_NAMESPACE
 
-    if text is None:
-        return DEFAULT_POD_NAMESPACE
+    return DEFAULT_POD_NAMESPACE if text is None else namespace_from(text, "--pod-namespace")
+
+
+def namespace_from(text: str, flag: str) -> str:
+    """A namespace's name. Raises SettingsError naming the flag."""
+    from kubeshield_tui.model.vantage import parse_vantage
+
     with contextlib.suppress(SettingsError):
         spec = parse_vantage(f"pod:{text}")
         if spec.namespace == text:
             return text
-    raise SettingsError(f"--pod-namespace {text!r} is not a namespace", "It is a DNS label, as in kubectl get ns")
+    raise SettingsError(f"{flag} {text!r} is not a namespace", "It is a DNS label, as in kubectl get ns")
 
 
 def _existing(path: Path | None, flag: str) -> Path | None:

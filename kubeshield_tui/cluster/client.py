@@ -263,6 +263,7 @@ def _said(data: bytes) -> str:
 async def connect(context: str, kubeconfig: Path | None, *, limit: float = CONNECT_SECONDS) -> ClusterClient:
     """Load a context's credentials and ask for the server's version.
 
+    A server that keeps its version to itself (403) stays without one: what else may be read is for others to try.
     Raises SettingsError for a broken kubeconfig, ClusterError for what does not answer or does not let us in.
     """
     entry = read_kubeconfig(kubeconfig).context(context)
@@ -275,8 +276,9 @@ async def connect(context: str, kubeconfig: Path | None, *, limit: float = CONNE
         told = await client.request("GET", "/version", limit=limit)
         client.version = printable(told.get("gitVersion") or "", 64)
     except NotReadable as error:
-        await client.close()
-        raise _not_let_in(client, error) from error
+        if error.status != 403:
+            await client.close()
+            raise _not_let_in(client, error) from error
     except BaseException:
         await client.close()
         raise

@@ -209,7 +209,8 @@ class Api:
             return web.json_response(body)
         if request.method == "DELETE" and plural in {"pods", "leases"}:
             self._world.remove(plural, key)
-            return web.json_response(body)
+            # What has no grace to wait for is gone at once, and the answer says so.
+            return web.json_response({"kind": "Status", "status": "Success"} if plural == "leases" else body)
         if request.method == "PUT" and plural == "leases":
             return web.json_response(self._world.put("leases", await _json(request)))
         return status(405, "MethodNotAllowed", f"the range does not allow {request.method} on {plural}")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from textwrap import wrap
 
+from kubeshield_tui.cluster.rights import lost_without
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason
@@ -83,7 +84,9 @@ def _coverage(store: Store) -> str:
     lines.extend(
         f"EXPECTATIONS: {declared.shown}: {note}" for declared in store.expectations for note in declared.notes
     )
-    lines.extend(f"not readable: {denied.what} ({denied.why})" for denied in store.denied)
+    for denied in store.denied:
+        lost = lost_without(denied.what)
+        lines.append(f"not readable: {denied.what} ({denied.why}){f'; not seen: {lost}' if lost else ''}")
     for inventory in store.clusters.values():
         lines.extend(f"not asked: {skipped.name}: {skipped.why}" for skipped in inventory.skipped)
     lines.extend(f"INCOMPLETE: {line}" for line in store.incomplete)
