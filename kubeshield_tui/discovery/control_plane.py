@@ -22,6 +22,8 @@ GONE_SINCE = {
 }
 """Versions without these ports. Source: changelogs of Kubernetes (flags --port, --insecure-port, --cadvisor-port)."""
 CLOUD_CONTROLLER = "cloud-controller-manager"
+LIKELY_PROVIDERS = frozenset({"", "aws", "azure", "gcp"})
+"""Whose words a metadata address is asked in where the cloud is not known; the others' are asked in theirs."""
 
 
 def api_servers(ground: Ground) -> Iterator[Endpoint]:
@@ -170,11 +172,14 @@ def metadata(ground: Ground) -> Iterator[Endpoint]:
 def _has(ground: Ground, row: Row) -> bool:
     """Whether a metadata address may be there.
 
-    In a cloud that is not known it is the one that most clouds use; where not even nodes may be read it may be any. An
-    IPv6 address is none for nodes without IPv6.
+    In a cloud that is not known it is the one that most clouds use, asked in the words of the largest three: one open
+    address must not look like eight. Where not even nodes may be read it may be any. An IPv6 address is none for nodes
+    without IPv6.
     """
     if ":" in row.address and ground.inventory.nodes and not any(":" in address for address in ground.node_of):
         return False
     if ground.providers:
         return row.provider in {"", *ground.providers}
-    return not ground.inventory.nodes or row.address == catalogue.METADATA_ADDRESS
+    if not ground.inventory.nodes:
+        return True
+    return row.address == catalogue.METADATA_ADDRESS and row.provider in LIKELY_PROVIDERS
