@@ -225,8 +225,8 @@ class Session:
         self._happen(happened.ClusterRead(at=time(), inventory=found.inventory))
         for denied in found.denied:
             self._happen(happened.ReadDenied(at=time(), denied=denied))
-        if twin := self._roster.twin_of(context):
-            self._say(f"{context} names the same cluster as {twin}: its rows are {twin}'s")
+        for other, twin in change.twins:
+            self._say(f"{other} names the same cluster as {twin}: its rows are {twin}'s")
         self._change(change)
 
     def _change(self, change: Change) -> None:
