@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kubeshield_tui.cli.audit import Output, audit_session, finish
 from kubeshield_tui.cli.leavings import say_leavings
-from kubeshield_tui.cli.options import format_from, limits_from, timing_from
+from kubeshield_tui.cli.options import expect_from, format_from, limits_from, timing_from
 from kubeshield_tui.cli.process import run_until_signal
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model.expectation import Severity
@@ -60,6 +60,7 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         format=Format(format_from(arguments)),
         output=getattr(arguments, "output", None),
         record=arguments.record,
+        expect=expect_from(arguments),
         title="training range",
         simulated=training.simulated,
         time_limit=HEADLESS_SECONDS,

@@ -58,6 +58,18 @@ def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
             from kubeshield_tui.cli.demo import demo
 
             return demo
+        case "expect":
+            from kubeshield_tui.cli.expect import expect
+
+            return expect
+        case "doctor":
+            from kubeshield_tui.cli.doctor import doctor
+
+            return doctor
+        case "rbac":
+            from kubeshield_tui.cli.rbac import rbac
+
+            return rbac
         case "schema":
             from kubeshield_tui.cli.schema import schema
 
@@ -96,8 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     options.add_demo(demo)
     options.add_screen(demo, again=True)
     options.add_output(demo)
+    from kubeshield_tui.cli.doctor import add_doctor
+    from kubeshield_tui.cli.expect import add_expect
+    from kubeshield_tui.cli.rbac import add_rbac
     from kubeshield_tui.cli.vantage import add_vantage
 
+    add_doctor(_add(commands, "doctor", "what works, what does not and why; creates nothing"))
+    add_rbac(_add(commands, "rbac", "print the smallest roles for the features chosen"))
+    add_expect(_add(commands, "expect", "expectations: a file to begin with, its check, its keys"))
     add_vantage(_add(commands, "vantage", "probes to carry to any machine, and their results carried back"))
     _add(commands, "schema", "print the JSON Schema of the JSON report")
     options.add_sweep(_add(commands, "sweep", "remove what an interrupted run left in a cluster"))

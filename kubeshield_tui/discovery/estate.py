@@ -35,6 +35,10 @@ class Estate:
         """Take a whole list of a kind. Tells whether anything differs."""
         return self._changed(kind, {key_of(record): record for record in records})
 
+    def get(self, kind: str, key: Key) -> Any | None:
+        """A record, None where there is none of this key."""
+        return self._records[kind].get(key)
+
     def put(self, kind: str, record: Record) -> bool:
         """Take a new or changed record. Tells whether it differs: most changes of an object concern nobody here."""
         held = self._records[kind]
@@ -60,8 +64,9 @@ class Estate:
         return True
 
     def records(self, kind: str) -> tuple[Any, ...]:
-        """Records of a kind, in the order in which they came."""
-        return tuple(self._records[kind].values())
+        """Records of a kind in the order of their keys, as a list has them: what follows knows no history."""
+        held = self._records[kind]
+        return tuple(held[key] for key in sorted(held))
 
     @property
     def identity(self) -> str:

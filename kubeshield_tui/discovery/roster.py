@@ -45,7 +45,7 @@ class Roster:
         self._estates[estate.context.name] = estate
         return self._settle()
 
-    def twin_of(self, context: str) -> str:
+    def _twin_of(self, context: str) -> str:
         """The context, named before this one, that names the same cluster; empty if none does.
 
         They are the same where the uid of kube-system is, and where it can't be read, where the server's address is.
@@ -64,7 +64,7 @@ class Roster:
         before, self._rows = self._rows, rows
         found = tuple(row for key, row in rows.items() if before.get(key) != row)
         told = self._twins
-        self._twins = frozenset((each, twin) for each in self._estates if (twin := self.twin_of(each)))
+        self._twins = frozenset((each, twin) for each in self._estates if (twin := self._twin_of(each)))
         return Change(found, tuple(key for key in before if key not in rows), tuple(sorted(self._twins - told)))
 
     def _all(self) -> Iterable[Endpoint]:
@@ -84,7 +84,7 @@ class Roster:
         found: dict[Place, list[Endpoint]] = {}
         for context in self._contexts:
             estate = self._estates.get(context)
-            if estate is None or self.twin_of(context):
+            if estate is None or self._twin_of(context):
                 continue
             for row in estate.endpoints():
                 rows = found.setdefault(place_of(row), [])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from textwrap import wrap
 
+from kubeshield_tui.judgement.sentence import declared
 from kubeshield_tui.model.cluster import PolicyRecord
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import HttpExchange, Observation, State, TlsFacts
@@ -75,8 +76,9 @@ def _answer(store: Store, key: CellKey, cell: Cell, now: float, width: int) -> I
 def _declared(judgement: Judgement, width: int) -> Iterator[Line]:
     depth = "" if judgement.depth is None else f"   depth {judgement.depth}, at most {judgement.depth_max}"
     yield from _pair("verdict", f"{judgement.verdict.upper()}{depth}", str(judgement.verdict), width)
-    must = judgement.expectation
-    yield from _pair("must be", f"{must.must}: {must.source}", "", width)
+    for label, text in declared(judgement.expectation):
+        token = "unproven" if label in {"undecided", "expired"} else "simulated" if label == "exception" else ""
+        yield from _pair(label, text, token, width)
     yield from _pair("rules say", f"{judgement.prediction.verdict}: {judgement.prediction.because}", "quiet", width)
 
 

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeshield_tui.cluster import client as client_module
-from kubeshield_tui.cluster import resources, services
+from kubeshield_tui.cluster import credentials, resources, services
 from kubeshield_tui.cluster.client import connect
 from kubeshield_tui.cluster.kubeconfig import read_kubeconfig
 from kubeshield_tui.discovery.catalogue import conversation_of
@@ -101,7 +100,7 @@ async def test_a_plugin_that_fails_or_hangs_is_named(tmp_path: Path, monkeypatch
     failing = config(tmp_path / "f", user=plugin("/bin/sh", "-c", "echo log in first >&2; exit 3"))
     with pytest.raises(ClusterError, match=r"/bin/sh.*log in first"):
         await connect("prod", failing)
-    monkeypatch.setattr(client_module, "PLUGIN_SECONDS", 0.3)
+    monkeypatch.setattr(credentials, "PLUGIN_SECONDS", 0.3)
     hanging = config(tmp_path / "h", user=plugin("/bin/sleep", "61"))
     with pytest.raises(ClusterError, match=r"/bin/sleep.*did not end"):
         await connect("prod", hanging)

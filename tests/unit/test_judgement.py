@@ -78,7 +78,7 @@ def test_open_is_exposed_only_where_it_must_be_blocked() -> None:
         ("kubelet", Zone.POD, Must.BLOCKED),
         ("kubelet", Zone.NODE, Must.ANY),
         ("etcd", Zone.ADMIN, Must.BLOCKED),
-        ("etcd", Zone.NODE, Must.ANY),
+        ("etcd", Zone.NODE, Must.BLOCKED),
         ("cloud-metadata", Zone.POD, Must.BLOCKED),
         ("cloud-metadata", Zone.NODE, Must.ANY),
         ("kubelet-read-only", Zone.NODE, Must.BLOCKED),

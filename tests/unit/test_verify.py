@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from msgspec.structs import replace
 
 from kubeshield_tui.discovery.catalogue import conversation_of
@@ -32,3 +34,13 @@ def test_a_request_is_verified_as_it_was_asked() -> None:
         'curl -sk -m 5 -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 1" -o /dev/null -w "%{http_code}" '
         "http://10.0.0.1:80/latest/api/token"
     )
+
+
+def test_what_an_api_calls_a_host_stays_one_word() -> None:
+    hostile = endpoint("lb", host="a; touch x", port=80)
+    assert verify_commands(hostile, vantage("local"))[0] == "nc -vz -w 3 'a; touch x' 80"
+    (over_ssh,) = verify_commands(hostile, vantage("ssh:jump"))
+    assert shlex.split(shlex.split(over_ssh)[2]) == ["nc", "-vz", "-w", "3", "a; touch x", "80"]
+    (in_pod,) = verify_commands(hostile, vantage("pod:shop", cluster="prod & more"))
+    assert shlex.split(in_pod)[:3] == ["kubectl", "--context", "prod & more"]
+    assert shlex.split(in_pod)[-2:] == ["a; touch x", "80"]

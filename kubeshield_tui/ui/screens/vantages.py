@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.summary import WORDS
 from kubeshield_tui.ui.symbols import STATUS_TOKENS, status_glyph
 from kubeshield_tui.ui.widgets.pager import Line
 
@@ -31,6 +32,11 @@ class VantagesScreen(PageScreen[None]):
             for each in inventory.cluster.recognised
         )
         lines.extend(((f" not readable: {denied.what} ({denied.why})", "unproven"),) for denied in self.store.denied)
+        lines.extend(
+            ((f" cluster {watch.cluster}: {WORDS[watch.status]}: {watch.what} ({watch.detail})", "unproven"),)
+            for watch in self.store.watches.values()
+            if watch.status in WORDS
+        )
         lines.extend(
             ((f" not asked: {skipped.name}: {skipped.why}", "quiet"),)
             for inventory in self.store.clusters.values()
