@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from kubeshield_tui.cluster.credentials import load_credentials
 from kubeshield_tui.cluster.kubeconfig import ContextEntry, read_kubeconfig
 from kubeshield_tui.errors import ClusterError
@@ -89,7 +91,7 @@ class ClusterClient:
             said = "" if method == "GET" else _said(data)
             raise NotReadable(what, _reason(response.status, data), response.status, said)
         try:
-            told = json.loads(data)
+            told = _decoded(data)
         except (ValueError, RecursionError):
             shown = printable(data, 80)
             raise NotReadable(what, f"the answer is no JSON: {shown}", response.status) from None
@@ -234,6 +236,14 @@ class ClusterClient:
             case _:
                 kind = type(error).__name__
                 return ClusterError(f"{self.where}: {what}: {kind} {shown}", "Is this a Kubernetes API?")
+
+
+def _decoded(data: bytes) -> Any:
+    """JSON as Python has it. Raises ValueError, RecursionError where it is none."""
+    try:
+        return msgspec.json.decode(data)  # a quarter faster: that is what reading a big cluster takes most time for
+    except msgspec.DecodeError:
+        return json.loads(data)  # more lenient: half a surrogate pair in one annotation is no reason to see no pod
 
 
 def _keep_alive(response: Any) -> None:

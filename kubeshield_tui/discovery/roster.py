@@ -21,6 +21,8 @@ class Change(NamedTuple):
     found: tuple[Endpoint, ...] = ()
     """New rows, and rows with something new to say."""
     gone: tuple[EndpointId, ...] = ()
+    twins: tuple[tuple[str, str], ...] = ()
+    """(context, earlier context) that turned out to name one cluster: the rows stand under the earlier one."""
 
 
 class Roster:
@@ -32,6 +34,7 @@ class Roster:
         self._targets = sorted(targets, key=_names_component)
         self._estates: dict[str, Estate] = {}
         self._rows: dict[EndpointId, Endpoint] = {}
+        self._twins: frozenset[tuple[str, str]] = frozenset()
 
     def begin(self) -> Change:
         """The rows before any cluster was read: what the user named."""
@@ -42,7 +45,7 @@ class Roster:
         self._estates[estate.context.name] = estate
         return self._settle()
 
-    def twin_of(self, context: str) -> str:
+    def _twin_of(self, context: str) -> str:
         """The context, named before this one, that names the same cluster; empty if none does.
 
         They are the same where the uid of kube-system is, and where it can't be read, where the server's address is.
@@ -60,7 +63,9 @@ class Roster:
         rows = {row.id: row for row in self._all()}
         before, self._rows = self._rows, rows
         found = tuple(row for key, row in rows.items() if before.get(key) != row)
-        return Change(found, tuple(key for key in before if key not in rows))
+        told = self._twins
+        self._twins = frozenset((each, twin) for each in self._estates if (twin := self._twin_of(each)))
+        return Change(found, tuple(key for key in before if key not in rows), tuple(sorted(self._twins - told)))
 
     def _all(self) -> Iterable[Endpoint]:
         discovered = self._discovered()
@@ -79,7 +84,7 @@ class Roster:
         found: dict[Place, list[Endpoint]] = {}
         for context in self._contexts:
             estate = self._estates.get(context)
-            if estate is None or self.twin_of(context):
+            if estate is None or self._twin_of(context):
                 continue
             for row in estate.endpoints():
                 rows = found.setdefault(place_of(row), [])

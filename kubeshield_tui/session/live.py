@@ -157,7 +157,7 @@ class LiveCluster:
             change = await asyncio.to_thread(self._shared.roster.read, self._estate)
             self._inventory = self._estate.inventory()
             self._index()
-            for event in first_events(self._estate, self._shared.roster, change):
+            for event in first_events(self._estate, change):
                 self._emit(event)
 
     async def publish(self) -> None:

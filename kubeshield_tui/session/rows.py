@@ -23,17 +23,16 @@ class Rows:
         """Held by the cluster that changes its estate and works out the rows: in a thread, so only one at a time."""
 
 
-def first_events(estate: Estate, roster: Roster, change: Change) -> Iterator[happened.Event]:
+def first_events(estate: Estate, change: Change) -> Iterator[happened.Event]:
     """What is told of a cluster that was read as a whole."""
     yield happened.ClusterRead(at=time(), inventory=estate.inventory())
-    context = estate.context.name
-    if twin := roster.twin_of(context):
-        yield happened.Progress(at=time(), phase=f"{context} names the same cluster as {twin}: its rows are {twin}'s")
     yield from change_events(change)
 
 
 def change_events(change: Change) -> Iterator[happened.Event]:
-    """Rows that went, came or changed."""
+    """Contexts that turned out to be one cluster, then rows that went, came or changed."""
+    for context, twin in change.twins:
+        yield happened.Progress(at=time(), phase=f"{context} names the same cluster as {twin}: its rows are {twin}'s")
     for gone in change.gone:
         yield happened.EndpointGone(at=time(), endpoint=gone)
     for found in change.found:

@@ -252,7 +252,7 @@ class Session:
             self._cluster_failed(context, error)
             return
         change = self._rows.roster.read(found.estate)
-        for event in first_events(found.estate, self._rows.roster, change):
+        for event in first_events(found.estate, change):
             self._happen(event)
         for denied in found.denied:
             self._happen(happened.ReadDenied(at=time(), denied=denied))

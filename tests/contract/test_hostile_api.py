@@ -134,6 +134,19 @@ async def test_names_that_would_drive_a_terminal_are_shown_and_not_obeyed(tmp_pa
         assert (each.id + each.name + each.namespace + each.object + each.source + each.group).isprintable()
 
 
+async def test_half_a_character_in_one_object_hides_no_other(tmp_path: Path) -> None:
+    def answer(path: str) -> web.Response:
+        if path != "/api/v1/pods":
+            return listing()
+        broken = pod("p-1", "10.244.0.1", metadata={"labels": {"half": "HALF"}})
+        text = json.dumps({"items": [broken, pod("p-2", "10.244.0.2")]}).replace("HALF", "\\ud800")
+        return web.Response(text=text, content_type="application/json")
+
+    found = await discovered(answer, tmp_path)
+    assert [each.name for each in found.inventory.pods] == ["p-1", "p-2"]
+    assert found.inventory.pods[0].labels == (("half", "\N{REPLACEMENT CHARACTER}"),)
+
+
 @pytest.mark.parametrize("served", ["/apis/discovery.k8s.io/v1beta1/endpointslices", "/api/v1/endpoints"])
 async def test_an_older_server_is_read_in_its_own_api(served: str, tmp_path: Path) -> None:
     def answer(path: str) -> web.Response:
