@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -356,6 +356,11 @@ def test_blocked_always_has_its_proof_and_every_cell_one_verdict(story: list, de
 
 
 @given(events)
+@example(
+    # Two targets that both fell silent from one vantage must not call for each other.
+    [(0, 0, State.OPEN, 0, 2), (0, 1, State.OPEN, 0, 2), (1, 1, State.OPEN, 0, 2), (0, 0, State.OPEN, 10, 2),
+     (0, 1, State.FILTERED, 20, 2), (1, 1, State.FILTERED, 1, 2)]
+)  # fmt: skip
 def test_asking_for_controls_comes_to_an_end(story: list) -> None:
     """Answer every want with the cell's last state: after a few rounds nothing is wanted any more."""
     targets, sources = (endpoint("one"), endpoint("two", port=80)), (SHOP, PAY, OPS)
