@@ -1,7 +1,7 @@
 """Which policies speak of an end: indexed by namespace and label, remembered per class of ends that are alike.
 
-Two ends are of one class when no policy that is here can tell them apart: the same namespace, the same labels as far as a
-selector asks for them, the same ports as far as a rule names them, addresses between the same bounds of ranges.
+Two ends are of one class when no policy that is here can tell them apart: the same namespace, the same labels as far
+as a selector asks for them, the same ports as far as a rule names them, addresses between the same bounds of ranges.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class PolicyIndex:
         return namespace if before in {"", namespace} else None
 
     def drop(self, key: ObjectKey) -> str | None:
-        """Remove a policy; returns the namespace in which answers may change, None for all, empty if it was not here."""
+        """Remove a policy; returns the namespace in which answers may change, None for all, empty for none."""
         policy = self._policies.pop(key, None)
         if policy is None:
             return ""

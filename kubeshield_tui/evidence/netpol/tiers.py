@@ -1,7 +1,7 @@
 """What the policies that select one end say of a connection, tier by tier: the outcomes that are possible.
 
-Admin, then NetworkPolicy, then Baseline; what no tier decides is allowed. Each tier gives a set of possible outcomes, and
-one more that is possible never takes another away: so an answer to an open question always lies within the unknown one.
+Admin, then NetworkPolicy, then Baseline; what no tier decides is allowed. Each tier gives a set of possible outcomes,
+and to learn more only ever makes the set smaller: an answer found later always lies within the unknown one.
 """
 
 from __future__ import annotations

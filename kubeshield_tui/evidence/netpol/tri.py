@@ -49,7 +49,7 @@ _SENTENCES = {
     Assumption.POD_TO_OWN_NODE: "whether a pod always reaches its own node is not specified",
     Assumption.EQUAL_PRIORITY: "policies of one priority disagree, and the implementation may follow either",
     Assumption.PROTOCOL: "network policies are defined for TCP, UDP and SCTP only",
-    Assumption.SIDECAR_PORT: "whether a port's name is looked up among sidecar containers is the network plugin's choice",
+    Assumption.SIDECAR_PORT: "whether sidecar containers' port names count is the network plugin's choice",
     Assumption.PORT_NAME_TWICE: "the name stands for two ports; which one counts is the network plugin's choice",
     Assumption.DOMAIN_NAME: "which addresses a domain name stands for is known at run time only",
     Assumption.FOREIGN_POLICY: "its kind is recognised, not evaluated",

@@ -1,4 +1,4 @@
-"""What an evaluation gives: per direction which policies speak, what each says and why, and what the answer hangs on."""
+"""What an evaluation gives: per direction which policies speak, what each says and why, what the answer hangs on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One cluster as policies see it: pods, namespaces, nodes, Services and policies, kept up to date one object at a time."""
+"""One cluster as policies see it: pods, namespaces, nodes, Services, policies, kept up to date object by object."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from kubeshield_tui.evidence.netpol.party import (
     Party,
     PartyKind,
     TemplatePod,
+    Traffic,
     addresses_of,
 )
 from kubeshield_tui.evidence.netpol.policy import Direction, ObjectKey, OpaquePolicy, Policy
 from kubeshield_tui.evidence.netpol.policy_index import PolicyIndex
 from kubeshield_tui.evidence.netpol.profile import Profile
-from kubeshield_tui.evidence.netpol.tiers import Enquiry, Selected, Traffic, outcome_of
+from kubeshield_tui.evidence.netpol.tiers import Enquiry, Selected, outcome_of
 from kubeshield_tui.model.cluster import BackendRecord, NamespaceRecord, NodeRecord, PodRecord, ServiceRecord
 from kubeshield_tui.model.prediction import Predicted
 
