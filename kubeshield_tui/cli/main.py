@@ -58,6 +58,10 @@ def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
             from kubeshield_tui.cli.demo import demo
 
             return demo
+        case "explain":
+            from kubeshield_tui.cli.explain import explain
+
+            return explain
         case "schema":
             from kubeshield_tui.cli.schema import schema
 
@@ -99,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     from kubeshield_tui.cli.vantage import add_vantage
 
     add_vantage(_add(commands, "vantage", "probes to carry to any machine, and their results carried back"))
+    from kubeshield_tui.cli.explain import add_explain
+
+    add_explain(_add(commands, "explain", "what rules say of a connection, and which of them says it"))
     _add(commands, "schema", "print the JSON Schema of the JSON report")
     options.add_sweep(_add(commands, "sweep", "remove what an interrupted run left in a cluster"))
     return parser

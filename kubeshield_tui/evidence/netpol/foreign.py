@@ -21,6 +21,7 @@ from kubeshield_tui.model.text import printable
 CILIUM = "cilium.io"
 CALICO = frozenset({"crd.projectcalico.org", "projectcalico.org"})
 FOREIGN_GROUPS = frozenset({CILIUM, *CALICO, "crd.antrea.io"})
+OUR_KINDS = frozenset({"NetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy"})
 RESERVED_KEYS = ("io.kubernetes.", "io.cilium.", "projectcalico.org/")
 """Labels that those systems add to pods and namespaces themselves."""
 _SOURCES = frozenset({"k8s", "any"})
@@ -37,6 +38,7 @@ _TERM = re.compile(
 def foreign_policy(whole: Cursor, where: Where, group: str) -> OpaquePolicy:
     """A policy of another system. Raises FieldError where even its name can't be read."""
     kind = printable(whole.get("kind").text(), 80)
+    shown = printable(group, 80) or "another system"
     metadata = whole.get("metadata")
     name = metadata.get("name").object_name()
     namespace = metadata.get("namespace")
@@ -54,9 +56,10 @@ def foreign_policy(whole: Cursor, where: Where, group: str) -> OpaquePolicy:
     except FieldError:
         hosts = is_cluster_wide
     return OpaquePolicy(
-        key=ObjectKey(kind=kind, namespace=given, name=name),
+        # Kinds that Kubernetes has too are told apart by their group, as kubectl does it.
+        key=ObjectKey(kind=f"{kind}.{shown}" if kind in OUR_KINDS else kind, namespace=given, name=name),
         reach=Reach.EITHER_END,
-        why=f"a policy of {printable(group, 80) or 'another system'}",
+        why=f"a policy of {shown}",
         subject=subject,
         hosts=hosts,
         where=where,

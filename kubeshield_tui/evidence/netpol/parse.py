@@ -32,6 +32,7 @@ from kubeshield_tui.model.text import printable
 GROUP = "networking.k8s.io"
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 
+SPEC_FIELDS = frozenset({"podSelector", "policyTypes", "ingress", "egress"})
 POLICY_TYPES = {"Ingress": Direction.INGRESS, "Egress": Direction.EGRESS}
 OTHER_KINDS_OF_GROUP = frozenset({"Ingress", "IngressClass", "IPAddress", "ServiceCIDR"})
 
@@ -84,7 +85,7 @@ def _network_policy(whole: Cursor, where: Where) -> Policy:
     fields = whole.fields({"apiVersion", "kind", "metadata", "spec", "status"})
     key = named(whole, "NetworkPolicy", namespaced=True)
     spec = fields.get("spec") or Cursor(None, "spec", whole.line)
-    parts = spec.fields({"podSelector", "policyTypes", "ingress", "egress"})
+    parts = spec.fields(SPEC_FIELDS)
     pods = selector_of(parts.get("podSelector"))
     directions = _directions(spec)
     live = not where.file
@@ -200,13 +201,10 @@ def _opaque(whole: Cursor, where: Where, error: FieldError) -> OpaquePolicy:
 
 
 def _still_said(spec: Cursor, namespace: str) -> tuple[PodSet, tuple[Direction, ...]]:
-    """Whom a refused NetworkPolicy may select, and in which directions."""
+    """Whom a refused NetworkPolicy may select, and in which directions: all where even that can't be read."""
     try:
-        pods = selector_of(Cursor(spec.get("podSelector").value))
+        spec.fields(SPEC_FIELDS)
+        pods, directions = selector_of(spec.get("podSelector")), _directions(spec)
     except FieldError:
         return PodSet(namespace=namespace), tuple(Direction)
-    try:
-        listed = [POLICY_TYPES[item.one_of(POLICY_TYPES)] for item in spec.get("policyTypes").items()]
-    except FieldError:
-        listed = []
-    return PodSet(namespace=namespace, pods=pods), tuple(listed) or tuple(Direction)
+    return PodSet(namespace=namespace, pods=pods), tuple(sorted(directions))

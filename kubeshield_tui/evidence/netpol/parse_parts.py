@@ -29,7 +29,7 @@ def named(whole: Cursor, kind: str, *, namespaced: bool) -> ObjectKey:
 
 def selector_of(at: Cursor | None) -> Selector:
     """A label selector; one that is absent selects everything. Raises FieldError."""
-    if at is None:
+    if at is None or at.is_absent:
         return Selector()
     fields = at.fields({"matchLabels", "matchExpressions"})
     requirements = []

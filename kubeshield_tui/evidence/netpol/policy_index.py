@@ -27,8 +27,8 @@ from kubeshield_tui.evidence.netpol.policy import (
     Selector,
     Tier,
 )
-from kubeshield_tui.evidence.netpol.tiers import Selected, may_select
-from kubeshield_tui.evidence.netpol.tri import Assumption, Tri, both, unknown
+from kubeshield_tui.evidence.netpol.tiers import Selected, may_select, opaque_reason
+from kubeshield_tui.evidence.netpol.tri import Tri, Unknown, both
 
 AnyPolicy = Policy | OpaquePolicy
 _Bucket = dict[tuple[str, str] | None, list[AnyPolicy]]
@@ -226,7 +226,7 @@ def _chosen(policy: AnyPolicy, party: Party, direction: Direction) -> Tri:
     if isinstance(policy, OpaquePolicy):
         if direction not in policy.directions:
             return False
-        return both(in_pod_set(policy.subject, party), unknown(Assumption.UNDECIDABLE, policy.key.text))
+        return both(in_pod_set(policy.subject, party), Unknown(reasons=frozenset({opaque_reason(policy)})))
     if policy.rules(direction) is None:
         return False
     if policy.tier is not Tier.NETWORK_POLICY and party.host_network:

@@ -269,7 +269,7 @@ class World:
         enquiry = Enquiry(direction, subject, peer, traffic, self._profile)
         if subject.is_node_like or peer.is_node_like or subject.text == peer.text:
             return outcome_of(enquiry, self.selected(enquiry)).verdict
-        key = (self._class_of(subject), self._class_of(peer), traffic.protocol, traffic.port)
+        key = (self.class_of(subject), self.class_of(peer), traffic.protocol, traffic.port)
         remembered = self._decided.get((subject.namespace, direction))
         if remembered is None:
             remembered = self._decided[subject.namespace, direction] = {}
@@ -278,7 +278,8 @@ class World:
             found = remembered[key] = outcome_of(enquiry, self.selected(enquiry)).verdict
         return found
 
-    def _class_of(self, party: Party) -> int:
+    def class_of(self, party: Party) -> int:
+        """The class of an end: ends of one class get the same answers from policies."""
         if self._revision != self.policies.revision:
             self._revision = self.policies.revision
             self._classes.clear()
