@@ -113,7 +113,7 @@ class _Judge:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._known: dict[tuple[Direction, int, int], _Steps] = {}
+        self._known: dict[tuple[Direction, str, int, int, bool], _Steps] = {}
 
     def ports(self, source: Party, destination: Party) -> _Ports:
         """Ports that are allowed, and those of which it is not known."""
@@ -129,7 +129,8 @@ class _Judge:
     def _direction(self, direction: Direction, subject: Party, peer: Party) -> _Steps:
         if subject.is_node_like or peer.is_node_like or len(subject.versions & peer.versions) > 1:
             return self._steps(direction, subject, peer)
-        key = (direction, self._world.class_of(subject), self._world.class_of(peer))
+        class_of, shared = self._world.policies.class_of, subject.namespace == peer.namespace
+        key = (direction, subject.namespace, class_of(subject), class_of(peer), shared)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._steps(direction, subject, peer)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from kubeshield_tui.evidence.netpol.near_miss import hit_text, miss_of, rule_text
-from kubeshield_tui.evidence.netpol.party import TRANSPORTS, PartyKind, Question, same_pod
+from kubeshield_tui.evidence.netpol.party import TRANSPORTS, EndKind, PartyKind, Question, same_pod
 from kubeshield_tui.evidence.netpol.policy import Direction, OpaquePolicy, Policy, Rule, Tier
 from kubeshield_tui.evidence.netpol.services import Path, Resolved, resolve
 from kubeshield_tui.evidence.netpol.tiers import (
@@ -48,16 +48,22 @@ _EFFECTS = {ALLOW: Effect.ALLOW, DENY: Effect.DENY, PASS: Effect.PASS, NEXT: Eff
 
 def decide(world: World, question: Question) -> Predicted:
     """The verdict alone; the quick way for many questions. Never raises."""
+    source, destination = question.source, question.destination
+    if source.kind is EndKind.POD and destination.kind is EndKind.POD:
+        pods = (source.namespace, source.name), (destination.namespace, destination.name)
+        found = world.answers.pair(*pods, question.protocol, question.port)
+        if found is not None:
+            return found
     verdicts = set()
     for path in resolve(world, question).paths:
         if path.is_hairpin:
-            egress, ingress = (
-                outcome_of(item, world.selected(item)).verdict for item in _enquiries(world, path, NOTHING)
-            )
+            egress, ingress = (outcome_of(it, world.selected(it)).verdict for it in _enquiries(world, path, NOTHING))
         else:
-            egress = world.direction_verdict(Direction.EGRESS, *path.egress)
-            source, destination, traffic = path.ingress
-            ingress = world.direction_verdict(Direction.INGRESS, destination, source, traffic)
+            egress = world.answers.direction(Direction.EGRESS, *path.egress)
+            arriving = path.ingress
+            ingress = world.answers.direction(
+                Direction.INGRESS, arriving.destination, arriving.source, arriving.traffic
+            )
         verdicts.add(both_ways(egress, ingress))
     return one_of(verdicts) if verdicts else Predicted.UNKNOWN
 

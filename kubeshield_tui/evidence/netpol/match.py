@@ -8,7 +8,6 @@ from kubeshield_tui.evidence.netpol.party import LabelView, Party, PartyKind, Tr
 from kubeshield_tui.evidence.netpol.policy import (
     Block,
     BlockPeer,
-    DomainPeer,
     NodePeer,
     Operator,
     Peer,
@@ -20,30 +19,31 @@ from kubeshield_tui.evidence.netpol.policy import (
     Selector,
 )
 from kubeshield_tui.evidence.netpol.profile import Profile, knob
-from kubeshield_tui.evidence.netpol.tri import Assumption, Tri, all_of, any_of, both, unknown
+from kubeshield_tui.evidence.netpol.tri import Assumption, Tri, both, either, unknown
 
 
 def requirement_holds(requirement: Requirement, labels: LabelView) -> Tri:
     """Whether labels meet one requirement. A label that is missing meets NotIn too."""
     value = labels.known.get(requirement.key)
-    if value is None:
-        is_open = labels.open(requirement.key)
-        if is_open is not False:
-            return is_open
-    match requirement.operator:
-        case Operator.IN:
-            return value is not None and value in requirement.values
-        case Operator.NOT_IN:
-            return value is None or value not in requirement.values
-        case Operator.EXISTS:
-            return value is not None
-        case Operator.DOES_NOT_EXIST:
-            return value is None
+    if value is None and (labels.is_partial or requirement.key in labels.open_keys):
+        return unknown(Assumption.LABEL_NOT_KNOWN, f"{requirement.key} of {labels.owner}")
+    operator = requirement.operator
+    if operator is Operator.IN:
+        return value in requirement.values
+    if operator is Operator.NOT_IN:
+        return value not in requirement.values
+    return (value is not None) is (operator is Operator.EXISTS)
 
 
 def selects(selector: Selector, labels: LabelView) -> Tri:
     """Whether a selector matches labels."""
-    return all_of(requirement_holds(requirement, labels) for requirement in selector.requirements)
+    found: Tri = True
+    for requirement in selector.requirements:
+        holds = requirement_holds(requirement, labels)
+        if holds is False:
+            return False
+        found = both(found, holds)
+    return found
 
 
 def in_pod_set(pods: PodSet, party: Party) -> Tri:
@@ -73,15 +73,13 @@ def block_holds(block: Block, party: Party) -> Tri:
 
 def peer_matches(peer: Peer, party: Party, profile: Profile) -> Tri:
     """Whether a rule's peer is this end."""
-    match peer:
-        case PodPeer():
-            return _pod_peer(peer, party, profile)
-        case BlockPeer():
-            return _block_peer(peer, party, profile)
-        case NodePeer():
-            return selects(peer.nodes, party.node_labels) if party.is_node_like else False
-        case DomainPeer():
-            return unknown(Assumption.DOMAIN_NAME, f"{', '.join(peer.names)} and {party.text}")
+    if isinstance(peer, PodPeer):
+        return _pod_peer(peer, party, profile)
+    if isinstance(peer, BlockPeer):
+        return _block_peer(peer, party, profile)
+    if isinstance(peer, NodePeer):
+        return selects(peer.nodes, party.node_labels) if party.is_node_like else False
+    return unknown(Assumption.DOMAIN_NAME, f"{', '.join(peer.names)} and {party.text}")
 
 
 def _pod_peer(peer: PodPeer, party: Party, profile: Profile) -> Tri:
@@ -135,9 +133,26 @@ def rule_matches(rule: Rule, peer: Party, destination: Party, traffic: Traffic, 
     ports = ports_match(rule.ports, destination, traffic)
     if ports is False or rule.peers is None:
         return ports
-    return both(ports, any_of(peer_matches(item, peer, profile) for item in rule.peers))
+    return both(ports, peers_match(rule.peers, peer, profile))
+
+
+def peers_match(peers: Iterable[Peer], party: Party, profile: Profile) -> Tri:
+    """Whether one of a rule's peers is this end."""
+    found: Tri = False
+    for peer in peers:
+        found = either(found, peer_matches(peer, party, profile))
+        if found is True:
+            break
+    return found
 
 
 def ports_match(ports: Iterable[PortMatch] | None, destination: Party, traffic: Traffic) -> Tri:
     """Whether one of a rule's ports is the one that is asked for."""
-    return True if ports is None else any_of(port_matches(port, destination, traffic) for port in ports)
+    if ports is None:
+        return True
+    found: Tri = False
+    for port in ports:
+        found = either(found, port_matches(port, destination, traffic))
+        if found is True:
+            break
+    return found

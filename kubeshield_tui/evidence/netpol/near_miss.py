@@ -8,6 +8,7 @@ from typing import NamedTuple
 from kubeshield_tui.evidence.netpol.match import (
     block_holds,
     peer_matches,
+    peers_match,
     port_matches,
     ports_match,
     requirement_holds,
@@ -25,7 +26,6 @@ from kubeshield_tui.evidence.netpol.policy import (
     Selector,
 )
 from kubeshield_tui.evidence.netpol.tiers import Enquiry
-from kubeshield_tui.evidence.netpol.tri import any_of
 
 LISTED = 5
 """Ports, or requirements, that one text names at most."""
@@ -71,8 +71,7 @@ def miss_of(enquiry: Enquiry, rule: Rule) -> Miss:
         parts.append(_port_hit(rule, enquiry.destination, enquiry.traffic))
     if rule.note:
         return Miss(fields + 2, f"{rule_text(enquiry, rule)}: {rule.note}")
-    matches = [peer_matches(peer, enquiry.peer, enquiry.profile) for peer in rule.peers or ()]
-    if rule.peers is not None and any_of(matches) is False:
+    if rule.peers is not None and peers_match(rule.peers, enquiry.peer, enquiry.profile) is False:
         closest = min(
             (_peer_miss(peer, enquiry.peer) for peer in rule.peers), key=lambda miss: miss.fields, default=None
         )

@@ -109,17 +109,6 @@ class LabelView(NamedTuple):
     is_partial: bool = False
     """There may be labels of any key beside the known ones."""
 
-    def open(self, key: str) -> Tri:
-        """Unknown if the label may be there without being known, else no."""
-        if self.is_partial or key in self.open_keys:
-            return unknown(Assumption.LABEL_NOT_KNOWN, f"{key} of {self.owner}")
-        return False
-
-    @property
-    def text(self) -> str:
-        """`app=web,tier=front`; `no labels`."""
-        return ",".join(f"{key}={value}" for key, value in sorted(self.known.items())) or "no labels"
-
 
 class PartyKind(StrEnum):
     """What policies make of an end."""
@@ -129,8 +118,8 @@ class PartyKind(StrEnum):
     OUTSIDE = "outside"
 
 
-class Party(Record, frozen=True, dict=True):
-    """An end of a connection as policies see it."""
+class Party(Record, frozen=True, dict=True, weakref=True, eq=False):
+    """An end of a connection as policies see it. Two are the same only if they are one object."""
 
     kind: PartyKind
     text: str

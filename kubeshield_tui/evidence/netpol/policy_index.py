@@ -1,7 +1,7 @@
 """Which policies speak of an end: indexed by namespace and label, remembered per class of ends that are alike.
 
-Two ends are of one class when no policy that is here can tell them apart: the same namespace, the same labels as far
-as a selector asks for them, the same ports as far as a rule names them, addresses between the same bounds of ranges.
+Two ends are of one class when no policy that is here can tell them apart: the same labels as far as selectors ask for
+them, the same ports as far as a rule names them, addresses between the same bounds of ranges.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from typing import TypeGuard
+from weakref import WeakKeyDictionary
 
 from kubeshield_tui.evidence.netpol.match import in_pod_set
-from kubeshield_tui.evidence.netpol.party import Party, PartyKind
+from kubeshield_tui.evidence.netpol.party import LabelView, Party, PartyKind
 from kubeshield_tui.evidence.netpol.policy import (
     BlockPeer,
     Direction,
@@ -24,7 +25,6 @@ from kubeshield_tui.evidence.netpol.policy import (
     Policy,
     Reach,
     Rule,
-    Selector,
     Tier,
 )
 from kubeshield_tui.evidence.netpol.tiers import Selected, may_select, opaque_reason
@@ -47,6 +47,7 @@ class PolicyIndex:
         self._bounds: dict[int, list[int]] | None = None
         self._buckets: dict[str, _Bucket] = {}
         self._classes: dict[Hashable, int] = {}
+        self._of_party: WeakKeyDictionary[Party, int] = WeakKeyDictionary()
         self._selected: dict[str, dict[tuple[int, Direction], Selected]] = {}
         self.revision = 0
         """Changes when classes do."""
@@ -98,6 +99,7 @@ class PolicyIndex:
         """Forget everything that was concluded: labels of namespaces or nodes have changed."""
         self.revision += 1
         self._classes.clear()
+        self._of_party.clear()
         self._selected.clear()
         self._bounds = None
 
@@ -120,13 +122,22 @@ class PolicyIndex:
             self.forget_classes()
 
     def class_of(self, party: Party) -> int:
-        """The class of an end: ends of one class get the same answers, apart from what ties them to each other."""
+        """The class of an end: those of one class get the same answers, apart from what ties them to each other.
+
+        Namespaces stand apart from it: a NetworkPolicy is asked by that of its subject, and whether it is the peer's too.
+        """
+        found = self._of_party.get(party)
+        if found is None:
+            found = self._of_party[party] = self._classes.setdefault(self._class_key(party), len(self._classes))
+        return found
+
+    def _class_key(self, party: Party) -> Hashable:
         asked = self._asked
-        key = (
+        return (
             party.kind,
-            party.namespace,
-            tuple((name, value) for name, value in party.labels.known.items() if ("label", name) in asked),
-            frozenset(name for name in party.labels.open_keys if ("label", name) in asked),
+            party.namespace if ("namespace", party.namespace) in asked else "",
+            self._as_asked("pod", party.labels),
+            self._as_asked("namespace", party.namespace_labels),
             tuple(
                 (port.name, port.protocol, port.port, port.sidecar)
                 for port in party.ports
@@ -137,7 +148,16 @@ class PolicyIndex:
             party.broken,
             party.node if party.is_node_like else "",
         )
-        return self._classes.setdefault(key, len(self._classes))
+
+    def _as_asked(self, whose: str, labels: LabelView) -> Hashable:
+        """Labels as far as a selector can tell them apart: of a value that none asks for it is only known that it is."""
+        asked = self._asked
+        known = tuple(
+            (key, value if (whose, key, value) in asked else None)
+            for key, value in labels.known.items()
+            if (whose, key) in asked
+        )
+        return known, frozenset(key for key in labels.open_keys if (whose, key) in asked), labels.is_partial
 
     def _between(self, party: Party) -> tuple[tuple[int, int], ...]:
         bounds = self.bounds()
@@ -235,9 +255,11 @@ def _chosen(policy: AnyPolicy, party: Party, direction: Direction) -> Tri:
 
 
 def _asked(policy: AnyPolicy) -> Iterator[Hashable]:
-    """What a policy asks of pods: keys of labels, names of ports, bounds of ranges."""
+    """What a policy asks of ends: labels and their values, names of ports, bounds of ranges."""
     yield from _asked_of_pods(policy.subject)
     if isinstance(policy, OpaquePolicy):
+        # It speaks of peers by its subject, and so of the peers' namespace.
+        yield "namespace", policy.subject.namespace
         return
     for rule in (*(policy.ingress or ()), *(policy.egress or ())):
         yield from _asked_by_rule(rule)
@@ -258,6 +280,8 @@ def _asked_by_rule(rule: Rule) -> Iterator[Hashable]:
 
 
 def _asked_of_pods(pods: PodSet) -> Iterator[Hashable]:
-    selector: Selector | None = pods.pods
-    for requirement in selector.requirements if selector else ():
-        yield "label", requirement.key
+    for whose, selector in (("pod", pods.pods), ("namespace", pods.namespaces)):
+        for requirement in selector.requirements if selector else ():
+            yield whose, requirement.key
+            for value in requirement.values:
+                yield whose, requirement.key, value

@@ -96,8 +96,8 @@ class Enquiry(NamedTuple):
 
     def rules(self, policy: Policy) -> Sequence[Rule]:
         """Rules of a policy in this direction, without those that are left out."""
-        rules = policy.rules(self.direction) or ()
-        if not self.without.rules:
+        rules = (policy.egress if self.direction is Direction.EGRESS else policy.ingress) or ()
+        if self.without is NOTHING or not self.without.rules:
             return rules
         return [
             rule
@@ -111,7 +111,8 @@ class Enquiry(NamedTuple):
 
     def is_left_out(self, policy: Policy | OpaquePolicy) -> bool:
         """Whether a policy is to be taken as not there."""
-        return self.without.everything or policy.key in self.without.policies
+        without = self.without
+        return without is not NOTHING and (without.everything or policy.key in without.policies)
 
 
 def outcome_of(enquiry: Enquiry, selected: Selected) -> Outcome:
@@ -121,6 +122,8 @@ def outcome_of(enquiry: Enquiry, selected: Selected) -> Outcome:
     if broken:
         reasons = (Reason(assumption=Assumption.UNDECIDABLE, about=f"pod {it.text}, {it.broken}") for it in broken)
         return Outcome(ALLOW | DENY, frozenset(reasons))
+    if not any(selected):
+        return Outcome(ALLOW)  # nothing that is here speaks of the subject
     itself = same_pod(subject, peer)
     if itself is True and not enquiry.is_hairpin:
         return Outcome(ALLOW)  # a pod always reaches its own address
@@ -213,8 +216,10 @@ def exempt_of(enquiry: Enquiry) -> Tri:
     return exempt
 
 
-def _ordered_tier(enquiry: Enquiry, selected: Iterable[tuple[Policy, Tri]]) -> Outcome:
+def _ordered_tier(enquiry: Enquiry, selected: Sequence[tuple[Policy, Tri]]) -> Outcome:
     """An admin tier: the first rule that matches, in the order of priority, decides or passes to the next tier."""
+    if not selected:
+        return Outcome(NEXT)
     mask, reasons = 0, frozenset[Reason]()
     kept = [(policy, chosen) for policy, chosen in selected if not enquiry.is_left_out(policy)]
     # Policies of one priority stand in the order of their names: where names decide, each is a group of its own.

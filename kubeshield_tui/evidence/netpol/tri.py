@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 
 from kubeshield_tui.model.record import Record
@@ -113,26 +112,6 @@ def either(left: Tri, right: Tri) -> Tri:
     if right is False:
         return left
     return Unknown(reasons=left.reasons | right.reasons)
-
-
-def any_of(values: Iterable[Tri]) -> Tri:
-    """Whether one of them is yes; stops at the first that surely is."""
-    found: Tri = False
-    for value in values:
-        if value is True:
-            return True
-        found = either(found, value)
-    return found
-
-
-def all_of(values: Iterable[Tri]) -> Tri:
-    """Whether all of them are yes; stops at the first that surely is not."""
-    found: Tri = True
-    for value in values:
-        if value is False:
-            return False
-        found = both(found, value)
-    return found
 
 
 def reasons_of(value: Tri) -> frozenset[Reason]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kubeshield_tui.evidence.netpol.answers import Answers, Name
 from kubeshield_tui.evidence.netpol.party import (
     Address,
     BrokenPod,
@@ -14,21 +15,17 @@ from kubeshield_tui.evidence.netpol.party import (
     Party,
     PartyKind,
     TemplatePod,
-    Traffic,
     addresses_of,
 )
-from kubeshield_tui.evidence.netpol.policy import Direction, ObjectKey, OpaquePolicy, Policy
+from kubeshield_tui.evidence.netpol.policy import ObjectKey, OpaquePolicy, Policy
 from kubeshield_tui.evidence.netpol.policy_index import PolicyIndex
 from kubeshield_tui.evidence.netpol.profile import Profile
-from kubeshield_tui.evidence.netpol.tiers import Enquiry, Selected, outcome_of
+from kubeshield_tui.evidence.netpol.tiers import Enquiry, Selected
 from kubeshield_tui.model.cluster import BackendRecord, NamespaceRecord, NodeRecord, PodRecord, ServiceRecord
-from kubeshield_tui.model.prediction import Predicted
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 """The label that the control plane gives every namespace, since 1.21."""
 FINISHED = frozenset({"Succeeded", "Failed"})
-Name = tuple[str, str]
-"""Namespace and name."""
 WorldRecord = (
     PodRecord
     | TemplatePod
@@ -56,10 +53,8 @@ class World:
         self._behind: dict[Name, dict[Name, BackendRecord]] = {}
         self.policies = PolicyIndex()
         self._parties: dict[Name, Party] = {}
-        self._classes: dict[Name, int] = {}
         self._addresses: dict[Address, End] | None = None
-        self._decided: dict[tuple[str, Direction], dict[tuple[int, int, str, int], Predicted]] = {}
-        self._revision = 0
+        self.answers = Answers(self)
 
     @property
     def profile(self) -> Profile:
@@ -69,13 +64,13 @@ class World:
     @profile.setter
     def profile(self, profile: Profile) -> None:
         self._profile = profile
-        self._decided.clear()
+        self.answers.forget(None)
 
     def put(self, record: WorldRecord) -> None:
         """Add an object, or replace the one of its name."""
         match record:
             case Policy() | OpaquePolicy():
-                self._forget_decided(self.policies.put(record))
+                self._forget_answers(self.policies.put(record))
             case PodRecord() | BrokenPod():
                 self._put_pod((record.namespace, record.name), record)
             case TemplatePod():
@@ -112,7 +107,7 @@ class World:
             case "EndpointSlice":
                 self._put_slice(name, None)
             case _:
-                self._forget_decided(self.policies.drop(key))
+                self._forget_answers(self.policies.drop(key))
 
     def _put_pod(self, name: Name, record: PodRecord | TemplatePod | BrokenPod | None) -> None:
         if record is None:
@@ -120,7 +115,7 @@ class World:
         else:
             self._pods[name] = record
         self._parties.pop(name, None)
-        self._classes.pop(name, None)
+        self.answers.forget_pod(name)
         self._addresses = None
 
     def _put_slice(self, name: Name, record: BackendRecord | None) -> None:
@@ -136,12 +131,9 @@ class World:
         self._addresses = None
         self.policies.forget_classes()
 
-    def _forget_decided(self, namespace: str | None) -> None:
-        if namespace is None:
-            self._decided.clear()
-        elif namespace:
-            for direction in Direction:
-                self._decided.pop((namespace, direction), None)
+    def _forget_answers(self, namespace: str | None) -> None:
+        if namespace != "":
+            self.answers.forget(namespace)
 
     @property
     def pods(self) -> Iterator[End]:
@@ -263,31 +255,3 @@ class World:
     def selected(self, enquiry: Enquiry) -> Selected:
         """Policies that may speak in one direction of a connection."""
         return self.policies.selected(enquiry.subject, enquiry.peer, enquiry.direction)
-
-    def direction_verdict(self, direction: Direction, subject: Party, peer: Party, traffic: Traffic) -> Predicted:
-        """What policies say in one direction; remembered per class of ends where nothing else ties the two together."""
-        enquiry = Enquiry(direction, subject, peer, traffic, self._profile)
-        if subject.is_node_like or peer.is_node_like or subject.text == peer.text:
-            return outcome_of(enquiry, self.selected(enquiry)).verdict
-        key = (self.class_of(subject), self.class_of(peer), traffic.protocol, traffic.port)
-        remembered = self._decided.get((subject.namespace, direction))
-        if remembered is None:
-            remembered = self._decided[subject.namespace, direction] = {}
-        found = remembered.get(key)
-        if found is None:
-            found = remembered[key] = outcome_of(enquiry, self.selected(enquiry)).verdict
-        return found
-
-    def class_of(self, party: Party) -> int:
-        """The class of an end: ends of one class get the same answers from policies."""
-        if self._revision != self.policies.revision:
-            self._revision = self.policies.revision
-            self._classes.clear()
-            self._decided.clear()
-        name = (party.namespace, party.name)
-        if party.kind is not PartyKind.POD or party.family:
-            return self.policies.class_of(party)
-        found = self._classes.get(name)
-        if found is None:
-            found = self._classes[name] = self.policies.class_of(party)
-        return found
