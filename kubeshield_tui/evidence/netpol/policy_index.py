@@ -124,7 +124,7 @@ class PolicyIndex:
     def class_of(self, party: Party) -> int:
         """The class of an end: those of one class get the same answers, apart from what ties them to each other.
 
-        Namespaces stand apart from it: a NetworkPolicy is asked by that of its subject, and whether it is the peer's too.
+        Namespaces stand apart: what counts is the subject's, and whether it is the peer's too.
         """
         found = self._of_party.get(party)
         if found is None:
@@ -150,7 +150,7 @@ class PolicyIndex:
         )
 
     def _as_asked(self, whose: str, labels: LabelView) -> Hashable:
-        """Labels as far as a selector can tell them apart: of a value that none asks for it is only known that it is."""
+        """Labels as far as a selector can tell them apart: a value that none asks for is just another value."""
         asked = self._asked
         known = tuple(
             (key, value if (whose, key, value) in asked else None)
