@@ -38,12 +38,12 @@ OTHER_KINDS_OF_GROUP = frozenset({"Ingress", "IngressClass", "IPAddress", "Servi
 
 
 def is_policy(raw: dict[str, Any]) -> bool:
-    """Whether an object is, or claims to be, a policy of any system."""
+    """Whether an object is, or claims to be, a policy of any system. Staged ones of Calico are not in force."""
     group, _, _ = str(raw.get("apiVersion") or "").rpartition("/")
     kind = str(raw.get("kind") or "")
     if group == GROUP:
         return kind not in OTHER_KINDS_OF_GROUP
-    return group == ADMIN_GROUP or kind.endswith("NetworkPolicy")
+    return group == ADMIN_GROUP or (kind.endswith("NetworkPolicy") and not kind.startswith("Staged"))
 
 
 def parse_policy(raw: dict[str, Any], where: Where = Where()) -> Policy | OpaquePolicy:  # noqa: B008 - frozen

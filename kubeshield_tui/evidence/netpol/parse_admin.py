@@ -152,6 +152,9 @@ def _rule(at: Cursor, index: int, form: _Form) -> Rule:
 
 def _peers(at: Cursor, path: str, action: Action, form: _Form) -> list[Peer] | None:
     """The peers of one item; None where it says something that is not known here."""
+    misplaced = next((at.get(name) for name in _EVERYWHERE - form.peer_fields if not at.get(name).is_absent), None)
+    if misplaced is not None:
+        raise misplaced.refuse("can stand in an egress rule only")
     known = {name: at.get(name) for name in form.peer_fields if not at.get(name).is_absent}
     if not known:
         is_empty = not any(value is not None for value in at.value.values()) if at.value else True
@@ -169,7 +172,7 @@ def _peers(at: Cursor, path: str, action: Action, form: _Form) -> list[Peer] | N
         return [BlockPeer(path=path, block=block, admin=True) for block in blocks]
     if "domainNames" in known:
         if action is not Action.ALLOW:
-            raise at.refuse("domainNames can stand in a rule that allows, in no other")
+            raise known["domainNames"].refuse("can stand in a rule that accepts, in no other")
         names = tuple(printable(item.text(), 253) for item in known["domainNames"].items())
         return [DomainPeer(path=path, names=names)]
     return [PodPeer(path=path, pods=_pods(known), admin=True)]
