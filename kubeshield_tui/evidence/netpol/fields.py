@@ -140,6 +140,11 @@ class Cursor:
         """The name of an object. Raises FieldError."""
         return self._matching(_OBJECT_NAME, 253)
 
+    @property
+    def is_namespace_name(self) -> bool:
+        """Whether it can be the name of a namespace."""
+        return isinstance(self.value, str) and len(self.value) <= 63 and bool(_NAMESPACE.fullmatch(self.value))
+
     def namespace_name(self) -> str:
         """The name of a namespace. Raises FieldError."""
         return self._matching(_NAMESPACE, 63)

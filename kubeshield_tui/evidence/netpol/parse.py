@@ -182,16 +182,18 @@ def _opaque(whole: Cursor, where: Where, error: FieldError) -> OpaquePolicy:
     metadata = raw.get("metadata")
     names = metadata if isinstance(metadata, dict) else {}
     ours = group in {GROUP, "extensions"} or (kind == "NetworkPolicy" and group not in FOREIGN_GROUPS)
-    given = names.get("namespace") or DEFAULT_NAMESPACE
-    namespace = printable(given, 253) if ours else ""
+    namespace = Cursor(names.get("namespace"))
+    given = DEFAULT_NAMESPACE if namespace.is_empty else printable(namespace.value, 253)
     subject, directions = PodSet(), tuple(Direction)
-    if ours and namespace == given:
-        subject, directions = _still_said(Cursor(raw.get("spec")), namespace)
+    if ours and (namespace.is_empty or namespace.is_namespace_name):
+        subject, directions = _still_said(Cursor(raw.get("spec")), given)
     elif group == ADMIN_GROUP:
         subject = admin_subject(Cursor(raw.get("spec")))
     at = f"{error.path}: " if error.path else ""
     return OpaquePolicy(
-        key=ObjectKey(kind=kind, namespace=namespace, name=printable(names.get("name"), 253) or "(no name)"),
+        key=ObjectKey(
+            kind=kind, namespace=given if ours else "", name=printable(names.get("name"), 253) or "(no name)"
+        ),
         reach=Reach.NETWORK_POLICY if ours else Reach.SUBJECT,
         why=f"{at}{error.message}",
         subject=subject,

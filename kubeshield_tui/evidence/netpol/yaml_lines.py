@@ -19,6 +19,8 @@ DEPTH_LIMIT = 60
 _MARKER = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _NOTHING_IN_IT = re.compile(r"(\s*(#.*|%.*|\.\.\.\s*)?(\n|$))*")
 _TAG = "tag:yaml.org,2002:"
+_COLLECTION_TAGS = frozenset({None, "!", f"{_TAG}map", f"{_TAG}seq"})
+_SCALAR_TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "binary", "timestamp"))
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset(f for w in ("y", "yes", "on", "true") for f in (w, w.capitalize(), w.upper()))
 _FALSE = frozenset(f for w in ("n", "no", "off", "false") for f in (w, w.capitalize(), w.upper()))
@@ -180,7 +182,7 @@ class _Composer:
         self._counted(1, line)
         if len(self._open) >= DEPTH_LIMIT:
             raise _ComposeError(line, f"more than {DEPTH_LIMIT} levels deep")
-        if event.tag and not event.tag.startswith(_TAG):
+        if event.tag not in _COLLECTION_TAGS:
             raise _ComposeError(line, f"{printable(event.tag, 60)!r} is not a tag known here")
         if self._open and self._keys[-1] is None and isinstance(self._open[-1].value, Mapping):
             raise _ComposeError(line, "a key must be plain text")
@@ -256,7 +258,7 @@ class _Composer:
             return event.value
         if tag is None:
             return plain(event.value)
-        if not tag.startswith(_TAG):
+        if tag not in _SCALAR_TAGS:
             raise _ComposeError(line, f"{printable(tag, 60)!r} is not a tag known here")
         return event.value if tag == f"{_TAG}str" else plain(event.value)
 
