@@ -48,9 +48,8 @@ class TestClusterIp:
         assert says(world, "ops/web", "service:shop/db", 5432) == DENY
 
     def test_egress_is_judged_after_translation(self) -> None:
-        out = policy(
-            "podSelector: {matchLabels: {app: web}}\npolicyTypes: [Egress]\negress: [{to: [{ipBlock: {cidr: 10.96.0.0/16}}]}]",
-        )
+        to_services = "egress: [{to: [{ipBlock: {cidr: 10.96.0.0/16}}]}]"
+        out = policy(f"podSelector: {{matchLabels: {{app: web}}}}\npolicyTypes: [Egress]\n{to_services}")
         assert says(shop_with(CLUSTER, out), "shop/web", "service:shop/db", 5432) == DENY
 
     def test_numbers_and_defaults_of_the_target_port(self) -> None:
