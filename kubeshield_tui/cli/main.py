@@ -70,6 +70,10 @@ def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
             from kubeshield_tui.cli.rbac import rbac
 
             return rbac
+        case "explain":
+            from kubeshield_tui.cli.explain import explain
+
+            return explain
         case "schema":
             from kubeshield_tui.cli.schema import schema
 
@@ -110,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_output(demo)
     from kubeshield_tui.cli.doctor import add_doctor
     from kubeshield_tui.cli.expect import add_expect
+    from kubeshield_tui.cli.explain import add_explain
     from kubeshield_tui.cli.rbac import add_rbac
     from kubeshield_tui.cli.vantage import add_vantage
 
@@ -117,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add_rbac(_add(commands, "rbac", "print the smallest roles for the features chosen"))
     add_expect(_add(commands, "expect", "expectations: a file to begin with, its check, its keys"))
     add_vantage(_add(commands, "vantage", "probes to carry to any machine, and their results carried back"))
+    add_explain(_add(commands, "explain", "what rules say of a connection, and which of them says it"))
     _add(commands, "schema", "print the JSON Schema of the JSON report")
     options.add_sweep(_add(commands, "sweep", "remove what an interrupted run left in a cluster"))
     return parser
