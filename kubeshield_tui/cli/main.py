@@ -78,6 +78,10 @@ def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
             from kubeshield_tui.cli.schema import schema
 
             return schema
+        case "selftest":
+            from kubeshield_tui.cli.selftest import selftest
+
+            return selftest
         case "sweep":
             from kubeshield_tui.cli.sweep import sweep
 
@@ -124,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     add_vantage(_add(commands, "vantage", "probes to carry to any machine, and their results carried back"))
     add_explain(_add(commands, "explain", "what rules say of a connection, and which of them says it"))
     _add(commands, "schema", "print the JSON Schema of the JSON report")
+    from kubeshield_tui.cli.selftest import add_selftest
+
+    add_selftest(_add(commands, "selftest", "show whether NetworkPolicies are enforced, with two pods of our own"))
     options.add_sweep(_add(commands, "sweep", "remove what an interrupted run left in a cluster"))
     return parser
 
