@@ -11,8 +11,8 @@ import msgspec
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Ruleset
 from kubeshield_tui.model.expectation import DeclaredLine
+from kubeshield_tui.model.evidence import Source
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason
@@ -179,10 +179,10 @@ class ExpectationsReviewed(Happening, frozen=True):
     lines: tuple[DeclaredLine, ...]
 
 
-class RulesetCollected(Happening, frozen=True):
-    """A host's ruleset was read, or could not be."""
+class SourceCollected(Happening, frozen=True):
+    """Something that decides on packets at a host was read, or could not be."""
 
-    ruleset: Ruleset
+    source: Source
 
 
 class OpinionHeard(Happening, frozen=True):
@@ -256,7 +256,7 @@ Event = (
     | FindingRaised
     | FindingCleared
     | ExpectationsReviewed
-    | RulesetCollected
+    | SourceCollected
     | OpinionHeard
     | Inspected
     | ObjectCreated

@@ -17,17 +17,20 @@ class SourceStatus(StrEnum):
     ERROR = "error"
 
 
-class Ruleset(Record, frozen=True):
-    """One ruleset dump of one host."""
+class Source(Record, frozen=True):
+    """One item of evidence read of one host: a ruleset, routes, settings, listeners."""
 
     vantage: VantageId
-    """The SSH vantage that it was read over."""
+    """The vantage that it was read over."""
     host: str
+    item: str
+    """What it is: `nft`, `iptables`, `routes`, ... as evidence/collect/script.py names them."""
     tool: str
-    """The command as it ran: `nft -j list ruleset`, `iptables-save -c`."""
+    """The command as it ran: `nft -j list ruleset`, `sudo -n iptables-save -c`."""
     status: SourceStatus
     text: str = ""
     """Printable, lines kept; empty unless status is ok."""
     detail: str = ""
     """What the host said where it could not be read."""
     at: float = 0.0
+    """Seconds since the epoch when it was read."""

@@ -99,8 +99,8 @@ class TrainingRange:
         self._listeners = Listeners(authority)
         await self._make_sights(self._listeners, api_address)
         jump = next(view.vantage for view in self.scenario.view if view.vantage.startswith("ssh:"))
-        name, rulesets = jump.partition(":")[2], self.scenario.rulesets
-        self._jump = JumpHost(self._folder, name, rulesets, lambda: self._run(jump))
+        name, printed = jump.partition(":")[2], self.scenario.tools
+        self._jump = JumpHost(self._folder, name, printed, lambda: self._run(jump))
         await self._jump.start()
         self._write_kubeconfig(api_address, token, authority.pem)
         if self.targets is not None:

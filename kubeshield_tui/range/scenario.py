@@ -114,7 +114,7 @@ class Scenario(_Strict, frozen=True, kw_only=True):
     """Text of a targets file."""
     discovery: bool = True
     """False: the targets are the whole grid."""
-    rulesets: dict[str, str] = {}
+    tools: dict[str, str] = {}
     """Command -> what it prints on the jump host."""
     truth: dict[str, dict[str, str]] = {}
     """endpoint id -> vantage -> `state reason posture verdict`."""

@@ -1,4 +1,4 @@
-"""A real SSH server on loopback as the jump host: runs the real agent with the host's view, prints its rulesets."""
+"""A real SSH server on loopback as the jump host: runs the real agent with the host's view, and its tools."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncssh
 
 from kubeshield_tui.probes.protocol import BOOTSTRAP
+from kubeshield_tui.range.tools import write_tools
 from kubeshield_tui.vantages.channel import Channel
 
 
@@ -17,11 +18,11 @@ class JumpHost:
     """An SSH server with its own key, known_hosts, client key and ssh_config in a folder."""
 
     def __init__(
-        self, folder: Path, name: str, rulesets: dict[str, str], executor: Callable[[], Awaitable[Channel]]
+        self, folder: Path, name: str, printed: dict[str, str], executor: Callable[[], Awaitable[Channel]]
     ) -> None:
         self._folder = folder
         self._name = name
-        self._rulesets = rulesets
+        self._tools = write_tools(folder / "tools", printed)
         self._executor = executor
         self._server: asyncssh.SSHAcceptor | None = None
         self.config = folder / "ssh_config"
@@ -62,13 +63,30 @@ class JumpHost:
         command = process.command or ""
         if command == shlex.join(BOOTSTRAP):
             await self._run_agent(process, await self._executor())
-        elif command.removeprefix("sudo -n ") in self._rulesets:
-            process.stdout.write(self._rulesets[command.removeprefix("sudo -n ")].encode())
-            process.exit(0)
         else:
-            program = command.split(" ")[0] if command else "shell"
-            process.stderr.write(f"{program}: not found\n".encode())
+            await self._run_tools(process, command)
+
+    async def _run_tools(self, process: asyncssh.SSHServerProcess[bytes], command: str) -> None:
+        """Run a command of ours in a real shell that finds the simulated host's tools before all others."""
+        words = shlex.split(command)
+        if words[:2] != ["sh", "-c"] or len(words) != 3:
+            process.stderr.write(f"{words[0] if words else 'shell'}: not found\n".encode())
             process.exit(127)
+            return
+        shell = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            words[2],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": f"{self._tools}:/usr/bin:/bin"},
+            cwd=self._tools,
+        )
+        out, errors = await shell.communicate()
+        process.stdout.write(out)
+        process.stderr.write(errors)
+        process.exit(shell.returncode or 0)
 
     async def _run_agent(self, process: asyncssh.SSHServerProcess[bytes], channel: Channel) -> None:
         async def out() -> None:

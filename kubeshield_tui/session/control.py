@@ -43,6 +43,6 @@ class SessionControl(Protocol):
         """Hold the whole safe conversation with a cell's endpoint; it is in `store.inspections`, failures too."""
         ...
 
-    async def collect_rulesets(self, vantage: VantageId) -> None:
-        """Read the firewall rulesets of an SSH vantage's host, read-only; the answer is in `store.rulesets`."""
+    async def collect_host(self, vantage: VantageId) -> None:
+        """Read what decides on packets at an SSH vantage's host, read-only; the answer is in `store.sources`."""
         ...

@@ -174,15 +174,15 @@ class Session:
 
         await inspect_into(self.store, self._points, key, self._happen)
 
-    async def collect_rulesets(self, vantage: VantageId) -> None:
-        """Read the rulesets of an SSH vantage's host."""
-        from kubeshield_tui.evidence.collect.rulesets import collect_rulesets
+    async def collect_host(self, vantage: VantageId) -> None:
+        """Read what decides on packets at an SSH vantage's host."""
+        from kubeshield_tui.evidence.collect.host import collect_host
         from kubeshield_tui.vantages.ssh import SshVantage
 
         point = self._points.get(vantage)
         if isinstance(point, SshVantage):
-            for ruleset in await collect_rulesets(vantage, point.spec.host, point.run):
-                self._happen(happened.RulesetCollected(at=time(), ruleset=ruleset))
+            for source in await collect_host(vantage, point.spec.host, point.run):
+                self._happen(happened.SourceCollected(at=time(), source=source))
 
     # --- starting
 

@@ -14,8 +14,8 @@ from typing import NamedTuple, assert_never
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Ruleset
 from kubeshield_tui.model.expectation import DeclaredLine
+from kubeshield_tui.model.evidence import Source
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason, State
@@ -109,7 +109,8 @@ class Store:
     findings: dict[FindingId, Finding] = field(default_factory=dict)
     expectations: tuple[DeclaredLine, ...] = ()
     """All lines of the expectations with what each came to."""
-    rulesets: dict[tuple[VantageId, str], Ruleset] = field(default_factory=dict)
+    sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
+    """What was read of hosts, by vantage and item."""
     opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
     inspections: dict[CellKey, Inspection] = field(default_factory=dict)
     objects: list[tuple[str, str]] = field(default_factory=list)
@@ -315,8 +316,8 @@ class Store:
                 self.denied.append(event.denied)
             case happened.ExpectationsReviewed():
                 self.expectations = event.lines
-            case happened.RulesetCollected():
-                self.rulesets[event.ruleset.vantage, event.ruleset.tool] = event.ruleset
+            case happened.SourceCollected():
+                self.sources[event.source.vantage, event.source.item] = event.source
             case happened.OpinionHeard():
                 self.opinions[event.opinion.key] = event.opinion
             case happened.Inspected():

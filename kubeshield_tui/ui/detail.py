@@ -217,14 +217,14 @@ def _spec(policy: PolicyRecord) -> Iterator[Line]:
 
 def _firewall(store: Store, key: CellKey) -> Iterator[Line]:
     vantage = store.vantages.get(key.vantage)
-    rulesets = [ruleset for (where, _), ruleset in store.rulesets.items() if where == key.vantage]
-    if not rulesets:
+    sources = [source for (where, _), source in store.sources.items() if where == key.vantage]
+    if not sources:
         over_ssh = vantage is not None and bool(vantage.spec.host)
         how = "w reads the rulesets of this host, read-only" if over_ssh else "rulesets are read over SSH vantages"
         yield from _pair("", how, "quiet")
-    for ruleset in rulesets:
-        yield from _pair(str(ruleset.status), f"{ruleset.tool} on {ruleset.host}  {ruleset.detail}", "strong")
-        yield from chain.from_iterable(_pair("", line, "quiet") for line in ruleset.text.splitlines())
+    for source in sources:
+        yield from _pair(str(source.status), f"{source.tool} on {source.host}  {source.detail}", "strong")
+        yield from chain.from_iterable(_pair("", line, "quiet") for line in source.text.splitlines())
 
 
 def _raw(cell: Cell, width: int) -> Iterator[Line]:

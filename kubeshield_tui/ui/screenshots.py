@@ -41,7 +41,7 @@ class _Still:
     async def inspect(self, key: object) -> None:
         """Nothing is asked any more."""
 
-    async def collect_rulesets(self, vantage: object) -> None:
+    async def collect_host(self, vantage: object) -> None:
         """Read nothing."""
 
 

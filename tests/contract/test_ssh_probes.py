@@ -1,4 +1,4 @@
-"""The agent over a real sshd answers as the local one does, and rulesets are read over the same connection."""
+"""The agent over a real sshd answers as the local one does, and its host is read over the same connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kubeshield_tui.evidence.collect.rulesets import TOOLS, collect_rulesets
+from kubeshield_tui.evidence.collect.host import collect_host
+from kubeshield_tui.evidence.collect.script import COMMANDS
 from kubeshield_tui.model.evidence import SourceStatus
 from kubeshield_tui.model.observation import Observation, State
 from kubeshield_tui.model.vantage import parse_vantage
@@ -85,15 +86,19 @@ async def test_four_hundred_probes_on_one_log_in(estate: Estate) -> None:
         await point.close()
 
 
-async def test_rulesets_are_read_or_said_to_be_missing(estate: Estate) -> None:
+async def test_a_host_is_read_in_one_command_item_by_item(estate: Estate) -> None:
     server = estate.server("jump")
     point = SshVantage(parse_vantage("ssh:jump"), ssh_config=estate.config)
     try:
-        rulesets = await collect_rulesets(point.spec.id, "jump", point.run)
+        sources = await collect_host(point.spec.id, "jump", point.run)
     finally:
         await point.close()
     assert server.logins == 1
-    assert len(rulesets) == len(TOOLS)
-    for ruleset in rulesets:
-        assert (ruleset.text != "") == (ruleset.status is SourceStatus.OK)
-        assert ruleset.status is SourceStatus.OK or ruleset.detail
+    assert [source.item for source in sources] == list(COMMANDS)
+    found = {source.item: source for source in sources}
+    assert found["addresses"].status is SourceStatus.OK
+    assert "127.0.0.1" in found["addresses"].text
+    assert "ipv4/ip_forward:" in found["sysctls"].text
+    for source in sources:
+        assert source.text == "" or source.status is SourceStatus.OK
+        assert source.text or source.detail

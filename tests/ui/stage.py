@@ -108,7 +108,7 @@ class FakeSession:
     async def inspect(self, key: CellKey) -> None:
         self.inspected = key
 
-    async def collect_rulesets(self, vantage: VantageId) -> None:
+    async def collect_host(self, vantage: VantageId) -> None:
         return None
 
 

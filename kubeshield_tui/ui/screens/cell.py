@@ -97,7 +97,7 @@ class CellScreen(PageScreen[None]):
 
     async def _read_rulesets(self) -> None:
         self.notify("reading rulesets, read-only ...", markup=False, timeout=2)
-        await self.session.collect_rulesets(self.key.vantage)
+        await self.session.collect_host(self.key.vantage)
         self.fill()
         self.action_section(SECTIONS.index("firewall") + 1)
 

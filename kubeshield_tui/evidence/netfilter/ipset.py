@@ -1,0 +1,169 @@
+"""`ipset save` as named sets. What can't be read makes its set incomplete; unknown kinds are left out.
+
+Kinds and forms: ipset(8).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from kubeshield_tui.evidence.netfilter import iptables_values as values
+from kubeshield_tui.evidence.netfilter.elements import Elements, Interval, Key, Range
+from kubeshield_tui.evidence.netfilter.iptables import Sets
+from kubeshield_tui.evidence.netfilter.iptables_matches import SetKey
+from kubeshield_tui.evidence.netfilter.iptables_options import split
+from kubeshield_tui.evidence.netfilter.iptables_values import Unreadable
+from kubeshield_tui.evidence.netfilter.ruleset import NamedSet
+
+MEMBERS = 1_000_000
+"""Elements read of all sets together."""
+
+
+class _Set:
+    def __init__(self, kind: str, options: list[str]) -> None:
+        self.kind = kind
+        self.parts = tuple(kind.partition(":")[2].split(",")) if ":" in kind else ()
+        self.family = "ip6" if "inet6" in options else "ip"
+        self.timed = "timeout" in options
+        self.complete = True
+        self.pairs: list[tuple[Key, bool]] = []
+        self.excluded: list[Key] = []
+        self.members: list[str] = []
+
+    @property
+    def key(self) -> SetKey:
+        """How a packet's key is made: a port beside an address carries its protocol."""
+        several = len(self.parts) > 1
+        return SetKey(tuple("protoport" if part == "port" and several else part for part in self.parts))
+
+
+def is_dump(text: str) -> bool:
+    """Whether a text looks like `ipset save`."""
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    words = first.split()
+    return len(words) >= 3 and words[0] == "create" and (":" in words[2])
+
+
+def parse(text: str) -> Sets:
+    """Read a dump. Never raises."""
+    sets: dict[str, _Set] = {}
+    count = 0
+    for line in text.splitlines():
+        words = split(line) or []
+        if len(words) >= 3 and words[0] == "create":
+            sets[words[1]] = _Set(words[2], words[3:])
+        elif len(words) >= 3 and words[0] == "add" and words[1] in sets:
+            count += 1
+            if count > MEMBERS:
+                sets[words[1]].complete = False
+            else:
+                _add(sets[words[1]], words[2], "nomatch" in words[3:])
+    _join(sets)
+    known = {name: each for name, each in sets.items() if each.parts and each.kind != "list:set"}
+    return Sets(
+        named={name: NamedSet(name=name, elements=_elements(each)) for name, each in known.items()},
+        keys={name: each.key for name, each in known.items()},
+    )
+
+
+def _add(into: _Set, text: str, excluded: bool) -> None:
+    if into.kind == "list:set":
+        into.members.append(text)
+        return
+    try:
+        key = _key(into, text)
+    except (Unreadable, ValueError):
+        into.complete = False
+        return
+    if excluded:
+        into.excluded.append(key)
+    else:
+        into.pairs.append((key, True))
+
+
+def _key(into: _Set, text: str) -> Key:
+    pieces = text.split(",")
+    if len(pieces) != len(into.parts):
+        raise Unreadable(text)
+    parts: list[Range] = []
+    for part, piece in zip(into.parts, pieces, strict=True):
+        match part:
+            case "ip" | "net":
+                parts.append(_place(piece, into.family))
+            case "port":
+                protocol, colon, port = piece.rpartition(":")
+                if len(into.parts) > 1:
+                    parts.append(values.protocol(protocol) if colon else 6)
+                parts.append(values.span(port, "-"))
+            case "iface":
+                parts.append(piece.removeprefix("physdev:"))
+            case "mark":
+                parts.append(values.number(piece))
+            case _:
+                raise Unreadable(text)
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _place(text: str, family: str) -> Range:
+    if "-" in text:
+        return values.address_span(text, family)
+    if "/" in text and family == "ip" and text.endswith("/0"):
+        return Interval(low=0, high=values.ALL_BITS)
+    key = values.network(text, family)
+    assert not isinstance(key, tuple)
+    return key
+
+
+def _join(sets: dict[str, _Set]) -> None:
+    """Make of a list:set what its members hold together, where they are of one form."""
+    for each in sets.values():
+        if each.kind != "list:set":
+            continue
+        members = [sets[name] for name in each.members if name in sets]
+        kinds = {(member.parts, member.family) for member in members}
+        if len(kinds) == 1 and len(members) == len(each.members) and not any(member.excluded for member in members):
+            each.parts, each.family = kinds.pop()
+            each.kind = "joined"
+            each.complete = all(member.complete for member in members)
+            each.pairs = [pair for member in members for pair in member.pairs]
+
+
+def _elements(each: _Set) -> Elements[object]:
+    if len(each.parts) > 1:
+        # An exclusion inside several dimensions: what is left has no simple form.
+        return Elements(each.pairs, complete=each.complete and not each.excluded)
+    return Elements(((key, True) for key in _without(each)), complete=each.complete)
+
+
+def _without(each: _Set) -> list[Key]:
+    """The members as intervals that do not overlap; the longest prefix decides, as in hash:net with nomatch."""
+    if not each.excluded:
+        return (
+            _merged([_bounds(key) for key, _ in each.pairs])
+            if any(isinstance(key, Interval) for key, _ in each.pairs)
+            else [key for key, _ in each.pairs]
+        )
+    marked = [(*_bounds(key), True) for key, _ in each.pairs] + [(*_bounds(key), False) for key in each.excluded]
+    edges = sorted({edge for low, high, _ in marked for edge in (low, high + 1)})
+    held: list[tuple[int, int]] = []
+    for low, after in pairwise(edges):
+        over = [(high - first, keep) for first, high, keep in marked if first <= low and high >= after - 1]
+        if over and min(over)[1]:
+            held.append((low, after - 1))
+    return _merged(held)
+
+
+def _bounds(key: Key) -> tuple[int, int]:
+    if isinstance(key, Interval):
+        return int(key.low), int(key.high)
+    return int(key), int(key)  # type: ignore[arg-type]
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[Key]:
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(spans):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+        else:
+            merged.append((low, high))
+    return [low if low == high else Interval(low=low, high=high) for low, high in merged]

@@ -1,0 +1,364 @@
+"""Walk a base chain with one packet: rules in order, jumps and returns, effects as they come, forks where unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
+
+from kubeshield_tui.evidence.netfilter.elements import Value
+from kubeshield_tui.evidence.netfilter.fields import doubt_about
+from kubeshield_tui.evidence.netfilter.flow import Flow
+from kubeshield_tui.evidence.netfilter.forks import Forks
+from kubeshield_tui.evidence.netfilter.matching import ANY, holds, look_up, shown, value
+from kubeshield_tui.evidence.netfilter.nat import bind
+from kubeshield_tui.evidence.netfilter.program import Base, Program
+from kubeshield_tui.evidence.netfilter.routing import Routing
+from kubeshield_tui.evidence.netfilter.ruleset import (
+    NO_BIT,
+    UNEQUAL,
+    AnyOf,
+    Assign,
+    Chain,
+    Condition,
+    Constant,
+    Doubt,
+    Match,
+    NamedSet,
+    Notrack,
+    Opaque,
+    Reject,
+    Rule,
+    Statement,
+    Table,
+    Translate,
+    Unsure,
+    Update,
+    Verdict,
+    VerdictMap,
+)
+from kubeshield_tui.evidence.netfilter.words import TCP, UNTRACKED
+
+DEPTH_LIMIT = 16
+"""Jumps within jumps; the kernel refuses more."""
+MOVES_LIMIT = 2000
+"""Chains entered within one base chain: a dump that leads in circles is not one that a kernel gave."""
+MISSED = Verdict(kind="missed")
+"""What an effect returns where its rule does not match after all: a map without the key, another family."""
+ICMPX = {
+    "icmpx-no-route": ("icmp-net-unreachable", "icmpv6-no-route"),
+    "icmpx-port-unreachable": ("icmp-port-unreachable", "icmpv6-port-unreachable"),
+    "icmpx-host-unreachable": ("icmp-host-unreachable", "icmpv6-addr-unreachable"),
+    "icmpx-admin-prohibited": ("icmp-admin-prohibited", "icmpv6-admin-prohibited"),
+}
+
+
+class Mark(NamedTuple):
+    """One thing that happened, as the trace will show it. `rule` is None for a policy, a route or a translation."""
+
+    leg: str
+    hook: str
+    table: Table | None
+    chain: str | None
+    rule: Rule | None
+    effect: str
+
+
+class Final(NamedTuple):
+    """How a packet's way ends, or a base chain lets it go on: accept, drop or reject, and what decided."""
+
+    kind: str
+    answer: str | None
+    mark: Mark
+
+
+class Miss(NamedTuple):
+    """A rule of which all conditions but one hold."""
+
+    mark: Mark
+    failed: Match
+
+
+class Walk:
+    """Walks base chains with the packet that is set; keeps marks, changed sets and answers over all legs."""
+
+    def __init__(self, program: Program, routing: Routing, forks: Forks, flow: Flow, *, explain: bool = False) -> None:
+        self.program = program
+        self.routing = routing
+        self.forks = forks
+        self.flow = flow
+        self.sets: Mapping[str, NamedSet] = {}
+        self.changed: dict[tuple[str, Value], object] = {}
+        self._changes: dict[int, dict[tuple[str, Value], object]] = {}
+        self.marks: list[Mark] = []
+        self.misses: list[Miss] | None = [] if explain else None
+        self._base = Base(Table(family="", name="", chains={}, sets={}), Chain(name=""))
+        self._chain = ""
+        self._rule: Rule | None = None
+
+    def choose(self, kind: Doubt, text: str, options: tuple[str, ...], *, same: Hashable = None) -> int:
+        """Take one of several ways, for the rule that is looked at."""
+        table, rule = self._base.table, self._rule
+        place = f"{table.family} {table.name} {self._chain}" + ("" if rule is None else f" rule {rule.index + 1}")
+        return self.forks.choose(kind, "routing" if kind is Doubt.ROUTING else place, options, same=same)
+
+    def mark(self, effect: str) -> Mark:
+        """Note what the rule that is looked at does."""
+        made = Mark(self.flow.leg, self.flow.hook, self._base.table, self._chain, self._rule, effect)
+        self.marks.append(made)
+        return made
+
+    def note(self, effect: str) -> Mark:
+        """Note what routing does."""
+        made = Mark(self.flow.leg, "routing", None, None, None, effect)
+        self.marks.append(made)
+        return made
+
+    def base(self, base: Base) -> Final:
+        """Walk a base chain to its end, with all chains that jumps and gotos lead to."""
+        self._base, self.sets = base, base.table.sets
+        self.changed = self._changes.setdefault(id(base.table), {})
+        stack: list[tuple[Chain, int]] = []
+        chain, start = base.chain, 0
+        for _ in range(MOVES_LIMIT):
+            verdict = self._until_verdict(chain, start)
+            if verdict is None or verdict.kind == "return":
+                if not stack:
+                    return self._policy(base)
+                chain, start = stack.pop()
+                continue
+            if verdict.kind not in {"jump", "goto"}:
+                return Final(verdict.kind, verdict.target or None, self.marks[-1])
+            behind = 0 if self._rule is None else self._rule.index + 1
+            target = base.table.chains.get(verdict.target)
+            if target is None or len(stack) >= DEPTH_LIMIT:
+                why = f"chain {verdict.target} is not in the dump" if target is None else "jumps lead too deep"
+                verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=why))
+                if verdict is not None:
+                    return Final(verdict.kind, None, self.marks[-1])
+                start = behind
+                continue
+            if verdict.kind == "jump":
+                stack.append((chain, behind))
+            chain, start = target, 0
+        verdict = self._opaque(Opaque(kind=Doubt.MISSING, text="jumps lead in circles"))
+        return Final(verdict.kind, None, self.marks[-1]) if verdict is not None else self._policy(base)
+
+    def _until_verdict(self, chain: Chain, start: int) -> Verdict | None:
+        """Return the next verdict of a chain, of the rule that `_rule` then is; None at the chain's end."""
+        self._chain = chain.name
+        while True:
+            version = self.flow.version
+            for rule in self.program.rules(chain, start, self.flow):
+                self._rule = rule
+                verdict = self._run(rule)
+                if verdict is not None:
+                    return verdict
+                if self.flow.version != version:
+                    start = rule.index + 1
+                    break
+            else:
+                return None
+
+    def _policy(self, base: Base) -> Final:
+        self._chain, self._rule = base.chain.name, None
+        policy = "drop" if base.chain.policy == "drop" else "accept"
+        return Final(policy, None, self.mark(f"policy {policy}"))
+
+    def _run(self, rule: Rule) -> Verdict | None:
+        """Run one rule; None where the walk goes on behind it."""
+        trusted = -1
+        for at, statement in enumerate(rule.statements):
+            kind = type(statement)
+            if kind is Match or kind is AnyOf:
+                held = holds(statement, self)  # type: ignore[arg-type]
+                if held is True:
+                    continue
+                if held is False:
+                    if self.misses is not None:
+                        self._near_miss(rule, at)
+                    return None
+            elif kind is not Unsure:
+                verdict = self._effect(statement)
+                if verdict is MISSED:
+                    return None
+                if verdict is not None:
+                    return verdict
+                continue
+            if at > trusted:
+                trusted = self._settle(rule, at)
+                if trusted < 0:
+                    return None
+        self.mark("continue")
+        return None
+
+    def _settle(self, rule: Rule, at: int) -> int:
+        """Take a rule whose condition can't be known for matching or not: one question for all such conditions of it.
+
+        Returns the place of the next effect, up to which conditions are then trusted; -1 where the rule does not match.
+        No question where the answer makes no difference: nothing that matters follows, or a later condition fails.
+        """
+        doubts: list[tuple[Unsure, str, bool]] = []
+        for place in range(at, len(rule.statements)):
+            statement = rule.statements[place]
+            if isinstance(statement, Match | AnyOf):
+                held = holds(statement, self)
+                if held is False:
+                    return -1
+                if isinstance(held, Unsure):
+                    doubts.append((held, *_question(statement, held)))
+            elif isinstance(statement, Unsure):
+                doubts.append((statement, statement.text, False))
+            elif self._matters(statement):
+                return place if self._assume(doubts) else -1
+        return -1
+
+    def _assume(self, doubts: list[tuple[Unsure, str, bool]]) -> bool:
+        """Take conditions that can't be known for true (all of them) or for not true."""
+        text = " and ".join(f"not ({said})" if no and len(doubts) > 1 else said for _, said, no in doubts)
+        inverted = len(doubts) == 1 and doubts[0][2]
+        kinds = [doubt.kind for doubt, _, _ in doubts]
+        drawn = next((kind for kind in kinds if kind in {Doubt.RATE, Doubt.RANDOM}), None)
+        same = None if drawn else (self.flow.leg, self.flow.version, text)
+        yes, no = f"{text}: yes", f"{text}: no"
+        if any(doubt.likely is False for doubt, _, _ in doubts) and same is None:
+            return self.choose(drawn or kinds[0], text, (no, yes)) == 1
+        answer = self.choose(drawn or kinds[0], text, (yes, no), same=same) == 0
+        return answer is not inverted
+
+    def _matters(self, statement: Statement) -> bool:
+        """Whether a statement can make a difference: setting what nobody reads can't."""
+        match statement:
+            case Assign():
+                return self.program.reads_field(statement.field) or statement.field in ROUTED
+            case Update():
+                return self.program.reads_set(statement.set)
+            case Verdict():
+                return statement.kind != "continue"
+            case _:
+                return True
+
+    def _near_miss(self, rule: Rule, at: int) -> None:
+        """Note a rule that would have decided, had one condition held."""
+        failed = rule.statements[at]
+        rest = rule.statements[at + 1 :]
+        if not isinstance(failed, Match) or self.misses is None or not any(map(_decides, rest)):
+            return
+        if all(holds(other, self) is not False for other in rest if isinstance(other, Match | AnyOf)):
+            mark = Mark(self.flow.leg, self.flow.hook, self._base.table, self._chain, rule, "near miss")
+            self.misses.append(Miss(mark, failed))
+
+    def _effect(self, statement: Statement) -> Verdict | None:
+        """Do what a rule does; returns a verdict, None where the rule goes on, MISSED where it does not match."""
+        match statement:
+            case Verdict():
+                return self._verdict(statement)
+            case VerdictMap():
+                found = look_up(statement.key, statement.data, self)
+                if found is None:
+                    return MISSED
+                return self._opaque_map(found) if isinstance(found, Unsure) else self._verdict(found)
+            case Reject():
+                return self._reject(statement)
+            case Translate():
+                done = bind(statement, self)
+                if not done:
+                    return MISSED if done is None else None
+                self.mark(done)
+                return Verdict(kind="drop" if done == "drop" else "accept")
+            case Assign():
+                return self._assign(statement)
+            case Update():
+                return self._update(statement)
+            case Notrack():
+                if self.flow.connection is None:
+                    self.flow.state = UNTRACKED
+                return None
+            case Opaque():
+                return self._opaque(statement)
+            case _:
+                return None
+
+    def _verdict(self, verdict: Verdict) -> Verdict | None:
+        if verdict.kind == "continue":
+            return None
+        if verdict.kind == "queue":
+            return self._opaque(Opaque(kind=Doubt.USERSPACE, text="queue", effects=("accept", "drop")))
+        self.mark(shown(verdict))
+        return verdict
+
+    def _reject(self, statement: Reject) -> Verdict:
+        answer = statement.answer
+        is_six = self.flow.family == "ip6"
+        if answer in ICMPX:
+            answer = ICMPX[answer][is_six]
+        wrong_family = answer.startswith("icmp-" if is_six else "icmpv6-")
+        if wrong_family or (answer == "tcp-reset" and self.flow.protocol != TCP):
+            return MISSED
+        self.mark(f"reject with {answer}" if answer else "reject")
+        return Verdict(kind="reject", target=answer)
+
+    def _assign(self, statement: Assign) -> Verdict | None:
+        held = value(statement.value, self)
+        if held is None:
+            return MISSED
+        flow = self.flow
+        number = held if isinstance(held, int | Unsure) else doubt_about(statement.field)
+        if isinstance(held, Unsure):
+            flow.version += 1
+        if statement.field == "meta mark":
+            flow.mark = number
+        elif statement.field == "ct mark":
+            if flow.connection is not None:  # the kernel passes over it where there is none
+                flow.connection.mark = number
+        else:
+            flow.assigned[statement.field] = held
+            flow.version += 1
+        return None
+
+    def _update(self, statement: Update) -> Verdict | None:
+        key = value(statement.key, self)
+        if key is None:
+            return MISSED
+        data: object = True
+        if statement.operation == "delete":
+            data = None
+        elif isinstance(statement.data, Verdict):
+            data = statement.data
+        elif statement.data is not None:
+            held = value(statement.data, self)
+            if held is None:
+                return MISSED
+            data = held if isinstance(held, Unsure) else Constant(value=held)
+        self.changed[statement.set, ANY if isinstance(key, Unsure) else key] = data
+        return None
+
+    def _opaque_map(self, doubt: Unsure) -> Verdict | None:
+        return self._opaque(Opaque(kind=doubt.kind, text=doubt.text))
+
+    def _opaque(self, statement: Opaque) -> Verdict | None:
+        """Take one of the effects that a statement may have."""
+        options = tuple(f"{statement.text}: {effect}" for effect in statement.effects)
+        effect = statement.effects[self.choose(statement.kind, statement.text, options)]
+        if effect == "continue":
+            return None
+        self.mark(f"{effect} ({statement.text})")
+        return Verdict(kind=effect)
+
+
+ROUTED = frozenset({"meta mark", "ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"})
+"""Fields that decide where a packet goes, whether or not a rule reads them."""
+
+
+def _decides(statement: Statement) -> bool:
+    return isinstance(statement, Reject | Translate | VerdictMap) or (
+        isinstance(statement, Verdict) and statement.kind in {"accept", "drop", "jump", "goto"}
+    )
+
+
+def _question(condition: Condition, doubt: Unsure) -> tuple[str, bool]:
+    """Return the text of a condition that can't be known, in its positive form, and whether the condition denies it."""
+    text = shown(condition)
+    if isinstance(condition, Match) and condition.operator in {UNEQUAL, NO_BIT}:
+        positive = "==" if condition.operator == UNEQUAL else "in"
+        return text.replace(f" {condition.operator} ", f" {positive} ", 1), True
+    return text, False
