@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -113,6 +114,23 @@ async def test_the_printed_roles_are_what_is_used_and_nothing_more(
     assert authorizer.granted - authorizer.used == set()
     assert authorizer.outside <= {("GET", "/version")}
     assert await all_objects(training) == before
+
+
+async def test_the_dashboard_lists_and_watches_each_kind_and_nothing_more(
+    training: TrainingRange, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    granted = printed(capsys, "watch")
+    server.answer = authorizer = Authorizer(granted)
+    session = Session(settings(training, "pod:shop/web-6d4f9", discovery=True))
+    running = asyncio.create_task(session.run())
+    async with asyncio.timeout(20):
+        while {each for each in granted - authorizer.used if each.verb == "watch"}:
+            await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert granted == authorizer.used
+    assert {(each.verb, each.resource) for each in authorizer.refused} == {("get", "pods")}  # the vantage's
+    assert session.store.denied == []
 
 
 def reduced(granted: set[Grant], lacking: Grant) -> set[Grant]:
