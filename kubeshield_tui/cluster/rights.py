@@ -46,6 +46,10 @@ _DUTIES = {
 }
 
 
+VERSION_READ = "get /version"
+"""What everybody may read unless that was taken away; named as Denied names it."""
+
+
 class Right(Record, frozen=True):
     """One verb on one resource: what a review asks and what a rule grants."""
 
@@ -218,6 +222,8 @@ def rights_of(features: Iterable[Feature], *, optional: bool = True) -> tuple[Ri
 
 def lost_without(what: str) -> str:
     """What can't be seen where something may not be read (`list nodes`, as Denied has it); empty if it is no kind's."""
+    if what == VERSION_READ:
+        return "Which known holes the API server's version has."
     for kind in KINDS:
         if what in {f"list {version.resource}" for version in kind.versions}:
             return kind.needed_for

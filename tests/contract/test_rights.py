@@ -187,7 +187,10 @@ async def test_a_version_that_is_kept_secret_keeps_nothing_else_back(
     session = await use("discovery", training, tmp_path)
     assert session is not None
     assert session.store.endpoints
-    assert session.store.denied == []
+    assert [(each.what, each.why) for each in session.store.denied] == [("get /version", "not told")]
+    assert any(
+        line.startswith("not readable: get /version (not told); not seen: Which") for line in text_of(session.store)
+    )
     assert session.store.clusters["range"].cluster.version == ""
 
 
