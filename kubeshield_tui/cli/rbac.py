@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kubeshield_tui.cluster.roles import Reason, Role, Subject
 
 FEATURES = (
-    "discovery", "watch", "exec", "own-pods", "node-pods", "per-namespace", "per-node", "sweep",
+    "discovery", "watch", "exec", "own-pods", "node-pods", "per-namespace", "per-node", "selftest", "sweep",
 )  # fmt: skip
 """Values of --feature: names of Feature, which `--help` may not wait for."""
 FORMATS = ("yaml", "json")

@@ -21,6 +21,7 @@ class Feature(StrEnum):
     NODE_PODS = "node-pods"
     PER_NAMESPACE = "per-namespace"
     PER_NODE = "per-node"
+    SELFTEST = "selftest"
     SWEEP = "sweep"
 
     @property
@@ -42,8 +43,13 @@ _DUTIES = {
     Feature.NODE_PODS: "`pod:NAMESPACE@NODE` and `node:NODE`, a pod of our own on a node",
     Feature.PER_NAMESPACE: "`--per-namespace`, a pod of our own in every namespace that has pods",
     Feature.PER_NODE: "`--per-node`, a pod of our own on every schedulable node",
+    Feature.SELFTEST: "`kubeshield selftest`, show with two pods of our own whether policies are enforced",
     Feature.SWEEP: "`kubeshield sweep`, remove what interrupted runs left in any namespace",
 }
+
+
+VERSION_READ = "get /version"
+"""What everybody may read unless that was taken away; named as Denied names it."""
 
 
 class Right(Record, frozen=True):
@@ -171,6 +177,29 @@ _EXISTING_POD = Need(
     without="the pod can't be used",
     in_namespace=True,
 )
+_ANYWHERE = tuple(replace(need, in_namespace=False) for need in _OWN_PODS)
+_TRIAL = (
+    Need(
+        resource="namespaces",
+        verbs=("get", "create", "delete"),
+        why="Makes a namespace of its own, removes it, sees it gone; the right is to any namespace",
+        without="no self-test",
+    ),
+    Need(
+        resource="namespaces",
+        verbs=("list",),
+        why="Lets `kubeshield sweep` find the namespace of an interrupted one",
+        without="it stays until somebody deletes it",
+        optional=True,
+    ),
+    Need(
+        group="networking.k8s.io",
+        resource="networkpolicies",
+        verbs=("create", "delete"),
+        why="Denies all between its two pods, and takes that back",
+        without="no self-test",
+    ),
+)
 NEEDS: dict[Feature, tuple[Need, ...]] = {
     Feature.DISCOVERY: tuple(_kind(kind, "list", kind.needed_for.rstrip("."), "not seen") for kind in KINDS),
     Feature.WATCH: tuple(
@@ -180,7 +209,7 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
     Feature.OWN_PODS: _OWN_PODS,
     Feature.NODE_PODS: (*_OWN_PODS, _NODE),
     Feature.PER_NAMESPACE: (
-        *(replace(need, in_namespace=False) for need in _OWN_PODS),
+        *_ANYWHERE,
         *(
             Need(resource=resource, verbs=("list",), why=why, without="--per-namespace finds no namespace")
             for resource, why in (("namespaces", "Which are there and not ending"), ("pods", "Which have pods"))
@@ -191,6 +220,7 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
         _NODE,
         Need(resource="nodes", verbs=("list",), why="Which are there", without="--per-node finds no node"),
     ),
+    Feature.SELFTEST: (*_ANYWHERE, *_TRIAL),
     Feature.SWEEP: (
         Need(
             resource="pods",
@@ -218,6 +248,8 @@ def rights_of(features: Iterable[Feature], *, optional: bool = True) -> tuple[Ri
 
 def lost_without(what: str) -> str:
     """What can't be seen where something may not be read (`list nodes`, as Denied has it); empty if it is no kind's."""
+    if what == VERSION_READ:
+        return "Which known holes the API server's version has."
     for kind in KINDS:
         if what in {f"list {version.resource}" for version in kind.versions}:
             return kind.needed_for

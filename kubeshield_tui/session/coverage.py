@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kubeshield_tui.cluster.rights import VERSION_READ
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason, State
 from kubeshield_tui.model.vantage import VantageStatus
@@ -53,7 +54,7 @@ def incomplete(store: Store) -> tuple[str, ...]:
 def _unread(store: Store) -> Iterator[str]:
     """Clusters that let us read nothing that endpoints come from: an audit of them says nothing of them."""
     for cluster, inventory in store.clusters.items():
-        refused = any(denied.cluster == cluster for denied in store.denied)
+        refused = any(denied.cluster == cluster and denied.what != VERSION_READ for denied in store.denied)
         if refused and not (inventory.nodes or inventory.pods or inventory.services):
             yield cluster
 

@@ -13,6 +13,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from kubeshield_tui import __version__
+from kubeshield_tui.cluster.rights import VERSION_READ
 from kubeshield_tui.discovery.catalogue import builtin, load
 from kubeshield_tui.discovery.imported import with_open_ports
 from kubeshield_tui.discovery.roster import Roster
@@ -20,6 +21,7 @@ from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
 from kubeshield_tui.judgement.expectations import Expectations, known_components
 from kubeshield_tui.model import event as happened
+from kubeshield_tui.model.cluster import Denied
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
 from kubeshield_tui.model.observation import Observation
@@ -241,6 +243,9 @@ class Session:
         self._clusters.answered(context, client)
         if not self.settings.discovery:
             return
+        if not client.version:
+            denied = Denied(cluster=context, what=VERSION_READ, why="not told")
+            self._happen(happened.ReadDenied(at=time(), denied=denied))
         if live:
             await self._follow_cluster(client)
             return

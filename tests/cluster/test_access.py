@@ -63,8 +63,9 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def grant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
     """Bind what `kubeshield rbac` prints, as it is or without one right."""
 
-    def bind(lacking: Right | None = None) -> None:
-        arguments = ["--feature", "discovery", "--feature", "own-pods", "--namespace", NAMESPACE, "--name", NAME]
+    def bind(lacking: Right | None = None, feature: str = "") -> None:
+        chosen = [feature] if feature else ["discovery", "--feature", "own-pods", "--namespace", NAMESPACE]
+        arguments = ["--feature", *chosen, "--name", NAME]
         assert run(["rbac", *arguments, "--service-account", f"{NAMESPACE}/{NAME}", "--format", "json"]) == 0
         printed = json.loads(capsys.readouterr().out)
         taken = sum(_without(role, lacking) for role in printed["items"]) if lacking else 0
@@ -174,6 +175,15 @@ def test_without_one_right_an_own_pod_works_or_says_which(
     assert "rbac --feature" in vantage["detail"]
     assert told.code == 3
     assert [each["why"] for each in told.report["coverage"]["untested"]] == ["vantage-lost"]
+
+
+def test_a_self_test_needs_what_is_printed_for_it(kubeconfig: Path, grant: Callable[..., None]) -> None:
+    grant(feature="selftest")
+    process = kit.start("selftest", "--kubeconfig", str(kubeconfig), "--yes")
+    out, err = process.communicate(timeout=kit.LIMIT)
+    assert (process.returncode, "NetworkPolicies ENFORCED" in out) == (0, True), err
+    assert "removed Namespace kubeshield-selftest-" in err
+    assert "LEFT BEHIND" not in err
 
 
 def test_the_doctor_says_before_what_the_audit_would_meet(kubeconfig: Path, grant: Callable[..., None]) -> None:
