@@ -12,6 +12,7 @@ from kubeshield_tui.cli import options
 from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
+    from kubeshield_tui.discovery.catalogue import Catalogue
     from kubeshield_tui.model.endpoint import Endpoint
 
 
@@ -75,7 +76,7 @@ def _init(arguments: argparse.Namespace) -> int:
     else:
         import asyncio
 
-        title, endpoints = asyncio.run(_discovered(arguments))
+        title, endpoints = asyncio.run(_discovered(arguments, catalogue))
     text = expectations_file(title, endpoints, catalogue)
     if arguments.output is None:
         sys.stdout.write(text)
@@ -92,7 +93,7 @@ def _init(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _discovered(arguments: argparse.Namespace) -> tuple[str, tuple[Endpoint, ...]]:
+async def _discovered(arguments: argparse.Namespace, catalogue: Catalogue) -> tuple[str, tuple[Endpoint, ...]]:
     """Read the contexts, read-only. Raises ClusterError."""
     from kubeshield_tui.discovery.discover import discover
     from kubeshield_tui.session.doors import connect_cluster, resolve_contexts
@@ -104,7 +105,7 @@ async def _discovered(arguments: argparse.Namespace) -> tuple[str, tuple[Endpoin
     for context in contexts:
         client = await connect_cluster(context, settings.kubeconfig)
         try:
-            found = await discover(client)
+            found = await discover(client, catalogue)
         finally:
             await client.close()
         endpoints.extend(found.endpoints)

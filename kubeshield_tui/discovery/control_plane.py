@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
 from kubeshield_tui.discovery import catalogue
 from kubeshield_tui.discovery.catalogue import Row, Where
-from kubeshield_tui.discovery.ground import API_SERVICE, CONTROL_PLANE_ROLES, Ground, workload_of
+from kubeshield_tui.discovery.ground import Ground, workload_of
 from kubeshield_tui.discovery.hosts import host_of, reach_of
+from kubeshield_tui.discovery.roles import API_SERVICE, control_plane_nodes, control_plane_role
 from kubeshield_tui.model.cluster import NodeRecord, PodRecord
 from kubeshield_tui.model.endpoint import Endpoint, Scope
 from kubeshield_tui.model.ids import endpoint_id
@@ -83,11 +84,8 @@ def can_be_in(row: Row, ground: Ground) -> bool:
 def components(ground: Ground) -> Iterator[Endpoint]:
     """etcd, scheduler and controllers: on control-plane nodes, and in pods of the control plane elsewhere."""
     rows = [row for row in ground.rows(Where.CONTROL_PLANE) if can_be_in(row, ground)]
-    hosts = {node.name for node in ground.nodes if CONTROL_PLANE_ROLES & set(node.roles)}
-    pods = [pod for pod in ground.pods if pod.namespace == "kube-system" and _role(pod)]
-    hosts |= {pod.node for pod in pods if pod.host_network}
-    behind = (host_of(each.address) for record in ground.behind.get(API_SERVICE, ()) for each in record.backends)
-    hosts |= {ground.node_of[host] for host in behind if host in ground.node_of}
+    hosts = control_plane_nodes(ground.inventory)
+    pods = [pod for pod in ground.pods if control_plane_role(pod)]
     for node in ground.nodes:
         if node.name in hosts:
             for row in rows:
@@ -99,14 +97,9 @@ def components(ground: Ground) -> Iterator[Endpoint]:
             yield from _in_pod(ground, pod)
 
 
-def _role(pod: PodRecord) -> str:
-    labels = dict(pod.labels)
-    return labels.get("component", "") if labels.get("tier") == "control-plane" else ""
-
-
 def _in_pod(ground: Ground, pod: PodRecord) -> Iterator[Endpoint]:
     """A control plane that runs as ordinary pods, or on nodes that may not be listed."""
-    owner, role = workload_of(pod), _role(pod)
+    owner, role = workload_of(pod), control_plane_role(pod)
     for row in ground.rows(Where.CONTROL_PLANE):
         if row.component != role and not (row.component.startswith(f"{role}-") and can_be_in(row, ground)):
             continue

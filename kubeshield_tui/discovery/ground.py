@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import cached_property
 
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
@@ -11,13 +10,12 @@ from kubeshield_tui.discovery.catalogue import Catalogue, Row, Where
 from kubeshield_tui.discovery.hosts import host_of
 from kubeshield_tui.discovery.known import component_of_pod
 from kubeshield_tui.discovery.recognise import PROVIDER, named
+from kubeshield_tui.discovery.roles import nodes_of
 from kubeshield_tui.model.cluster import BackendRecord, Inventory, NodeRecord, PodRecord, Skipped
 from kubeshield_tui.model.endpoint import PodRef, Protocol
 
 NODE_ADDRESSES = 16
 """Addresses of nodes at which one port is asked that is the same on every node."""
-CONTROL_PLANE_ROLES = frozenset({"control-plane", "master", "etcd"})
-API_SERVICE = ("default", "kubernetes")
 PROTOCOLS = {"TCP": Protocol.TCP, "UDP": Protocol.UDP}
 """Transports that are asked."""
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
@@ -50,12 +48,8 @@ class Ground:
 
     @cached_property
     def nodes(self) -> tuple[NodeRecord, ...]:
-        """Nodes by name; where these may not be listed, those that pods run on, as far as pods tell."""
-        listed: Iterable[NodeRecord] = self.inventory.nodes
-        if not self.inventory.nodes:
-            told = {pod.node: pod.node_addresses for pod in self.pods if pod.node and pod.node_addresses}
-            listed = (NodeRecord(cluster=self.cluster, name=name, addresses=each) for name, each in told.items())
-        return tuple(sorted(listed, key=lambda node: node.name))
+        """Nodes by name, as far as nodes or pods may be listed."""
+        return nodes_of(self.inventory)
 
     @cached_property
     def pods(self) -> tuple[PodRecord, ...]:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from kubeshield_tui.discovery import catalogue
 from kubeshield_tui.discovery.catalogue import Row
-from kubeshield_tui.discovery.ground import API_SERVICE, NODE_ADDRESSES, PROTOCOLS, Ground
+from kubeshield_tui.discovery.ground import NODE_ADDRESSES, PROTOCOLS, Ground
 from kubeshield_tui.discovery.hosts import host_of, reach_of, unaskable
 from kubeshield_tui.discovery.known import component_of_labels, row_of, rows_of
+from kubeshield_tui.discovery.roles import API_SERVICE
 from kubeshield_tui.model.cluster import Backend, BackendRecord, ServicePort, ServiceRecord
 from kubeshield_tui.model.endpoint import Conversation, Endpoint, PodRef, Protocol, Scope, TlsMode
 from kubeshield_tui.model.ids import endpoint_id

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from kubeshield_tui.discovery.roles import control_plane_nodes, nodes_of
 from kubeshield_tui.model.cluster import Inventory, Labels, NodeRecord, PodRecord, ServiceRecord
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.vantage import Vantage, VantageKind, Zone
@@ -18,6 +19,9 @@ but what selects by account (some CNIs, service meshes) sees it all the same."""
 
 Clusters = Callable[[], Mapping[str, Inventory]]
 """What is known of each cluster now, by context."""
+
+
+CONTROL_PLANE_ROLE = "control-plane"
 
 
 class Unknown(NamedTuple):
@@ -33,6 +37,10 @@ class _Cluster(NamedTuple):
     by_namespace: dict[str, list[PodRecord]]
     services: dict[tuple[str, str], ServiceRecord]
     nodes: dict[str, NodeRecord]
+    """Those that were listed."""
+    known_nodes: tuple[NodeRecord, ...]
+    """All, also where only pods tell of them."""
+    control_plane: frozenset[str]
 
 
 class Facts:
@@ -62,6 +70,8 @@ class Facts:
                 dict(by_namespace),
                 {(service.namespace, service.name): service for service in inventory.services},
                 {node.name: node for node in inventory.nodes},
+                nodes_of(inventory),
+                control_plane_nodes(inventory),
             )
         return found
 
@@ -141,18 +151,22 @@ class Facts:
         found = self._by_address(vantage)
         return found.name if found else Unknown(f"which node {vantage.id} is, is not known")
 
-    def roles_of(self, vantage: Vantage) -> tuple[str, ...] | Unknown:
-        """Roles of the node that a vantage stands on."""
+    def roles_of(self, vantage: Vantage) -> tuple[tuple[str, ...], Unknown | None]:
+        """Roles of the node that a vantage stands on, and what could add to them but is not known.
+
+        A node that holds the control plane has that role, whether it is labelled so or not.
+        """
         node, cluster = self.node_of(vantage), self.cluster_of(vantage)
         if isinstance(node, Unknown):
-            return node
+            return (), node
         if not node:
-            return ()
+            return (), None
         if isinstance(cluster, Unknown):
-            return cluster
+            return (), cluster
         index = self._index(cluster)
         record = index.nodes.get(node) if index else None
-        return record.roles if record else Unknown(f"node {node} was not read")
+        held = (CONTROL_PLANE_ROLE,) if index and node in index.control_plane else ()
+        return (*held, *(record.roles if record else ())), None if record else Unknown(f"node {node} was not read")
 
     def cluster_of(self, vantage: Vantage) -> str | Unknown:
         """Cluster that a vantage stands in; empty for what stands in none."""
@@ -174,4 +188,4 @@ class Facts:
     def _nodes(self) -> Iterator[NodeRecord]:
         for cluster in self._known:
             if index := self._index(cluster):
-                yield from index.nodes.values()
+                yield from index.known_nodes

@@ -88,7 +88,7 @@ def vantage_checks(source: From, facts: Facts) -> tuple[Check[Vantage], ...]:
     if node := _words(source.node):
         checks.append(lambda vantage: _known(facts.node_of(vantage), node))
     if role := _words(source.node_role):
-        checks.append(lambda vantage: _any_known(facts.roles_of(vantage), role))
+        checks.append(lambda vantage: _any_of(facts.roles_of(vantage), role))
     if not isinstance(source.labels, UnsetType):
         checks.append(_vantage_labels(source.labels, facts))
     return tuple(checks)
@@ -115,8 +115,9 @@ def _known(fact: str | Unknown, words: Words) -> Answer:
     return fact if isinstance(fact, Unknown) else words(fact)
 
 
-def _any_known(facts: tuple[str, ...] | Unknown, words: Words) -> Answer:
-    return facts if isinstance(facts, Unknown) else any(map(words, facts))
+def _any_of(facts: tuple[tuple[str, ...], Unknown | None], words: Words) -> Answer:
+    known, lacking = facts
+    return any(map(words, known)) or lacking or False
 
 
 def _range(port: str) -> range:

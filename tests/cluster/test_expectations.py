@@ -146,17 +146,29 @@ def test_a_service_account_is_what_the_cluster_says_it_is(tmp_path: Path) -> Non
     assert told == {one: ("any", "reachable"), two: ("blocked", "exposed")}
 
 
+ETCD = "Node/node1:2379/tcp"
+
+
+def test_etcd_is_for_the_node_that_holds_the_control_plane_and_no_other(tmp_path: Path) -> None:
+    """No label says so on this cluster: the API server's address does."""
+    nodes = ["--ssh-config", str(kit.ssh_config(tmp_path)), "--vantage", "node:node1", "--vantage", "node:node2"]
+    audit = kit.audit(*nodes)
+    first, second = audit.cell(ETCD, "node:node1"), audit.cell(ETCD, "node:node2")
+    assert (first["expected"], first["verdict"], first["undecided"]) == ("any", "reachable", [])
+    assert (second["expected"], second["verdict"], second["undecided"]) == ("blocked", "exposed", [])
+
+
 def test_a_node_whose_role_may_not_be_read_is_held_to_the_strictest(tmp_path: Path) -> None:
-    """The auditor may not list nodes: whether node1 may reach etcd can't be told, and is said."""
-    targets = tmp_path / "targets.txt"
-    targets.write_text("172.30.0.1:2379\n")
+    """The auditor may not list nodes: that node1 holds the control plane is known all the same, of node2 nothing is."""
     process = kit.start(
         "audit", "--kubeconfig", kit.kit("kubeconfig", "--auditor", "--netns"), "--format", "json",
-        "--ssh-config", str(kit.ssh_config(tmp_path)), "--vantage", "node:node1", "--targets", str(targets),
+        "--ssh-config", str(kit.ssh_config(tmp_path)), "--vantage", "node:node1", "--vantage", "node:node2",
     )  # fmt: skip
     out, err = process.communicate(timeout=kit.LIMIT)
-    cell = kit.Audit(process.returncode, out, err).cell("172.30.0.1:2379/tcp", "node:node1")
+    audit = kit.Audit(process.returncode, out, err)
+    assert audit.cell(ETCD, "node:node1")["expected"] == "any"
+    cell = audit.cell(ETCD, "node:node2")
     assert (cell["expected"], cell["verdict"]) == ("blocked", "exposed")
     (why,) = cell["undecided"]
     assert "control-plane nodes may reach etcd" in why
-    assert "node1" in why
+    assert "node node2 was not read" in why

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kubeshield_tui.discovery.catalogue import builtin
 from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.judgement.review import never_decide, review
-from kubeshield_tui.model.cluster import ClusterFacts, Inventory
+from kubeshield_tui.model.cluster import Backend, BackendRecord, ClusterFacts, Inventory
 from kubeshield_tui.model.endpoint import Endpoint, PodRef, Protocol
 from kubeshield_tui.model.expectation import DeclaredLine, LineKind, Must, Severity
 from kubeshield_tui.model.ids import CellKey
@@ -31,6 +31,7 @@ from tests.unit.declare import (
     KUBELET,
     NOW,
     OUTSIDE,
+    PODS,
     VANTAGES,
     WEB,
     WEB_POD,
@@ -46,6 +47,14 @@ from tests.unit.estate import answer, vantage
 
 READ = {"prod": inventory()}
 UNREAD = {"prod": inventory(pods=())}
+
+
+API_SLICE = BackendRecord(
+    namespace="default", name="kubernetes", service="kubernetes", backends=(Backend(address="10.0.0.12"),)
+)
+SERVED_BY_N2 = {"prod": inventory(backends=(API_SLICE,))}
+STATIC = replace(pod("kube-system", "etcd-n2", node="n2", tier="control-plane", component="etcd"), host_network=True)
+UNLISTED = {"prod": inventory(nodes=(), pods=(*PODS, STATIC))}
 
 
 def node_vantage(name: str) -> Vantage:
@@ -134,6 +143,10 @@ def test_selectors(selectors: dict[str, str], to: Endpoint, by: Vantage, expecte
         ({"from__node_role": '"*"'}, API, node_vantage("n2"), READ, False),
         ({"from__node_role": '"control-plane"'}, API, node_vantage("n1"), {}, "node n1 was not read"),
         ({"from__node_role": '"control-plane"'}, API, HERE, {}, False),
+        ({"from__node_role": '"control-plane"'}, API, node_vantage("n2"), SERVED_BY_N2, True),  # no label says so
+        ({"from__node_role": '"control-plane"'}, API, node_vantage("n2"), UNLISTED, True),
+        ({"from__node_role": '"worker"'}, API, node_vantage("n2"), UNLISTED, "node n2 was not read"),
+        ({"from__node_role": '"control-plane"'}, API, node_vantage("n1"), UNLISTED, "node n1 was not read"),
         ({"to__labels.app": '"web"'}, WEB, HERE, READ, True),
         ({"to__labels.team": '"front"'}, WEB, HERE, READ, True),  # the Service's own
         ({"to__labels.tier": '"front"'}, WEB, HERE, READ, True),  # only the pod has it
