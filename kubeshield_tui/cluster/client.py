@@ -99,6 +99,11 @@ class ClusterClient:
             raise NotReadable(what, "the answer is no object", response.status)
         return told
 
+    async def read_version(self, *, limit: float = REQUEST_SECONDS) -> None:
+        """Ask which version the server is now; `version` has it afterwards. Raises as `request`."""
+        told = await self.request("GET", "/version", limit=limit)
+        self.version = printable(told.get("gitVersion") or "", 64)
+
     async def _send(
         self,
         method: str,
@@ -283,8 +288,7 @@ async def connect(context: str, kubeconfig: Path | None, *, limit: float = CONNE
         )
     client = ClusterClient(entry, await load_credentials(entry, kubeconfig), kubeconfig)
     try:
-        told = await client.request("GET", "/version", limit=limit)
-        client.version = printable(told.get("gitVersion") or "", 64)
+        await client.read_version(limit=limit)
     except NotReadable as error:
         if error.status != 403:
             await client.close()

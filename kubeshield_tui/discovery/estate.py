@@ -31,6 +31,14 @@ class Estate:
         self._records: dict[str, dict[Key, Any]] = {kind.name: {} for kind in KINDS}
         self._known: tuple[Inventory, tuple[Endpoint, ...]] | None = None
 
+    def upgrade(self, version: str) -> bool:
+        """Take the server's version. Tells whether it is another one."""
+        if version == self.version:
+            return False
+        self.version = version
+        self._known = None
+        return True
+
     def replace(self, kind: str, records: Iterable[Record]) -> bool:
         """Take a whole list of a kind. Tells whether anything differs."""
         return self._changed(kind, {key_of(record): record for record in records})

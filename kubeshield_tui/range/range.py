@@ -35,6 +35,7 @@ class TrainingRange:
         self._jump: JumpHost | None = None
         self._sights: dict[str, Sight] = {}
         self._channels: list[Channel] = []
+        self._going_on: asyncio.Task[None] | None = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -92,6 +93,7 @@ class TrainingRange:
         authority = await asyncio.to_thread(Authority, "range-ca", self._folder)
         token = secrets.token_urlsafe(24)
         world = World(self.scenario)
+        self._going_on = asyncio.create_task(world.go_on(), name="what the scenario has for later")
         self._api = Api(world, token, self._exec)
         shown_host, _ = host_port(self.scenario.address)
         context = authority.server("kube-apiserver", ("127.0.0.1", shown_host))
@@ -107,6 +109,9 @@ class TrainingRange:
             self.targets.write_text(self.scenario.targets)
 
     async def _close(self) -> None:
+        if self._going_on is not None:
+            self._going_on.cancel()
+            await asyncio.gather(self._going_on, return_exceptions=True)
         for part in (self._jump, self._api, self._listeners):
             if part is not None:
                 await part.close()

@@ -67,6 +67,17 @@ class Policy(_Strict, frozen=True, kw_only=True):
     spec: str
 
 
+class Later(_Strict, frozen=True, kw_only=True):
+    """Something that happens while the range runs."""
+
+    after: float
+    """Seconds from the start."""
+    service: Service | None = None
+    """A Service that comes, or is another from now on."""
+    gone: str = ""
+    """`namespace/name` of a Service that goes."""
+
+
 class View(_Strict, frozen=True, kw_only=True):
     """What the network does for one vantage. Everything not named is dropped."""
 
@@ -107,6 +118,7 @@ class Scenario(_Strict, frozen=True, kw_only=True):
     pod: list[Pod]
     service: list[Service]
     policy: list[Policy] = []
+    later: list[Later] = []
     listeners: dict[str, str]
     """`host:port` -> behaviour."""
     view: list[View]

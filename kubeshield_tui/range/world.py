@@ -117,6 +117,19 @@ class World:
         """The current resourceVersion."""
         return str(next(self._versions))
 
+    async def go_on(self) -> None:
+        """Let happen what the scenario has for later; ends with the last of it."""
+        now = 0.0
+        for step in sorted(self.scenario.later, key=lambda each: each.after):
+            await asyncio.sleep(step.after - now)
+            now = step.after
+            if step.service is not None:
+                self._service(step.service)
+            if step.gone:
+                namespace, _, name = step.gone.partition("/")
+                self.remove("services", (namespace, name))
+                self.remove("endpointslices", (namespace, f"{name}-1"))
+
     def _tell(self, plural: str, event: str, body: Json) -> None:
         told: Json = {"type": event, "object": body}
         past = self._past[plural]

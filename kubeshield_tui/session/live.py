@@ -16,6 +16,7 @@ from kubeshield_tui.cluster.client import ClusterClient
 from kubeshield_tui.cluster.kinds import KINDS, Key, Kind, key_of
 from kubeshield_tui.discovery.estate import Estate
 from kubeshield_tui.discovery.hosts import place_of
+from kubeshield_tui.errors import ClusterError
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
@@ -31,6 +32,8 @@ QUIET_SECONDS = 0.15
 """Facts that follow one another faster than this are taken together."""
 LONGEST_SECONDS = 0.5
 """The longest that a fact waits for others."""
+VERSION_SECONDS = 300.0
+"""How often the server is asked for its version: it may be upgraded while we look, and known holes go with it."""
 FIRST_SECONDS = 10.0
 """How long the first picture waits for kinds that do not answer: they come as changes later."""
 
@@ -74,6 +77,7 @@ class LiveCluster:
             async with asyncio.TaskGroup() as group:
                 group.create_task(watched.watch(self._client, KINDS, self.take), name=f"watches of {self._cluster}")
                 group.create_task(self._publish_when_quiet(), name=f"changes of {self._cluster}")
+                group.create_task(self._keep_version(), name=f"version of {self._cluster}")
         finally:
             self.started.set()
 
@@ -131,6 +135,13 @@ class LiveCluster:
     def _deny(self, what: str, why: str) -> None:
         self._emit(happened.ReadDenied(at=time(), denied=Denied(cluster=self._cluster, what=what, why=why)))
 
+    async def _keep_version(self) -> None:
+        while True:
+            await asyncio.sleep(VERSION_SECONDS)
+            with contextlib.suppress(ClusterError):
+                await self._client.read_version()
+                self._stirred.set()
+
     # --- publishing
 
     async def _publish_when_quiet(self) -> None:
@@ -164,7 +175,8 @@ class LiveCluster:
         """Make events of what changed since the last time, and ask again what it concerns."""
         async with self._shared.turn:
             changes = self._take_in()
-            if not changes or self._inventory is None:
+            upgraded = self._estate.upgrade(self._client.version)
+            if self._inventory is None or not (changes or upgraded):
                 return
             # In a thread: 50 ms for 5,000 pods in which keys and screen must not stand still.
             change = await asyncio.to_thread(self._shared.roster.read, self._estate)

@@ -311,7 +311,7 @@ class Session:
                 self._asking.vantage_changed(event)
                 if event.facts is not None:
                     self._verdicts.refresh()
-            case happened.ClusterRead():
+            case happened.ClusterRead() | happened.ClusterChanged():
                 self._verdicts.refresh()
 
     def _probe_for(self, key: CellKey) -> Probe | None:

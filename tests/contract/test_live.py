@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -283,6 +284,23 @@ async def test_an_api_that_goes_away_leaves_its_rows_and_comes_back_by_itself(
         place.server.answer = None
         await running.until(lambda: not lost_clusters(store) and NEW_ROW in store.endpoints)
         assert rows < set(store.endpoints)
+
+
+async def test_what_the_scenario_has_for_later_comes_and_goes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [step.after for step in place.world.scenario.later]
+    assert min(steps) > 15  # a headless demo has ended by then
+    for number, step in enumerate(place.world.scenario.later):
+        msgspec.structs.force_setattr(step, "after", 4.0 * number)
+    debug = "range/shop/Service/debug@10.0.0.12:30090/tcp"
+    async with live(place, monkeypatch, "local") as running:
+        store = running.session.store
+        going_on = asyncio.create_task(place.world.go_on())
+        await running.until(lambda: store.cell(CellKey(debug, "local")).observation is not None)  # type: ignore[arg-type]
+        observation = store.cell(CellKey(debug, "local")).observation  # type: ignore[arg-type]
+        assert observation is not None
+        assert observation.state is State.OPEN
+        await running.until(lambda: debug not in store.endpoints)
+        await going_on
 
 
 async def test_an_audit_reads_once_and_watches_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

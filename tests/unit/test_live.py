@@ -29,7 +29,7 @@ from kubeshield_tui.model.record import Record
 from kubeshield_tui.session import live
 from kubeshield_tui.session.objects import difference
 from kubeshield_tui.session.query import lost_clusters
-from tests.unit.following import CONTEXT, KIND, Bench
+from tests.unit.following import CONTEXT, KIND, Bench, FakeClient
 
 # --- what is asked again, and what not
 
@@ -164,6 +164,17 @@ async def test_one_changed_pod_is_one_record_in_the_event(bench: Bench) -> None:
     assert event.inventory == Inventory(cluster=event.inventory.cluster, pods=(changed,))
     assert event.gone == ()
     assert len(happened.encode_event(event)) < 1500
+
+
+async def test_an_upgrade_of_the_server_is_told_of(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench.store.clusters["prod"].cluster.version == "v1.30.0"
+    monkeypatch.setattr(FakeClient, "version", "v1.31.2")
+    (event,) = await bench.published()
+    assert isinstance(event, happened.ClusterChanged)
+    assert event.inventory == Inventory(cluster=event.inventory.cluster)
+    assert bench.store.clusters["prod"].cluster.version == "v1.31.2"
+    assert not any(bench.asked)
+    assert await bench.published() == []
 
 
 def test_nothing_differs_between_equal_readings() -> None:
