@@ -45,6 +45,10 @@ class Roster:
         self._estates[estate.context.name] = estate
         return self._settle()
 
+    def is_twin(self, context: str) -> bool:
+        """Whether an earlier context names the same cluster: the rows are that one's."""
+        return any(each == context for each, _ in self._twins)
+
     def _twin_of(self, context: str) -> str:
         """The context, named before this one, that names the same cluster; empty if none does.
 

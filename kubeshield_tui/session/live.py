@@ -221,13 +221,12 @@ class LiveCluster:
 
     def _rows(self, own: Iterable[EndpointId]) -> set[EndpointId]:
         """Rows that these endpoints of the cluster are in: a public address may be another cluster's row."""
-        rows, store = set(), self._store
-        for key in own:
-            if key in store.endpoints:
-                rows.add(key)
-            elif (endpoint := self._own.get(key)) is not None:
-                rows |= {row.id for row in store.endpoints.values() if place_of(row) == place_of(endpoint)}
-        return rows
+        if self._shared.roster.is_twin(self._cluster):
+            return set()  # the other context that names this cluster tells of them
+        store = self._store
+        rows = {key for key in own if key in store.endpoints}
+        places = {place_of(self._own[key]) for key in own if key not in rows and key in self._own}
+        return rows | ({row.id for row in store.endpoints.values() if place_of(row) in places} if places else set())
 
     def _cells(self, rows: Iterable[EndpointId], columns: Iterable[VantageId]) -> set[CellKey]:
         store = self._store

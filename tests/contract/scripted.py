@@ -66,6 +66,9 @@ class ScriptedServer:
         self.turns: list[Turn] = []
         self.refused_list: Refusal | None = None
         self.lists = 0
+        self.services: Refusal | None = None
+        """What is answered whenever Services are asked for."""
+        self.service_lists = 0
         self.watches: list[dict[str, str]] = []
         self.address = ""
         self.accepted = ""
@@ -92,6 +95,9 @@ class ScriptedServer:
             return web.json_response({"kind": "Status", "code": 401, "message": "Unauthorized"}, status=401)
         if request.path == "/version":
             return web.json_response({"gitVersion": "v1.20.2"})
+        if request.path == "/api/v1/services" and self.services is not None:
+            self.service_lists += 1
+            return web.Response(**self.services._asdict())
         if request.path != "/api/v1/pods":
             return web.json_response({"kind": "Status", "code": 404}, status=404)
         if request.query.get("watch") != "true":

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from kubeshield_tui.cluster import client as client_module
 from kubeshield_tui.cluster import watch as watch_module
+from kubeshield_tui.cluster.kinds import KINDS
 from kubeshield_tui.cluster.watch import (
     Failed,
     Listed,
@@ -146,6 +147,8 @@ async def test_answers_that_are_no_watch_are_said_once_and_got_over(tmp_path: Pa
         assert TOKEN not in failed.why
         assert len(follower.of(Restored)) == 1
         assert not follower.of(Unreadable)
+        # Where going on from a place meets the same mess again and again, the list leads around it.
+        assert (server.lists > 1) is not isinstance(turn, Refusal)
 
 
 async def test_a_list_that_is_a_page_of_html_is_a_failure_not_a_refusal(tmp_path: Path) -> None:
@@ -204,6 +207,44 @@ async def test_what_may_be_listed_and_not_watched_is_listed_again_and_again(
         (slowed,) = follower.of(Slowed)
         assert "may not be watched (forbidden)" in slowed.why
         assert len(follower.of(Listed)) >= 3
+
+
+async def test_what_is_listed_only_says_so_again_after_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "POLL_SECONDS", 0.02)
+    async with scripted(tmp_path) as (server, client):
+        server.turns = [Refusal(403)]
+        async with following(client) as follower:
+            await follower.until(lambda: bool(follower.of(Slowed)))
+            server.refused_list = Refusal(503)
+            await follower.until(lambda: bool(follower.of(Failed)))
+            server.refused_list = None
+            await follower.until(lambda: len(follower.of(Slowed)) == 2)
+        assert not follower.of(Restored)
+        assert len(follower.of(Failed)) == 1
+
+
+async def test_one_kind_that_answers_again_wakes_those_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "BACKOFF", (0.02, 0.02, 0.02, 60.0))
+    services = next(kind for kind in KINDS if kind.name == "services")
+    async with scripted(tmp_path) as (server, client):
+        away = asyncio.Event()
+
+        async def until_away(_: web.Request, __: web.StreamResponse) -> None:
+            await away.wait()
+
+        server.turns = [until_away, Refusal(503), hold]
+        server.services = Refusal(503)
+        async with following(client, PODS, services) as follower:
+            await follower.until(lambda: server.service_lists == 3)  # the next try would be in half a minute
+            server.services = Refusal(200, b'{"items": [], "metadata": {"resourceVersion": "7"}}')
+            away.set()
+            await follower.until(
+                lambda: any(isinstance(fact, Listed) and fact.kind is services for fact in follower.facts)
+            )
 
 
 async def test_a_refusal_after_it_worked_passes(tmp_path: Path) -> None:
