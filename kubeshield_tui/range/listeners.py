@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -35,6 +36,7 @@ class Listeners:
         self._sockets: list[socket.socket] = []
         self._transports: list[asyncio.DatagramTransport] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cutting: list[tuple[socket.socket, threading.Thread]] = []
 
     async def start(self, behaviour: str, name: str) -> Address:
         """Start a listener; `name` is put into its certificate."""
@@ -52,10 +54,22 @@ class Listeners:
             case "tarpit":
                 return await self._serve(trickle)
             case "reset":
-                return await self._serve(reset)
+                return self._cut()
             case "dns":
                 return await self._serve_datagrams(RefusingDns)
         raise ValueError(f"no such behaviour: {behaviour}")
+
+    def _cut(self) -> Address:
+        """Accepts, then cuts: what a proxy does whose backend is gone.
+
+        In a thread: while the range is busy the reset must not come later than a visitor waits for a greeting.
+        """
+        listening = socket.create_server((LOOPBACK, 0), backlog=128)
+        thread = threading.Thread(target=cut_all, args=(listening,), name="range reset", daemon=True)
+        self._cutting.append((listening, thread))
+        thread.start()
+        address: Address = listening.getsockname()
+        return address
 
     def refuse(self) -> Address:
         """An address that answers with a reset: bound, so that nobody else gets it, and not listening."""
@@ -94,6 +108,10 @@ class Listeners:
             transport.close()
         for each in self._sockets:
             each.close()
+        for listening, thread in self._cutting:
+            listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
+            thread.join()
+            listening.close()
 
     async def _serve(self, handler: Handler, context: ssl.SSLContext | None = None) -> Address:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -217,8 +235,10 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         await asyncio.sleep(1)
 
 
-async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accepts, then cuts: what a proxy does whose backend is gone."""
-    connection = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+def cut_all(listening: socket.socket) -> None:
+    """Reset every connection until the socket is shut down."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
