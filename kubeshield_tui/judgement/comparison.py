@@ -88,8 +88,6 @@ class Circumstances(NamedTuple):
     """The vantage can't tell a reject from a closed port, as SSH forwarding can't."""
     rejecter_fits: bool | None = None
     """The ICMP error came from the host, and with the code, that the rules name; None where they name none."""
-    rationed: bool = False
-    """The host sends ICMP errors at a limited rate: silence may be a reject."""
     proven: bool = False
     """Target and vantage were both seen alive around this answer."""
     front: bool = False

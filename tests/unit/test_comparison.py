@@ -11,12 +11,8 @@ from kubeshield_tui.model.expectation import Severity
 
 FULL = Circumstances(complete=True, proven=True, twice=True, deny_style="drop", listener=True)
 ALL = [
-    Circumstances(
-        complete, assumed, listener, style, collapsed, fits, rationed, proven, front, settled, twice, blackhole
-    )
-    for complete, assumed, collapsed, rationed, proven, front, settled, twice, blackhole in product(
-        *[(False, True)] * 9
-    )
+    Circumstances(complete, assumed, listener, style, collapsed, fits, proven, front, settled, twice, blackhole)
+    for complete, assumed, collapsed, proven, front, settled, twice, blackhole in product(*[(False, True)] * 8)
     for listener, style, fits in product((None, False, True), ("", "drop", "reject", "icmp"), (None, False, True))
 ]
 THROUGH = {Seen.OPEN, Seen.RESET}
