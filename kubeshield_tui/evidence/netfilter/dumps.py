@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
+from msgspec.structs import replace
+
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.evidence.netfilter import ipset, iptables
 from kubeshield_tui.evidence.netfilter.merge import merge
-from kubeshield_tui.evidence.netfilter.nft import looks_like_nft, parse_nft
+from kubeshield_tui.evidence.netfilter.nft import UNSEEN_ELSEWHERE, looks_like_nft, parse_nft
 from kubeshield_tui.evidence.netfilter.ruleset import Ruleset
 from kubeshield_tui.model.text import printable
 
@@ -42,7 +44,10 @@ def read_rulesets(texts: Iterable[tuple[str, str]]) -> Ruleset:
     nft = parse_nft(told[Kind.NFT][0]) if told[Kind.NFT] else None
     if nft is None and not dumps:
         raise SettingsError("only sets are given, and no rules that use them", EXPECTED)
-    return merge(nft, dumps, sets) if dumps or nft is None else nft
+    if not dumps and nft is not None:
+        return nft
+    merged = merge(nft, dumps, sets)
+    return replace(merged, notes=tuple(note for note in merged.notes if note not in UNSEEN_ELSEWHERE))
 
 
 def _kind(name: str, text: str) -> Kind:

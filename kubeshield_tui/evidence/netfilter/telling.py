@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from kubeshield_tui.evidence.netfilter.packet import Packet
 from kubeshield_tui.evidence.netfilter.result import Decider, NearMiss, Outcome, Result, Step
+from kubeshield_tui.evidence.netfilter.ruleset import Doubt
 
 WORDS = {"accept": "ACCEPTED", "drop": "DROPPED", "reject": "REJECTED"}
 LEGS = {"syn": "first packet", "syn-ack": "its answer", "ack": "what follows"}
@@ -18,10 +19,14 @@ PLACE_WIDTH = 44
 def result_lines(packet: Packet, result: Result) -> list[str]:
     """Return the whole of a result."""
     lines = [f"{packet_text(packet)}   {_summary(result)}"]
+    told: list[Outcome] = []
     for number, outcome in enumerate(result.outcomes, start=1):
         if len(result.outcomes) > 1:
             lines.append(f" {number} of {len(result.outcomes)}: {_verdict(outcome)}")
         lines += [f"   if {each.text}   ({each.where}, {each.kind})" for each in outcome.assumptions]
+        if any(_is_like(outcome, before) for before in told):
+            continue  # another backend of the same service, and the like
+        told.append(outcome)
         lines += _path(outcome)
         lines += [_near_miss(miss) for miss in outcome.misses]
     lines += [f" not known: {note}" for note in result.notes]
@@ -37,6 +42,13 @@ def packet_text(packet: Packet) -> str:
     devices = " -> ".join(filter(None, (packet.iif, packet.oif)))
     more = [packet.hook, devices, packet.ct_state and f"ct {packet.ct_state}", packet.mark and f"mark {packet.mark:#x}"]
     return ", ".join([f"{packet.protocol} {' -> '.join(ends)}", *(str(each) for each in more if each)])
+
+
+def _is_like(outcome: Outcome, before: Outcome) -> bool:
+    """Whether an outcome differs from one before only in what was drawn."""
+    same = (outcome.verdict, outcome.answer, outcome.leg, outcome.decider)
+    drawn = all(each.kind is Doubt.RANDOM or each in before.assumptions for each in outcome.assumptions)
+    return drawn and same == (before.verdict, before.answer, before.leg, before.decider)
 
 
 def _summary(result: Result) -> str:
@@ -104,7 +116,8 @@ def _what(step: Step) -> str:
         text = f"{text[: TEXT_LIMIT - 1]}…"
     if step.decider.index is None:
         return step.effect
-    return text if text.endswith(step.effect) or step.effect == "continue" else f"{text}  => {step.effect}"
+    says_it = text.endswith(step.effect) or (step.effect.startswith("reject") and "reject" in text.lower())
+    return text if says_it or step.effect == "continue" else f"{text}  => {step.effect}"
 
 
 def place(decider: Decider) -> str:

@@ -1,4 +1,4 @@
-"""Whether the kernel did what evaluation says can happen: the outcome as both ends saw it, the path rule by rule."""
+"""Whether the kernel did what evaluation says can happen: the outcome at both ends, and the path rule by rule."""
 
 from __future__ import annotations
 

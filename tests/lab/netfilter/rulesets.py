@@ -132,8 +132,8 @@ class Writer:
     def _address_set(self, name: str, kind: str, family: str) -> str:
         if self.random.random() < 0.5:
             return f" set {name} {{ type {kind}; elements = {{ {self._addresses(family)} }} }}"
-        held = f"{self._prefix(family)}, {self._address(family)}"
-        return f" set {name} {{ type {kind}; flags interval; auto-merge; elements = {{ {held} }} }}"
+        elements = f"{self._prefix(family)}, {self._address(family)}"
+        return f" set {name} {{ type {kind}; flags interval; auto-merge; elements = {{ {elements} }} }}"
 
     def _pair_set(self, name: str, kind: str, family: str) -> str:
         pairs = ", ".join(
@@ -222,12 +222,12 @@ class Writer:
         random = self.random
         one, two = random.sample(STATES[:4], 2)
         return random.choice(
-            (f"ct state {one}", "ct status assured", f"ct state != {{ {one}, {two} }}",
-             f"ct state {one},{two}", f"ct state {{ {one}, {two} }}", f"ct state != {one}",
+            (f"ct state {one}", f"ct state {one},{two}", f"ct state {{ {one}, {two} }}", f"ct state != {one}",
              "ct state established,related", "ct state new", "ct state != established", "ct status dnat",
              "ct status ! dnat", "ct status snat", "ct direction original", "ct direction reply", "ct state untracked",
              f"ct mark {random.choice((0, 1, 2))}", "ct mark & 1 == 1", "ct mark != 1", "ct status seen-reply",
-             f"{self._layer4() or 'meta l4proto ' + self.layer} ct original proto-dst 80")
+             f"{self._layer4() or 'meta l4proto ' + self.layer} ct original proto-dst 80",
+             f"ct state != {{ {one}, {two} }}", "ct status assured")
         )  # fmt: skip
 
     def _mark_match(self, family: str, hook: str) -> str:
@@ -368,15 +368,15 @@ class Writer:
         bracket = f"[{to}]" if own == "ip6" else to
         ports = random.sample(PORTS, 2)
         first = f"{own} daddr {random.choice(VIRTUAL[own] + SERVERS[own])} " if random.random() < 0.6 else ""
-        by_port = f"{{ {ports[0]} : {to}, {ports[1]} : {random.choice(SERVERS[own])} }}"
-        by_both = f"{{ {random.choice(VIRTUAL[own])} . {ports[0]} : {to} . {ports[1]} }}"
         layer = self._layer4() or f"meta l4proto {self.layer}"
+        other = random.choice(SERVERS[own])
+        by_pair = f"{{ {random.choice(VIRTUAL[own])} . {ports[0]} : {to} . {ports[1]} }}"
         return random.choice(
             (f"{first}{word} {to}", f"{first}{layer} {word} {bracket}:{ports[0]}",
              f"{first}{layer} redirect to :{ports[0]}", f"{first}redirect",
              f"{first}{layer} {self.layer} dport {ports[0]} {word} {bracket}:{ports[1]}", "accept", "return",
-             f"{layer} {word} {self.layer} dport map {by_port}",
-             f"{layer} {word} {own} daddr . {self.layer} dport map {by_both}")
+             f"{layer} {word} {self.layer} dport map {{ {ports[0]} : {to}, {ports[1]} : {other} }}",
+             f"{layer} {word} {own} daddr . {self.layer} dport map {by_pair}")
         )  # fmt: skip
 
     def _source(self, family: str, hook: str) -> str:

@@ -1,4 +1,4 @@
-"""The three hosts of the laboratory with more addresses each, neighbours known, and listeners where packets may end.
+"""The three hosts of the laboratory with more addresses, all neighbours known, and listeners where packets may end.
 
 Neighbours are permanent: rules that drop neighbour discovery must not decide whether a packet arrives.
 """
