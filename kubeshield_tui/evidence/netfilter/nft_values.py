@@ -61,7 +61,7 @@ def key(told: Any, kind: Type) -> Key | None:
 
 
 def _concatenation(parts: Sequence[Any], kind: Type) -> Key | None:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
+    kinds = kind if isinstance(kind, tuple) else ()
     if len(parts) != len(kinds):
         return None  # nft leaves parts out where it does not know how to print them
     made: list[Range] = []

@@ -49,6 +49,8 @@ MOVES_LIMIT = 2000
 """Chains entered within one base chain: a dump that leads in circles is not one that a kernel gave."""
 MISSED = Verdict(kind="missed")
 """What an effect returns where its rule does not match after all: a map without the key, another family."""
+LASTING = frozenset({Doubt.FIELD, Doubt.LOCAL, Doubt.TIME, Doubt.ROUTING, Doubt.SET})
+"""Kinds of questions that have one answer for all packets of a connection that go the same way."""
 POSITIVE = {UNEQUAL: EQUAL, NO_BIT: ANY_BIT}
 ICMPX = {
     "icmpx-no-route": ("icmp-net-unreachable", "icmpv6-no-route"),
@@ -240,14 +242,18 @@ class Walk:
             if any(question.doubt.likely is False for question in questions):
                 return self.choose(drawn, text, (no, yes)) == 1
             return (self.choose(drawn, text, (yes, no)) == 0) is not inverted
-        same = (self.flow.leg, self.flow.version, *(question.identity for question in questions))
+        leg = self.flow.leg
+        if all(kind in LASTING for kind in kinds) and leg != "syn-ack":
+            leg = "forth"
+        same = (leg, self.flow.version, *(question.identity for question in questions))
         return (self.choose(kinds[0], text, (yes, no), same=same) == 0) is not inverted
 
     def _matters(self, statement: Statement) -> bool:
         """Whether a statement can make a difference: setting what nobody reads can't."""
         match statement:
             case Assign():
-                return self.program.reads_field(statement.field) or statement.field in ROUTED
+                routed = statement.field in ADDRESSES or (statement.field == "meta mark" and self.routing.reads_mark)
+                return routed or self.program.reads_field(statement.field)
             case Update():
                 return self.program.reads_set(statement.set)
             case Verdict():
@@ -367,7 +373,7 @@ class Walk:
         return Verdict(kind=effect)
 
 
-ROUTED = frozenset({"meta mark", "ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"})
+ADDRESSES = frozenset({"ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"})
 """Fields that decide where a packet goes, whether or not a rule reads them."""
 
 
