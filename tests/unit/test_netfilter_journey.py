@@ -1,4 +1,4 @@
-"""The way of a packet: three packets of a handshake, translation, routing between the hooks; what the kernel taught us."""
+"""The way of a packet: three packets of a handshake, translation, routing between hooks; what the kernel taught us."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def test_only_tcp_has_a_third_packet() -> None:
 
 
 def test_an_answer_whose_question_was_not_tracked_is_invalid() -> None:
-    rules = Rules().base("prerouting", [match("tcp flags", "syn"), match("meta iifname", "eth0"), NOTRACK], priority=-300)
+    rules = Rules().base(
+        "prerouting", [match("tcp flags", "syn"), match("meta iifname", "eth0"), NOTRACK], priority=-300
+    )
     rules.base("forward", [state("invalid"), DROP])
     assert rules.verdict(THROUGH) == "drop syn-ack"
 
@@ -352,7 +354,9 @@ def test_with_routes_the_interface_that_is_not_given_is_the_one_that_leads_back(
 def test_echo_requests_are_answered_by_replies() -> None:
     packet = "protocol=icmp,src=192.0.2.1,dst=203.0.113.9,iif=eth0,oif=eth1,hook=forward"
     assert Rules().base("forward", [match("icmp type", "echo-reply"), DROP]).verdict(packet) == "drop syn-ack"
-    assert Rules().base("forward", [match("icmp type", "redirect"), DROP]).verdict(f"{packet},icmp_type=5") == "drop syn"
+    assert (
+        Rules().base("forward", [match("icmp type", "redirect"), DROP]).verdict(f"{packet},icmp_type=5") == "drop syn"
+    )
 
 
 def test_a_limit_is_met_by_each_packet_anew() -> None:
