@@ -296,8 +296,8 @@ def test_deep_nesting_is_unknown_and_no_crash() -> None:
     assert "drop" in said
 
 
-WORDS = """match left right op payload protocol field meta key set elem val vmap data map jump target reject type expr dnat
-addr port range prefix len concat mangle value limit ct fib flags result numgen mod xt name &""".split()
+WORDS = """match left right op payload protocol field meta key set elem val vmap data map jump target reject type expr
+dnat addr port range prefix len concat mangle value limit ct fib flags result numgen mod xt name &""".split()
 LEAVES = st.sampled_from(["ip", "tcp", "@a", "*", "", "10.0.0.1", "new"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 70000) | LEAVES,

@@ -104,7 +104,7 @@ def idle_rules(ruleset: Ruleset) -> Idle:
         for table in ruleset.tables
         for chain in table.chains.values()
         for rule in chain.rules
-        if any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random ", "fib "))
+        if any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random ", "fib ", "addrtype "))
     )
 
 
