@@ -328,7 +328,7 @@ class Walk:
     def _assign(self, statement: Assign) -> Verdict | None:
         held = value(statement.value, self)
         if held is None:
-            return MISSED
+            return MISSED if statement.breaks else None
         flow = self.flow
         number = held if isinstance(held, int | Unsure) else doubt_about(statement.field)
         if isinstance(held, Unsure):
