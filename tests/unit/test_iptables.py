@@ -278,6 +278,8 @@ BROKEN = {
         "line 4: --dport 22 -j ACCEPT",
     ),
     "nothing": ("hello\n", "no table"),
+    "an insertion, which no save has": ("*filter\n:INPUT DROP [0:0]\n-I INPUT -j ACCEPT\nCOMMIT\n", "line 3"),
+    "a table that is not said": ("-P PREROUTING ACCEPT\n-A PREROUTING -j DROP\n", "chain PREROUTING"),
     "a line of another tool": ("*filter\n:INPUT DROP [0:0]\nChain INPUT (policy ACCEPT)\nCOMMIT\n", "line 3"),
 }
 
