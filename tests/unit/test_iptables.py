@@ -151,7 +151,6 @@ LINES = {
     "-m set --match-set nets src -j DROP": "ip saddr == @nets; drop",
     "-m set ! --match-set pairs dst,dst -j DROP": "ip daddr . meta l4proto . th dport != @pairs; drop",
     "-m set --match-set ports dst -j DROP": "meta l4proto == {2}; th dport == @ports; drop",
-    "-m set ! --match-set ports dst -j DROP": "(meta l4proto != {2} | meta l4proto == {2} & th dport != @ports); drop",
     "-m set --match-set links src,src -j DROP": "ip saddr . meta iifname == @links; drop",
     "-m set --match-set nowhere src -j DROP": "?set-content; drop",
     "-m set --match-set macs src -j DROP": "?set-content; drop",
