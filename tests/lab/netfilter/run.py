@@ -12,7 +12,7 @@ from kubeshield_tui.evidence.netfilter.nft import parse_nft
 from kubeshield_tui.evidence.netfilter.routing import Host
 from kubeshield_tui.evidence.netfilter.ruleset import Ruleset
 from tests.lab.netfilter.cases import Batch, Case, assign_paths
-from tests.lab.netfilter.compare import Idle, Score, explain, fits, idle_rules, path_of, without_idle
+from tests.lab.netfilter.compare import Idle, Score, explain, fits, idle_rules, same_way
 from tests.lab.netfilter.rulesets import Writer
 from tests.lab.netfilter.world import ROUTERS, World
 
@@ -112,8 +112,7 @@ def _compare(firewall: Firewall, case: Case, score: Score, idle: Idle, *, lost: 
         if not is_all:
             return ""
         score.traced += 1
-        there = without_idle(case.paths, idle)
-        if not any(without_idle(path_of(branch.end), idle) == there for branch in branches):
+        if not any(same_way(branch.end, case, idle) for branch in branches):
             return "PATH " + explain(case, firewall, result.outcomes)
     return ""
 
