@@ -105,14 +105,17 @@ def path_of(end: End) -> dict[str, Path]:
     return paths
 
 
-def idle_rules(ruleset: Ruleset) -> Idle:
-    """Return the rules that draw, limit or ask routes: no question is asked where what they do matters to nobody."""
+def idle_rules(ruleset: Ruleset, *, of_all: bool) -> Idle:
+    """Return the rules that draw, limit or ask routes: no question is asked where what they do matters to nobody.
+
+    `of_all`: all rules, since without routes an address, too, can be unknown.
+    """
     return frozenset(
         (table.name, rule.handle)
         for table in ruleset.tables
         for chain in table.chains.values()
         for rule in chain.rules
-        if any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random ", "fib ", "addrtype "))
+        if of_all or any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random ", "fib ", "addrtype "))
     )
 
 

@@ -90,13 +90,14 @@ def compare(
 ) -> list[tuple[Case, str]]:
     """Compare what is predicted with what the kernel did; returns the cases that disagree, and how."""
     with_routes, as_asked = Firewall(ruleset, host), Firewall(ruleset)
-    lost, idle = _answers_can_be_lost(ruleset), idle_rules(ruleset)
+    lost = _answers_can_be_lost(ruleset)
+    idle, any_idle = idle_rules(ruleset, of_all=False), idle_rules(ruleset, of_all=True)
     wrong = []
     for case in cases:
         score.cases += 1
         said = _compare(with_routes, case, score, idle, lost=lost[case.packet.hook], traced=traced)
         if not said and case.packet.oif and not case.number % 4 and _leaves(with_routes, case):
-            said = _compare(as_asked, case, Score(), idle, lost=lost[case.packet.hook], traced=traced)
+            said = _compare(as_asked, case, Score(), any_idle, lost=lost[case.packet.hook], traced=traced)
         if said:
             wrong.append((case, said))
     return wrong
