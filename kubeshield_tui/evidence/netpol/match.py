@@ -51,15 +51,11 @@ def in_pod_set(pods: PodSet, party: Party) -> Tri:
     if pods.namespace is not None and pods.namespace != party.namespace:
         return False
     namespaces = selects(pods.namespaces, party.namespace_labels) if pods.namespaces else True
-    if namespaces is False:
-        return False
     return both(namespaces, selects(pods.pods, party.labels) if pods.pods else True)
 
 
 def block_holds(block: Block, party: Party) -> Tri:
     """Whether an address range holds the address of an end; unknown where only some, or none, of them is known."""
-    if not party.addresses:
-        return unknown(Assumption.ADDRESS_NOT_KNOWN, f"ipBlock {block.text} and {party.text}")
     held = {
         version == block.version
         and block.first <= value <= block.last
@@ -68,7 +64,7 @@ def block_holds(block: Block, party: Party) -> Tri:
     }
     if len(held) == 1:
         return held.pop()
-    return unknown(Assumption.ADDRESS_NOT_KNOWN, f"ipBlock {block.text} and the addresses of {party.text}")
+    return unknown(Assumption.ADDRESS_NOT_KNOWN, f"{block.text} and {party.text}")
 
 
 def peer_matches(peer: Peer, party: Party, profile: Profile) -> Tri:
