@@ -108,8 +108,7 @@ def port_matches(port: PortMatch, destination: Party, traffic: Traffic) -> Tri:
 
 
 def _named_port(port: PortMatch, destination: Party, traffic: Traffic) -> Tri:
-    if destination.kind is not PartyKind.POD:
-        return False
+    # Nodes and addresses outside declare no ports: no name ever matches them.
     declared = [found for found in destination.ports if found.name == port.name]
     ours = [found for found in declared if found.protocol == traffic.protocol]
     plain = [found for found in ours if not found.sidecar]
