@@ -185,6 +185,10 @@ class TestWithout:
         assert self.verdict(closed, Without(policies=frozenset({self.KEY}))) == DENY
         assert self.verdict(closed, EVERY_POLICY) == ALLOW
 
+    def test_so_is_a_protocol_that_is_not_defined(self) -> None:
+        question = ask(shop_with(policy(DB)), "shop/web", "shop/db", 0, "ICMP").question
+        assert evaluate(shop_with(policy(DB)), question, EVERY_POLICY).verdict == ALLOW
+
     def test_nothing_is_remembered_of_it(self) -> None:
         world = shop_with(policy(DB))
         assert self.verdict(world, EVERY_POLICY) == ALLOW

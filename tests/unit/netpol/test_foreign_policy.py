@@ -75,6 +75,8 @@ def test_nodes_may_be_selected_by_policies_for_hosts() -> None:
     assert says(world, "203.0.113.9", "node:n1") == UNKNOWN
     assert says(shop("GlobalNetworkPolicy", "{}", "", CALICO), "203.0.113.9", "node:n1") == UNKNOWN
     assert says(shop("CiliumNetworkPolicy", "{endpointSelector: {}}"), "203.0.113.9", "node:n1") == ALLOW
+    cluster_wide = shop("CiliumClusterwideNetworkPolicy", "{endpointSelector: {}}", "")
+    assert says(cluster_wide, "203.0.113.9", "node:n1") == ALLOW
 
 
 def test_a_pod_still_reaches_itself_and_left_out_it_is_not_there() -> None:
