@@ -124,7 +124,6 @@ class TestOrder:
         assert says(world, "ops/web", "shop/db") == ALLOW
         assert says(world, "ops/agent", "shop/db") == UNKNOWN
 
-
     def test_a_tie_is_named_only_where_it_is_the_question(self) -> None:
         named = "{action: Accept, to: [{domainNames: [a.example.org]}]}"
         everywhere = "{action: Deny, to: [{networks: [0.0.0.0/0]}]}"
