@@ -241,6 +241,15 @@ class TestText:
         assert "(a.yaml:" in text
         assert "<- decides" in text
 
+    def test_many_backends_are_counted_not_listed(self) -> None:
+        service = "\n---\napiVersion: v1\nkind: Service\nmetadata: {name: many, namespace: shop}\n"
+        service += "spec: {selector: {role: many}, ports: [{port: 80}]}\n"
+        pods = "".join(pod(f"shop/p-{number}", f"10.0.2.{number}", "role: many") for number in range(25))
+        lines = list(verdict_lines(ask(shop_with(service, pods), "shop/web", "service:shop/many")))
+        assert lines[0].endswith("ALLOW")
+        assert len([line for line in lines if line.startswith("  by ")]) == 20
+        assert lines[-1] == "  and 5 more paths: 5 allow"
+
     def test_hostile_text_does_not_reach_it(self) -> None:
         reading_text = "\n---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n"
         reading_text += "metadata: {name: cnp}\nspec: {tier: Admin, priority: 1, subject: {namespaces: {}}, ingress:"
