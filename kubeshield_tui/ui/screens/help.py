@@ -31,7 +31,7 @@ KEYS = (
     ("space", "pause, go on"),
     (":", "command palette, themes"),
     ("e", "save the screen as SVG"),
-    ("w", "in a cell: read the firewall rulesets of its SSH host, read-only"),
+    ("w", "in a cell: read rulesets and routes of its SSH host, read-only"),
     ("i", "in a cell: inspect, the whole safe conversation with the endpoint"),
     ("s", "in a cell: save the page as text"),
     ("1-6", "in a cell: answer, conversation, second look, policies, firewall, raw"),
