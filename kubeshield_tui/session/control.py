@@ -43,6 +43,14 @@ class SessionControl(Protocol):
         """Hold the whole safe conversation with a cell's endpoint; it is in `store.inspections`, failures too."""
         ...
 
+    async def self_test(self, cluster: str) -> None:
+        """Show whether a cluster (by context) enforces policies; the answer is in `store.self_tests`, failures too.
+
+        Makes the objects that `objects_of_self_test` names, so a front end calls it after a yes to them. It goes on if
+        the caller leaves, and is over before the session is.
+        """
+        ...
+
     async def collect_host(self, vantage: VantageId) -> None:
         """Read what decides on packets at an SSH vantage's host, read-only; the answer is in `store.sources`."""
         ...

@@ -41,6 +41,9 @@ class _Still:
     async def inspect(self, key: object) -> None:
         """Nothing is asked any more."""
 
+    async def self_test(self, cluster: str) -> None:
+        """Nothing is made any more."""
+
     async def collect_host(self, vantage: object) -> None:
         """Read nothing."""
 

@@ -84,6 +84,7 @@ class FakeSession:
         self.ran = 0
         self.heard: tuple[CellKey, ...] = ()
         self.inspected: CellKey | None = None
+        self.tested: list[str] = []
 
     async def run(self) -> None:
         self.ran += 1
@@ -107,6 +108,9 @@ class FakeSession:
 
     async def inspect(self, key: CellKey) -> None:
         self.inspected = key
+
+    async def self_test(self, cluster: str) -> None:
+        self.tested.append(cluster)
 
     async def collect_host(self, vantage: VantageId) -> None:
         return None

@@ -14,6 +14,7 @@ from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.query import keys_of_row
 from kubeshield_tui.ui.detail import SECTIONS, cell_page, section_line
 from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.selftest import offer_self_test
 from kubeshield_tui.ui.widgets.layout import row_label
 from kubeshield_tui.ui.widgets.pager import Line, Pager
 
@@ -30,6 +31,7 @@ class CellScreen(PageScreen[None]):
         Binding("m", "opinion('cell')", "Ask nmap", id="page.nmap"),
         Binding("M", "opinion('row')", "Ask nmap from everywhere", show=False, id="page.nmap_row"),
         Binding("i", "inspect", "Inspect", id="page.inspect"),
+        Binding("t", "self_test", "Test enforcement", show=False, id="page.self_test"),
         Binding("s", "save", "Save", id="page.save"),
     ]
     keys: ClassVar[Line] = (
@@ -100,6 +102,10 @@ class CellScreen(PageScreen[None]):
         await self.session.collect_host(self.key.vantage)
         self.fill()
         self.action_section(SECTIONS.index("firewall") + 1)
+
+    def action_self_test(self) -> None:
+        """Offer to show whether this cell's cluster enforces policies."""
+        offer_self_test(self, self.session, self.key)
 
     def action_save(self) -> None:
         """Save the page as text."""
