@@ -234,7 +234,6 @@ async def test_every_verdict_is_what_is_met(estate: Estate) -> None:
                     wrong.append(
                         f"{namespace} {spec}: {cell}: {verdict}, {decided}, {seen[cell].state}, {said.sentence}"
                     )
-    print(dict(numbers))
     assert wrong == [], "\n".join(wrong)
     assert numbers["policies"] >= 60
     assert min(numbers[verdict] for verdict in Predicted) >= 40
@@ -255,7 +254,6 @@ async def test_where_nothing_enforces_each_policy_that_denies_is_contradicted(es
                 assert said.code is Code.NOT_ENFORCED, (namespace, spec, cell, seen[cell], said)
             numbers["policies that deny"] += bool(denied)
             numbers["cells"] += len(denied)
-    print(dict(numbers))
     assert numbers["policies that deny"] >= 50
 
 
