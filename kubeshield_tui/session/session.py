@@ -170,6 +170,17 @@ class Session:
             self._engine.pause(paused)
             self._happen(happened.Paused(at=time(), paused=paused))
 
+    async def self_test(self, cluster: str) -> None:
+        """Show whether a cluster enforces policies, with objects of our own: after a yes to them."""
+        from kubeshield_tui.session.selftest import self_test_into
+
+        task = self._self_tests.get(cluster)
+        if (task is None or task.done()) and not self._closed:
+            job = self_test_into(self._clusters, cluster, self.settings.pod_image, self._happen)
+            task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
+        if task is not None:
+            await asyncio.shield(task)
+
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of cells, where it is installed."""
         from kubeshield_tui.session.opinions import hear_opinions
@@ -181,17 +192,6 @@ class Session:
         from kubeshield_tui.session.opinions import inspect_into
 
         await inspect_into(self.store, self._points, key, self._happen)
-
-    async def self_test(self, cluster: str) -> None:
-        """Show whether a cluster enforces policies, with objects of our own: after a yes to them."""
-        from kubeshield_tui.session.selftest import self_test_into
-
-        task = self._self_tests.get(cluster)
-        if (task is None or task.done()) and not self._closed:
-            job = self_test_into(self._clusters, cluster, self.settings.pod_image, self._happen)
-            task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
-        if task is not None:
-            await asyncio.shield(task)
 
     async def collect_host(self, vantage: VantageId) -> None:
         """Read what decides on packets at an SSH vantage's host."""

@@ -35,14 +35,14 @@ class _Still:
     def pause(self, paused: bool) -> None:
         """Do nothing."""
 
+    async def self_test(self, cluster: str) -> None:
+        """Nothing is made any more."""
+
     async def hear_opinions(self, keys: object) -> None:
         """Nothing is asked any more."""
 
     async def inspect(self, key: object) -> None:
         """Nothing is asked any more."""
-
-    async def self_test(self, cluster: str) -> None:
-        """Nothing is made any more."""
 
     async def collect_host(self, vantage: object) -> None:
         """Read nothing."""

@@ -34,8 +34,8 @@ async def test_only_a_yes_to_the_list_that_is_shown_makes_anything(opened: bool)
         await ready(pilot)
         if opened:
             await pilot.press("enter")
-        for no in ("escape", "n"):
-            await pilot.press("t")
+        for no in ("enter", "escape", "n"):
+            await pilot.press("p")
             assert isinstance(app.screen, ConsentScreen)
             text = screen_text(app)
             for words in (
@@ -45,10 +45,10 @@ async def test_only_a_yes_to_the_list_that_is_shown_makes_anything(opened: bool)
                 "NetworkPolicy deny-all",
             ):
                 assert words in text
-            await pilot.press("enter", no)
+            await pilot.press(no)
             assert not isinstance(app.screen, ConsentScreen)
             assert session.tested == []
-        await pilot.press("t", "y")
+        await pilot.press("p", "y")
         await until(lambda: session.tested == ["prod"], "the self-test")
 
 
@@ -58,7 +58,7 @@ async def test_where_there_is_nothing_to_test_it_is_not_offered(cluster: str, si
     app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)
-        await pilot.press("t")
+        await pilot.press("p")
         assert not isinstance(app.screen, ConsentScreen)
 
 

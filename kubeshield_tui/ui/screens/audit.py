@@ -59,7 +59,7 @@ class AuditScreen(Screen[None]):
         Binding("C", "again('column')", "Ask the column again", show=False, id="grid.ask_column"),
         Binding("m", "opinion('cell')", "Ask nmap of the cell", show=False, id="grid.nmap"),
         Binding("M", "opinion('column')", "Ask nmap of the column", show=False, id="grid.nmap_column"),
-        Binding("t", "self_test", "Test enforcement", show=False, id="grid.self_test"),
+        Binding("p", "self_test", "Prove enforcement", show=False, id="grid.self_test"),
         Binding("colon", "app.command_palette", "Palette", show=False, id="grid.palette"),
         Binding("escape", "clear", "Clear the filter", show=False),
     ]

@@ -31,8 +31,8 @@ class CellScreen(PageScreen[None]):
         Binding("m", "opinion('cell')", "Ask nmap", id="page.nmap"),
         Binding("M", "opinion('row')", "Ask nmap from everywhere", show=False, id="page.nmap_row"),
         Binding("i", "inspect", "Inspect", id="page.inspect"),
-        Binding("t", "self_test", "Test enforcement", show=False, id="page.self_test"),
         Binding("s", "save", "Save", id="page.save"),
+        Binding("p", "self_test", "Prove enforcement", show=False, id="page.self_test"),
     ]
     keys: ClassVar[Line] = (
         (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" sections  ", "quiet"),
@@ -73,6 +73,10 @@ class CellScreen(PageScreen[None]):
         count = self.session.ask_again((self.key,))
         self.notify("asking again" if count else "this can't be asked", markup=False, timeout=2)
 
+    def action_self_test(self) -> None:
+        """Offer to show whether this cell's cluster enforces policies."""
+        offer_self_test(self, self.session, self.key)
+
     def action_opinion(self, what: str) -> None:
         """Ask nmap of this cell, or of its endpoint from every vantage."""
         keys = (self.key,) if what == "cell" else keys_of_row(self.store, self.key)
@@ -102,10 +106,6 @@ class CellScreen(PageScreen[None]):
         await self.session.collect_host(self.key.vantage)
         self.fill()
         self.action_section(SECTIONS.index("firewall") + 1)
-
-    def action_self_test(self) -> None:
-        """Offer to show whether this cell's cluster enforces policies."""
-        offer_self_test(self, self.session, self.key)
 
     def action_save(self) -> None:
         """Save the page as text."""

@@ -1,4 +1,4 @@
-"""What would be created, and a yes or a no to exactly that."""
+"""A yes for objects that would be created, each of them named."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from textual.widgets import Static
 
 
 class ConsentScreen(ModalScreen[bool]):
-    """Returns whether these objects may be created. Enter is no yes: it opens cells and may have been meant for one."""
+    """Returns whether they may be created; anything but `y` is a no."""
 
     DEFAULT_CSS = """
     ConsentScreen { align: center middle; }
-    ConsentScreen Static { width: 80%; max-width: 100; height: auto; padding: 1 3; background: $panel; }
+    ConsentScreen Static { width: 90%; max-width: 110; height: auto; padding: 1 3; background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "Create them"),
-        Binding("escape,n", "answer(False)", "Leave"),
+        Binding("y", "answer(True)", "Yes"),
+        Binding("n,escape,enter,q", "answer(False)", "No"),
     ]
 
-    def __init__(self, why: str, objects: Sequence[str]) -> None:
+    def __init__(self, question: str, objects: Sequence[str]) -> None:
         super().__init__()
-        self._why = why
-        self._objects = tuple(objects)
+        self._question = question
+        self._objects = objects
 
     def compose(self) -> ComposeResult:
         """One box."""
-        objects = "".join(f"\n  {line}" for line in self._objects)
-        how = "y creates them and removes them at the end    n, esc leaves"
-        yield Static(Content.assemble(self._why, "\n", objects, "\n\n", (how, "$text-muted")))
+        listed = "\n\n".join(self._objects)
+        yield Static(Content.assemble(self._question, "\n\n", listed, "\n\n", ("y creates them, n does not", "bold")))
 
-    def action_answer(self, answer: bool) -> None:
+    def action_answer(self, said: bool) -> None:
         """Close."""
-        self.dismiss(answer)
+        self.dismiss(said)
