@@ -39,6 +39,7 @@ ALLOW = Predicted.ALLOW
 KIT_PROFILE = Profile(ipblock_matches_pods=True, ipblock_matches_nodes=True, pod_to_own_node=False)
 """What the cluster's enforcer does where the specification leaves the choice."""
 QUICK, SURE = Timing(timeout=1.0, confirm=1.0, attempts=1), Timing(timeout=3.0, confirm=3.0, attempts=2)
+POLL = Timing(timeout=0.3, confirm=0.3, attempts=1)
 MARK_SECONDS = 30.0
 CIRCUMSTANCES = Circumstances(complete=True, listener=True, deny_style="drop", proven=True, twice=True)
 EXPECTED = {Predicted.ALLOW: Expected.ALLOW, Predicted.DENY: Expected.POLICY_DENY, Predicted.UNKNOWN: Expected.UNKNOWN}
@@ -112,7 +113,7 @@ class Place(NamedTuple):
         waiting = [Cell(kit.OUTSIDE, address, address, port) for address in self.marks]
         while waiting:
             assert time.monotonic() < until, f"no policy took effect at {waiting}"
-            seen = await self.ask(waiting, Timing(timeout=0.3, confirm=0.3, attempts=1))
+            seen = await self.ask(waiting, POLL if wanted is State.OPEN else QUICK)
             waiting = [cell for cell in waiting if seen[cell].state is not wanted]
 
 
