@@ -7,7 +7,6 @@ that comes or goes changes no other cell's cause, so alerts and comparisons of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 from kubeshield_tui.discovery.catalogue import METADATA, METADATA_GROUP, SERVICE, TARGET
 from kubeshield_tui.discovery.entrances import INGRESS
@@ -61,7 +60,8 @@ def causes(
     for known, members in groups.items():
         members.sort(key=_rank)
         cause = _cause(known, members, raised_at or {})
-        ranked.append(((*_rank(members[0])[:2], -cause.reach.vantages, members[0].depth, known), cause))
+        severity, zone, depth, *_ = _rank(members[0])
+        ranked.append(((severity, zone, -cause.reach.vantages, depth, known), cause))
     return tuple(cause for _, cause in sorted(ranked, key=lambda each: each[0]))
 
 
@@ -107,21 +107,12 @@ def _one(finding: Finding) -> str:
     return "/".join(filter(None, (finding.namespace, finding.object, component)))
 
 
-class _Rank(NamedTuple):
-    severity: int
-    zone: int
-    depth: int
-    endpoint: str
-    vantage: str
-    id: str
-
-
-def _rank(member: Member) -> _Rank:
-    """The worst first."""
+def _rank(member: Member) -> tuple[int, int, int, str, str, str]:
+    """The worst first: severity, zone, depth; then whatever is always the same."""
     finding, vantage = member.finding, member.vantage
     zone = WORST_FIRST.index(vantage.zone) if vantage is not None else len(WORST_FIRST)
     severity = -SEVERITIES.index(finding.severity)
-    return _Rank(severity, zone, member.depth, finding.endpoint, finding.vantage, finding.id)
+    return severity, zone, member.depth, finding.endpoint, finding.vantage, finding.id
 
 
 def _cause(known: FindingId, members: list[Member], raised_at: Mapping[FindingId, float]) -> Cause:
