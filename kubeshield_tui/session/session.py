@@ -73,7 +73,7 @@ class Session:
         self.store = Store()
         self._local_channel = local_channel
         self._listeners = list(listeners)
-        self._holes = Holes(self.store, self._happen)
+        self._holes = Holes(self.store, self._happen, settings)
         self._points: dict[VantageId, VantagePoint] = {}
         self._catalogue = builtin()
         self._rows = Rows(Roster())
@@ -130,6 +130,8 @@ class Session:
         try:
             async with asyncio.timeout(self.settings.time_limit):
                 await self._start(live=False)
+                if self.settings.self_test:
+                    await asyncio.gather(*(self.self_test(context) for context in self._clusters.contexts))
                 await self._settle()
         except TimeoutError:
             if self._asking is not None:

@@ -8,9 +8,9 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Recognition
 from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.vantage import Zone
+from kubeshield_tui.report.enforced import self_test_line
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.screens.consent import ConsentScreen
-from kubeshield_tui.ui.selftest import self_test_line
 from tests.ui.stage import FakeSession, app_on, ready, screen_text, story, until
 from tests.unit.estate import endpoint, vantage
 
