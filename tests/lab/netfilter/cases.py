@@ -20,6 +20,9 @@ QUIET, QUIET_ALONE = 0.06, 0.02
 """Seconds without any event after which nothing more is waited for, of many cases and of one."""
 SYN, RST, PSH, ACK = 2, 4, 8, 16
 FIRST_PORT, LAST_PORT = 20000, 60000
+SO_MARK = 36
+ECHO, ECHO6 = struct.pack(">BBHHH", 8, 0, 0, 0, 1), struct.pack(">BBHHH", 128, 0, 0, 0, 1)
+MARKS = (1, 2, 4, 0x10, 0x4000)
 ERROR_QUEUE = {"ip": (socket.IPPROTO_IP, 11), "ip6": (socket.IPPROTO_IPV6, 25)}
 """IP_RECVERR and IPV6_RECVERR."""
 Path = list[tuple[str, str, int | None, str]]
@@ -34,6 +37,8 @@ class Case:
     where: str
     """Namespace that it begins in."""
     packet: Packet
+    port: int
+    """Source port, or identifier of an echo request: no other case has it."""
     got_through: bool = False
     """The far end has it: the connection accepted, the datagram received."""
     answered: bool = False
@@ -61,7 +66,7 @@ class Batch:
 
     def _case(self, random: Random, number: int) -> Case:
         family = random.choice(("ip", "ip", "ip6"))
-        protocol = random.choice(("tcp", "tcp", "udp"))
+        protocol = random.choices(("tcp", "udp", "icmp"), (60, 30, 10))[0]
         kind = random.choices(("forward", "input", "output", "virtual", "loop"), (38, 22, 20, 15, 5))[0]
         world = self.world
         self._port = FIRST_PORT if self._port >= LAST_PORT else self._port + 1
@@ -76,11 +81,14 @@ class Batch:
             where, iif, hook = world.router, "", "output"
             source = ROUTERS[family][1] if kind == "output" else random.choice(ROUTERS[family])
             oif = world.to_server if kind == "output" else "lo"
+        is_echo = protocol == "icmp"
         packet = Packet(
-            family=family, protocol=protocol, src=source, dst=random.choice(target[family]), sport=self._port,
-            dport=random.choice(PORTS), iif=iif, oif=oif, hook=hook, id=str(number),
+            family=family, protocol="icmpv6" if is_echo and family == "ip6" else protocol, src=source,
+            dst=random.choice(target[family]), sport=None if is_echo else self._port,
+            dport=None if is_echo else random.choice(PORTS), iif=iif, oif=oif, hook=hook,
+            mark=random.choice((0, 0, *MARKS)) if hook == "output" else 0,
         )  # fmt: skip
-        return Case(number=number, where=where, packet=packet)
+        return Case(number=number, where=where, packet=packet, port=self._port)
 
     def run(self, cases: Sequence[Case]) -> None:
         """Send all cases and note what comes of each."""
@@ -104,20 +112,24 @@ class _Flying:
         self.listeners = listeners
         self.cases = cases
         self.near: dict[int, tuple[socket.socket, Case]] = {}
-        self.far: dict[int, socket.socket] = {}
+        self.far: list[socket.socket] = []
+        self.by_port = {case.port: case for case in cases}
+        """No rule changes source ports."""
 
     def begin(self, case: Case) -> None:
         packet = case.packet
         stream = packet.protocol == "tcp"
-        made = socket.socket(
-            KINDS[packet.family], (socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) | socket.SOCK_NONBLOCK
-        )
+        kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+        echo = {"icmp": socket.IPPROTO_ICMP, "icmpv6": socket.IPPROTO_ICMPV6}.get(packet.protocol, 0)
+        made = socket.socket(KINDS[packet.family], kind | socket.SOCK_NONBLOCK, echo)
         self.near[made.fileno()] = (made, case)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(*ERROR_QUEUE[packet.family], 1)
-        made.bind((packet.src, packet.sport))
+        if packet.mark:
+            made.setsockopt(socket.SOL_SOCKET, SO_MARK, packet.mark)
+        made.bind((packet.src, case.port))
         self.poll.register(made.fileno(), (select.EPOLLOUT if stream else select.EPOLLIN) | select.EPOLLERR)
-        error = made.connect_ex((packet.dst, packet.dport))
+        error = made.connect_ex((packet.dst, packet.dport or 0))
         if error not in {0, errno.EINPROGRESS}:
             case.error = ("errno", error)
         elif not stream:
@@ -125,7 +137,8 @@ class _Flying:
 
     def _send(self, made: socket.socket, case: Case) -> None:
         try:
-            made.send(struct.pack(">I", case.number))
+            request = {"icmp": ECHO, "icmpv6": ECHO6}.get(case.packet.protocol, b"")
+            made.send(request + struct.pack(">I", case.number))
         except OSError as error:
             self._note_error(made, case, error.errno or 0)
 
@@ -138,25 +151,23 @@ class _Flying:
                 last = time.monotonic()
                 if number in self.near:
                     self._near(*self.near[number], events)
-                elif number in self.far:
-                    self._received(number, self.far[number])
                 else:
                     self._listener(self.listeners[number])
 
     def _near(self, made: socket.socket, case: Case, events: int) -> None:
         if events & select.EPOLLERR:
             self._note_error(made, case, made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-        if case.packet.protocol == "udp":
+        if case.packet.protocol != "tcp":
             with contextlib.suppress(OSError):
                 made.recv(64)
                 case.answered = True
+                case.got_through = case.got_through or case.packet.protocol != "udp"
             return
         if events & select.EPOLLHUP and not case.answered:
             self.poll.unregister(made.fileno())
         elif not case.answered and not events & select.EPOLLERR:
             case.answered = True
             self.poll.modify(made.fileno(), select.EPOLLERR)
-            self._send(made, case)
 
     def _note_error(self, made: socket.socket, case: Case, error: int) -> None:
         icmp = _error_queue(made)
@@ -171,29 +182,15 @@ class _Flying:
         with contextlib.suppress(BlockingIOError):
             while True:
                 if listener.type == socket.SOCK_STREAM:
-                    accepted, _ = listener.accept()
-                    accepted.setblocking(False)
-                    self.far[accepted.fileno()] = accepted
-                    self.poll.register(accepted.fileno(), select.EPOLLIN)
+                    accepted, peer = listener.accept()
+                    self.far.append(accepted)
+                    if peer[1] in self.by_port:
+                        self.by_port[peer[1]].got_through = True
                 else:
                     data, peer = listener.recvfrom(64)
                     self._arrived(data)
                     with contextlib.suppress(OSError):
                         listener.sendto(data, peer)
-
-    def _received(self, number: int, made: socket.socket) -> None:
-        try:
-            data = made.recv(64)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._arrived(data)
-        else:
-            self.poll.unregister(number)
-            del self.far[number]
-            made.close()
 
     def _arrived(self, data: bytes) -> None:
         if len(data) == 4 and (number := struct.unpack(">I", data)[0]) < len(self.cases):
@@ -203,7 +200,7 @@ class _Flying:
         """Close everything with resets, so that nothing lingers into the next ruleset."""
         for made, _ in self.near.values():
             _abort(made)
-        for accepted in self.far.values():
+        for accepted in self.far:
             _abort(accepted)
 
 
@@ -228,7 +225,7 @@ def _error_queue(made: socket.socket) -> tuple[str | int, ...] | None:
 
 def assign_paths(cases: Sequence[Case], events: Sequence[Seen]) -> None:
     """Give each case the kernel's path of its packets, the first of each kind."""
-    by_port = {case.packet.sport: case for case in cases}
+    by_port = {case.port: case for case in cases}
     now: dict[int, tuple[Case, str] | None] = {}
     done: set[tuple[int, str]] = set()
     for event in events:
@@ -247,12 +244,12 @@ def assign_paths(cases: Sequence[Case], events: Sequence[Seen]) -> None:
             case.paths.setdefault(leg, []).append((event.table, event.chain, event.handle, event.verdict))
 
 
-def _leg(event: Seen, by_port: dict[int | None, Case]) -> tuple[Case, str] | None:
-    forth, back = by_port.get(event.source_port), by_port.get(event.destination_port)
+def _leg(event: Seen, by_port: dict[int, Case]) -> tuple[Case, str] | None:
+    forth, back = by_port.get(event.source_port or 0), by_port.get(event.destination_port or 0)
     case = forth or back
     if case is None:
         return None
-    if event.protocol == 17:
+    if event.protocol != 6:
         return case, "syn" if forth else "syn-ack"
     flags = event.flags or 0
     leg = {SYN: "syn", SYN | ACK: "syn-ack", ACK: "ack"}.get(flags & (SYN | RST | PSH | ACK | 1))

@@ -12,7 +12,7 @@ from kubeshield_tui.evidence.netfilter.ruleset import Ruleset
 from tests.lab.netfilter.cases import Batch
 from tests.lab.netfilter.compare import Score
 from tests.lab.netfilter.iptables_rules import IptablesWriter
-from tests.lab.netfilter.rulesets import TRACE
+from tests.lab.netfilter.rulesets import TRACE, TRACKING
 from tests.lab.netfilter.run import TOGETHER, judge_loaded
 from tests.lab.netfilter.world import World
 
@@ -33,7 +33,7 @@ def judge_iptables(world: World, seed: int, *, cases: int, seconds: float = floa
 
 
 def _load(world: World, random: Random) -> str:
-    error = world.nft.load(TRACE)
+    error = world.nft.load(TRACE % TRACKING)
     assert not error, error
     texts = []
     for family, restore in RESTORES.items():
