@@ -7,10 +7,11 @@ import errno
 import select
 import socket
 import struct
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+
+from msgspec.structs import replace
 
 from kubeshield_tui.evidence.netfilter.packet import Packet
 from tests.lab.netfilter.kernel import Seen, inside
@@ -64,12 +65,25 @@ class Batch:
         """Make cases of all kinds: forward, input, output, virtual addresses, the router itself."""
         return [self._case(random, number) for number in range(count)]
 
+    def again(self, cases: Sequence[Case]) -> list[Case]:
+        """Make the same cases once more, from ports of their own."""
+        made = []
+        for case in cases:
+            port = self._next_port()
+            packet = case.packet if case.packet.sport is None else replace(case.packet, sport=port)
+            made.append(Case(number=case.number, where=case.where, packet=packet, port=port))
+        return made
+
+    def _next_port(self) -> int:
+        self._port = FIRST_PORT if self._port >= LAST_PORT else self._port + 1
+        return self._port
+
     def _case(self, random: Random, number: int) -> Case:
         family = random.choice(("ip", "ip", "ip6"))
         protocol = random.choices(("tcp", "udp", "icmp"), (60, 30, 10))[0]
         kind = random.choices(("forward", "input", "output", "virtual", "loop"), (38, 22, 20, 15, 5))[0]
         world = self.world
-        self._port = FIRST_PORT if self._port >= LAST_PORT else self._port + 1
+        port = self._next_port()
         where, iif, oif, hook = world.client, world.to_client, "", "input"
         source = random.choice(CLIENTS[family])
         target = {"forward": SERVERS, "input": ROUTERS, "output": SERVERS, "virtual": VIRTUAL, "loop": ROUTERS}[kind]
@@ -84,14 +98,14 @@ class Batch:
         is_echo = protocol == "icmp"
         packet = Packet(
             family=family, protocol="icmpv6" if is_echo and family == "ip6" else protocol, src=source,
-            dst=random.choice(target[family]), sport=None if is_echo else self._port,
+            dst=random.choice(target[family]), sport=None if is_echo else port,
             dport=None if is_echo else random.choice(PORTS), iif=iif, oif=oif, hook=hook,
             mark=random.choice((0, 0, *MARKS)) if hook == "output" else 0,
         )  # fmt: skip
-        return Case(number=number, where=where, packet=packet, port=self._port)
+        return Case(number=number, where=where, packet=packet, port=port)
 
-    def run(self, cases: Sequence[Case]) -> None:
-        """Send all cases and note what comes of each."""
+    def run(self, cases: Sequence[Case], patience: int = 1) -> None:
+        """Send all cases and note what comes of each; `patience` times longer than usual is waited for silence."""
         flying = _Flying(self._poll, self._listeners, cases)
         try:
             for where in dict.fromkeys(case.where for case in cases):
@@ -99,7 +113,7 @@ class Batch:
                     for case in cases:
                         if case.where == where:
                             flying.begin(case)
-            flying.wait()
+            flying.wait((QUIET if len(cases) > 1 else QUIET_ALONE) * patience)
         finally:
             flying.end()
 
@@ -110,11 +124,11 @@ class _Flying:
     def __init__(self, poll: select.epoll, listeners: dict[int, socket.socket], cases: Sequence[Case]) -> None:
         self.poll = poll
         self.listeners = listeners
-        self.cases = cases
         self.near: dict[int, tuple[socket.socket, Case]] = {}
         self.far: list[socket.socket] = []
         self.by_port = {case.port: case for case in cases}
         """No rule changes source ports."""
+        self.by_number = {case.number: case for case in cases}
 
     def begin(self, case: Case) -> None:
         packet = case.packet
@@ -142,13 +156,10 @@ class _Flying:
         except OSError as error:
             self._note_error(made, case, error.errno or 0)
 
-    def wait(self) -> None:
-        """Serve both ends until nothing happens any more."""
-        quiet = QUIET if len(self.cases) > 1 else QUIET_ALONE
-        last = time.monotonic()
-        while (left := last + quiet - time.monotonic()) > 0:
-            for number, events in self.poll.poll(left):
-                last = time.monotonic()
+    def wait(self, quiet: float) -> None:
+        """Serve both ends until nothing happens for so many seconds."""
+        while seen := self.poll.poll(quiet):
+            for number, events in seen:
                 if number in self.near:
                     self._near(*self.near[number], events)
                 else:
@@ -193,8 +204,9 @@ class _Flying:
                         listener.sendto(data, peer)
 
     def _arrived(self, data: bytes) -> None:
-        if len(data) == 4 and (number := struct.unpack(">I", data)[0]) < len(self.cases):
-            self.cases[number].got_through = True
+        case = self.by_number.get(struct.unpack(">I", data)[0]) if len(data) == 4 else None
+        if case is not None:
+            case.got_through = True
 
     def end(self) -> None:
         """Close everything with resets, so that nothing lingers into the next ruleset."""

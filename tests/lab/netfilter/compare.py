@@ -36,12 +36,14 @@ class Score:
     rulesets: int = 0
     wrong: list[str] = field(default_factory=list)
     """What the kernel did that was not predicted."""
+    once: list[str] = field(default_factory=list)
+    """What disagreed, and did not when it was tried again."""
 
     def said(self) -> str:
         share = 100 * self.decided / self.cases if self.cases else 0.0
         return (
-            f"{self.cases} cases in {self.rulesets} rulesets, {len(self.wrong)} disagreements, {share:.2f} % decided, "
-            f"{self.traced} paths compared"
+            f"{self.cases} cases in {self.rulesets} rulesets, {len(self.wrong)} disagreements, "
+            f"{len(self.once)} not seen again, {share:.2f} % decided, {self.traced} paths compared"
         )
 
 

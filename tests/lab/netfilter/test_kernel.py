@@ -11,8 +11,8 @@ from tests.lab.netfilter.run import judge
 from tests.lab.netfilter.world import world
 from tests.lab.netns import can_make_namespaces
 
-SECONDS, SEED = 32, 20_000
-"""How long to compare; long runs take other seeds."""
+SECONDS, CASES, SEED = 30, 6_000, 20_000
+"""How long to compare, and how much at least, however busy the machine; long runs take other seeds."""
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +23,16 @@ def score() -> Score:
             pytest.fail(f"the lab can't run: {why}")
         pytest.skip(why)
     with world() as made:
-        judged = judge(made, SEED, cases=1_000_000, seconds=SECONDS)
+        judged = judge(made, SEED, cases=CASES, seconds=SECONDS)
     print(judged.said())
     return judged
 
 
 @pytest.mark.netns
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_the_kernel_does_nothing_that_was_not_predicted(score: Score) -> None:
     assert score.wrong[:1] == []
-    assert score.cases > 1000
+    assert score.cases >= CASES
     assert score.traced > 0.9 * score.cases
 
 
