@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from kubeshield_tui.judgement.sentence import describe
 from kubeshield_tui.model.endpoint import Endpoint, TlsMode
@@ -32,49 +33,64 @@ def findings_of(
     endpoint: Endpoint, vantage: Vantage, observation: Observation, judgement: Judgement, ambiguous: bool
 ) -> Iterator[Finding]:
     """Findings of one cell."""
-    where = f"{endpoint.name} {endpoint.host}:{endpoint.port}"
     if judgement.verdict is Verdict.EXPOSED:
-        yield Finding(
-            id=finding_id("exposed", endpoint.id, vantage.id),
-            code="exposed",
-            severity=_severity(judgement, observation),
-            title=f"{where} is reachable from {vantage.id}",
-            endpoint=endpoint.id,
-            vantage=vantage.id,
-            because=_because(judgement, observation),
-            verify=verify_commands(endpoint, vantage),
-            remedy=_REMEDIES.get(endpoint.component, _REMEDY),
+        yield _of_cell(
+            "exposed",
+            _severity(judgement, observation),
+            f"is reachable from {vantage.id}",
+            _because(judgement, observation),
+            _REMEDIES.get(endpoint.component, _REMEDY),
+            endpoint,
+            vantage,
         )
     if judgement.verdict is Verdict.BROKEN:
-        yield Finding(
-            id=finding_id("broken", endpoint.id, vantage.id),
-            code="broken",
-            severity=judgement.expectation.severity,
-            title=f"{where} must be reachable from {vantage.id} and is not",
-            endpoint=endpoint.id,
-            vantage=vantage.id,
-            because=_because(judgement, observation),
-            verify=verify_commands(endpoint, vantage),
-            remedy="Check that the service runs and listens, then the rules on the way: egress policy, firewalls, "
+        yield _of_cell(
+            "broken",
+            judgement.expectation.severity,
+            f"must be reachable from {vantage.id} and is not",
+            _because(judgement, observation),
+            "Check that the service runs and listens, then the rules on the way: egress policy, firewalls, "
             "ingress policy.",
+            endpoint,
+            vantage,
         )
     if ambiguous:
-        yield _different_target(endpoint, vantage, observation, where)
+        certificate = observation.tls.certificate if observation.tls else None
+        seen = f"certificate {certificate.sha256[:16]}…" if certificate else "no certificate"
+        yield _of_cell(
+            "different-target",
+            Severity.LOW,
+            "is not the same server from everywhere",
+            ("two server certificates were seen at this private address", f"{seen} seen from here"),
+            "Check whether two networks use this address, or name the servers apart in a targets file.",
+            endpoint,
+            vantage,
+        )
 
 
-def _different_target(endpoint: Endpoint, vantage: Vantage, observation: Observation, where: str) -> Finding:
-    certificate = observation.tls.certificate if observation.tls else None
-    seen = f"certificate {certificate.sha256[:16]}… seen from here" if certificate else "no certificate seen from here"
+def _of_cell(
+    code: str,
+    severity: Severity,
+    what: str,
+    because: tuple[str, ...],
+    remedy: str,
+    endpoint: Endpoint,
+    vantage: Vantage,
+) -> Finding:
     return Finding(
-        id=finding_id("different-target", endpoint.id, vantage.id),
-        code="different-target",
-        severity=Severity.LOW,
-        title=f"{where} is not the same server from everywhere",
+        id=finding_id(code, endpoint.id, vantage.id),
+        code=code,
+        severity=severity,
+        title=f"{endpoint.name} {endpoint.host}:{endpoint.port} {what}",
+        because=because,
+        verify=verify_commands(endpoint, vantage),
+        remedy=remedy,
         endpoint=endpoint.id,
         vantage=vantage.id,
-        because=("two server certificates were seen at this private address", seen),
-        verify=verify_commands(endpoint, vantage),
-        remedy="Check whether two networks use this address, or name the servers apart in a targets file.",
+        cluster=endpoint.cluster,
+        namespace=endpoint.namespace,
+        object=endpoint.object,
+        component=endpoint.component,
     )
 
 
@@ -94,24 +110,25 @@ def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
 
 def verify_commands(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
     """Commands that show the same without this program, run at the vantage."""
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    plain = quote(endpoint.host)  # from the API, perhaps: one word, whatever it is
+    host = f"[{plain}]" if ":" in plain else plain
     scheme = "https" if endpoint.conversation.tls is TlsMode.ON else "http"
     requests = endpoint.conversation.requests
-    ask = f"nc -vz -w 3 {endpoint.host} {endpoint.port}"
+    ask = f"nc -vz -w 3 {plain} {endpoint.port}"
     if requests:
         head = "-I " if requests[-1].method == "HEAD" else ""
         ask = f"curl -sk -m 5 {head}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
     spec = vantage.spec
-    context = f" --context {vantage.cluster}" if vantage.cluster else ""
+    context = f" --context {quote(vantage.cluster)}" if vantage.cluster else ""
     match spec.kind:
         case VantageKind.SSH | VantageKind.NODE if spec.host:
             target = f"{spec.user}@{spec.host}" if spec.user else spec.host
             port = f"-p {spec.port} " if spec.port else ""
-            return (f"ssh {port}{target} '{ask}'",)
+            return (f"ssh {port}{target} {quote(ask)}",)
         case VantageKind.NODE:  # a debugging pod stands in the node's own network, as ours did
             return (f"kubectl{context} debug node/{spec.node} -it --image AN-IMAGE -- {ask}",)
         case VantageKind.POD:
             pod = spec.pod or "A-POD"
             return (f"kubectl{context} -n {spec.namespace} exec {pod} -- {ask}",)
         case _:
-            return (ask, f"nmap -Pn -sT --reason -p {endpoint.port} {endpoint.host}")
+            return (ask, f"nmap -Pn -sT --reason -p {endpoint.port} {plain}")

@@ -38,6 +38,6 @@ def vantage_id(spec: str, cluster: str = "") -> VantageId:
     return VantageId(f"{spec}@@{cluster}" if cluster else spec)
 
 
-def finding_id(code: str, endpoint: EndpointId, vantage: VantageId) -> FindingId:
-    """Name a finding by what it is about."""
-    return FindingId(f"{code}:{endpoint}:{vantage}")
+def finding_id(code: str, *about: str) -> FindingId:
+    """Name a finding by what it is about: endpoint and vantage, or cluster and component or object."""
+    return FindingId(":".join((code, *about)))

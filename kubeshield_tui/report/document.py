@@ -82,10 +82,17 @@ class ReportFinding(msgspec.Struct, frozen=True):
     severity: Severity
     title: str
     endpoint: EndpointId
+    """Empty where it is about a cluster or an object."""
     vantage: VantageId
     because: tuple[str, ...]
     verify: tuple[str, ...]
     remedy: str
+    cluster: str
+    namespace: str
+    object: str
+    component: str
+    reached_from: tuple[VantageId, ...]
+    """Of a known hole: every vantage that reaches the component, the worst zone first."""
 
 
 class ReportUntested(msgspec.Struct, frozen=True):
@@ -215,6 +222,11 @@ def _finding(finding: Finding) -> ReportFinding:
         finding.because,
         finding.verify,
         finding.remedy,
+        finding.cluster,
+        finding.namespace,
+        finding.object,
+        finding.component,
+        finding.reached_from,
     )
 
 

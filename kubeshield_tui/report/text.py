@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from textwrap import wrap
 
+from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason
 from kubeshield_tui.model.verdict import Verdict
@@ -36,11 +37,10 @@ def _head(store: Store) -> str:
 
 
 def _findings(store: Store) -> str:
-    return "\n\n".join("\n".join(_finding_lines(store, index)) for index in range(len(store.findings)))
+    return "\n\n".join("\n".join(_finding_lines(finding)) for finding in ranked(store.findings.values()))
 
 
-def _finding_lines(store: Store, index: int) -> Iterator[str]:
-    finding = ranked(store.findings.values())[index]
+def _finding_lines(finding: Finding) -> Iterator[str]:
     yield f"{finding.severity.upper():<9}{finding.title}"
     for label, lines in (("because", finding.because), ("verify", finding.verify), ("remedy", (finding.remedy,))):
         for line in lines:

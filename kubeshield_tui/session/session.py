@@ -31,6 +31,7 @@ from kubeshield_tui.session.doors import (
     resolve_contexts,
 )
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
+from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.store import Store
@@ -57,6 +58,7 @@ class Session:
         self.store = Store()
         self._local_channel = local_channel
         self._listeners = list(listeners)
+        self._holes = Holes(self.store, self._happen)
         self._points: dict[VantageId, VantagePoint] = {}
         self._targets: tuple[Endpoint, ...] = ()
         self._clusters = ClusterWait(())
@@ -113,6 +115,7 @@ class Session:
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
+        self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
                 await client.close()
@@ -238,6 +241,7 @@ class Session:
             self._recorder(event)
         for listener in self._listeners:
             listener(event)
+        self._holes.told(event)
         match event:
             case happened.CellObserved() if self._verdicts is not None:
                 now = event.observation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from msgspec.structs import replace
 
 from kubeshield_tui.judgement.findings import verify_commands
@@ -16,3 +18,13 @@ def test_what_a_node_saw_is_verified_on_that_node() -> None:
     assert command.endswith(" -- nc -vz -w 3 10.0.0.11 10255")
     over_ssh = replace(by_pod, spec=replace(by_pod.spec, host="n1"))
     assert verify_commands(kubelet, over_ssh) == ("ssh n1 'nc -vz -w 3 10.0.0.11 10255'",)
+
+
+def test_what_an_api_calls_a_host_stays_one_word() -> None:
+    hostile = endpoint("lb", host="a; touch x", port=80)
+    assert verify_commands(hostile, vantage("local"))[0] == "nc -vz -w 3 'a; touch x' 80"
+    (over_ssh,) = verify_commands(hostile, vantage("ssh:jump"))
+    assert shlex.split(shlex.split(over_ssh)[2]) == ["nc", "-vz", "-w", "3", "a; touch x", "80"]
+    (in_pod,) = verify_commands(hostile, vantage("pod:shop", cluster="prod & more"))
+    assert shlex.split(in_pod)[:3] == ["kubectl", "--context", "prod & more"]
+    assert shlex.split(in_pod)[-2:] == ["a; touch x", "80"]

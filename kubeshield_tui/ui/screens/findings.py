@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import OptionList
@@ -37,10 +38,13 @@ class FindingsScreen(Screen[CellKey]):
     FindingsScreen #title { background: $panel; }
     FindingsScreen OptionList { height: 1fr; border: none; background: $background; scrollbar-size: 1 1; }
     FindingsScreen OptionList:focus { border: none; }
-    FindingsScreen #more { height: auto; max-height: 12; background: $panel; }
+    FindingsScreen VerticalScroll { height: auto; max-height: 50%; background: $panel; scrollbar-size: 1 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f", "back", "Back")]
-    keys: ClassVar[Line] = ((" esc", "heading"), (" back  ", "quiet"), ("enter", "heading"), (" to the cell", "quiet"))
+    keys: ClassVar[Line] = (
+        (" esc", "heading"), (" back  ", "quiet"), ("enter", "heading"), (" to the cell  ", "quiet"),
+        ("tab", "heading"), (" read on", "quiet"),
+    )  # fmt: skip
 
     def __init__(self, store: Store) -> None:
         super().__init__()
@@ -50,7 +54,8 @@ class FindingsScreen(Screen[CellKey]):
         """The list, and more about the chosen one."""
         yield Lines(((f" {len(self._findings)} findings", "strong"),), id="title")
         yield OptionList(*(Option(_prompt(finding)) for finding in self._findings))
-        yield Lines(id="more", wraps=True)
+        with VerticalScroll():
+            yield Lines(id="more", wraps=True)
         yield Lines(self.keys)
 
     def on_mount(self) -> None:
@@ -63,19 +68,33 @@ class FindingsScreen(Screen[CellKey]):
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         finding = self._findings[event.option_index]
-        lines: list[Line] = [((f" because  {line}", ""),) for line in finding.because]
+        lines: list[Line] = [((f" where    {_where(finding)}", "quiet"),)]
+        lines.extend(((f" because  {line}", ""),) for line in finding.because)
         lines.extend(((f" verify   {line}", "simulated"),) for line in finding.verify)
         lines.append(((f" remedy   {finding.remedy}", "reachable"),))
         self.query_one("#more", Lines).show(*lines)
+        self.query_one(VerticalScroll).scroll_home(animate=False)
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         finding = self._findings[event.option_index]
-        self.dismiss(CellKey(finding.endpoint, finding.vantage))
+        if finding.endpoint:
+            self.dismiss(CellKey(finding.endpoint, finding.vantage))
+        else:
+            self.notify("this is about no cell of the grid", timeout=2)
 
     def action_back(self) -> None:
         """Close."""
         self.dismiss(None)
+
+
+def _where(finding: Finding) -> str:
+    """What a finding is about, from the outside in, and how many reach it."""
+    object_ = "/".join(part for part in (finding.namespace, finding.object) if part)
+    parts = [finding.cluster, object_, finding.component, finding.vantage and f"from {finding.vantage}"]
+    if finding.reached_from:
+        parts.append(f"reached from {len(finding.reached_from)}")
+    return f"{finding.code}: {', '.join(part for part in parts if part)}"
 
 
 def _prompt(finding: Finding) -> Content:
