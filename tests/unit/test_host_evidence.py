@@ -143,7 +143,7 @@ async def test_a_host_that_runs_something_else_says_so() -> None:
 
 def test_connections_are_read_on_demand_only() -> None:
     assert "conntrack -L" not in script()
-    assert "conntrack -L" in script(conntrack=True)
+    assert "conntrack -L" in script(("nft", "conntrack"))
 
 
 def test_frames_that_do_not_fit_lose_nothing_of_the_others() -> None:

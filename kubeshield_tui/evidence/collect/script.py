@@ -6,6 +6,7 @@ of is known for each; an item that fails for an ordinary user is tried once more
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 MARK = "=kubeshield="
@@ -15,8 +16,9 @@ _FRAME = """\
 PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin; export PATH LC_ALL=C; U=$(id -u 2>/dev/null)
 say() { printf '\\n%s %s\\n' '=kubeshield=' "$*"; printf '\\n%s %s\\n' '=kubeshield=' "$*" >&2; }
 read_() { n=$1; shift; say begin "$n"
-if command -v "$1" >/dev/null 2>&1; then "$@"; r=$?
-if [ $r -ne 0 ] && [ "$U" != 0 ] && command -v sudo >/dev/null 2>&1; then say again "$n"; sudo -n "$@"; r=$?; fi
+if command -v "$1" >/dev/null 2>&1; then "$@" </dev/null; r=$?
+if [ $r -ne 0 ] && [ "$U" != 0 ] && command -v sudo >/dev/null 2>&1
+then say again "$n"; sudo -n "$@" </dev/null; r=$?; fi
 else r=127; echo "$1: not found" >&2; fi; say end "$n" $r; }
 """
 
@@ -32,18 +34,25 @@ COMMANDS: dict[str, str] = {
     "rules6": "ip -j -6 rule show",
     "routes": "ip -j route show table all",
     "routes6": "ip -j -6 route show table all",
-    "sysctls": "sh -c 'cd /proc/sys/net && grep -H . ipv4/ip_forward ipv6/conf/*/forwarding ipv4/conf/*/rp_filter "
-    "ipv4/conf/*/route_localnet ipv4/icmp_ratelimit ipv4/icmp_ratemask ipv4/icmp_msgs_per_sec ipv4/icmp_msgs_burst "
-    "ipv4/tcp_syn_retries bridge/bridge-nf-call-* netfilter/nf_conntrack_max netfilter/nf_conntrack_count 2>/dev/null; "
-    "grep -H . ipv4/ip_forward'",
+    "sysctls": "sh -c 'cd /proc/sys/net && grep -H . ipv4/ip_forward ipv4/conf/*/forwarding ipv6/conf/*/forwarding "
+    "ipv4/conf/*/rp_filter ipv4/conf/*/accept_local ipv4/conf/*/route_localnet ipv4/icmp_ratelimit ipv4/icmp_ratemask "
+    "ipv4/icmp_msgs_per_sec ipv4/icmp_msgs_burst ipv4/tcp_syn_retries bridge/bridge-nf-call-* "
+    "netfilter/nf_conntrack_max netfilter/nf_conntrack_count 2>/dev/null; grep -H . ipv4/ip_forward'",
     "listeners": "ss -Hlntup",
     "links": "ip -j -d link show",
+    "qdiscs": "tc qdisc show",
     "bpf": "bpftool -j net show",
+    "backends": "sh -c 'cd /proc/net && for f in ip_tables_names ip6_tables_names; do if [ -e $f ]; "
+    "then t=$(cat $f) || exit 1; echo $f: $t; else echo $f: absent; fi; done; "
+    'command -v nft >/dev/null || grep -owE "ip_rcv|nf_tables_newtable" /proc/kallsyms | sort -u\'',
+    "conntrack": "conntrack -L",
 }
-"""What is read, by name: the commands as they run. None of them changes anything."""
-CONNTRACK = {"conntrack": "conntrack -L"}
-"""Read on demand only: it can be large, and it names who talks to whom."""
-NEEDS_ROOT = ("nft", "iptables", "ip6tables")
+"""What can be read, by name: the commands as they run. None of them changes anything."""
+ON_DEMAND = frozenset({"conntrack"})
+"""It can be large, and it names who talks to whom."""
+EVERYTHING = tuple(item for item in COMMANDS if item not in ON_DEMAND)
+COUNTING = ("nft", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy", "conntrack")
+"""What changes as packets pass."""
 
 
 class Piece(NamedTuple):
@@ -56,10 +65,23 @@ class Piece(NamedTuple):
     with_sudo: bool
 
 
-def script(*, conntrack: bool = False) -> str:
-    """The whole script."""
-    commands = {**COMMANDS, **(CONNTRACK if conntrack else {})}
-    return _FRAME + "".join(f"read_ {name} {command}\n" for name, command in commands.items())
+def script(items: Iterable[str] = EVERYTHING) -> str:
+    """The whole script, as an argument of `sh -c`."""
+    return _FRAME + "".join(f"read_ {item} {COMMANDS[item]}\n" for item in items)
+
+
+def one_stream(items: Iterable[str] = EVERYTHING) -> str:
+    """The script as lines for a shell's standard input, what it complains of behind what it prints: see `part`."""
+    return (
+        f"{{ E=$( {{\n{script(items)}}} 2>&1 1>&3 3>&- ); }} 3>&1\n"
+        f"printf '\\n%s\\n%s\\n' '{MARK} complaints' \"$E\"; exit\n"
+    )
+
+
+def part(output: str) -> tuple[str, str]:
+    """Split what `one_stream` printed into the two streams."""
+    printed, _, complaints = output.rpartition(f"\n{MARK} complaints\n")
+    return (printed, complaints) if printed else (output, "")
 
 
 def take_apart(stdout: str, stderr: str) -> dict[str, Piece]:
