@@ -10,11 +10,11 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from kubeshield_tui.errors import VantageError
-from kubeshield_tui.evidence.collect.script import COMMANDS, EVERYTHING, Piece, script, take_apart
+from kubeshield_tui.evidence.collect.script import COMMANDS, Piece, script, take_apart
 from kubeshield_tui.model.evidence import Source, SourceStatus
 from kubeshield_tui.model.ids import VantageId
 from kubeshield_tui.model.text import printable
@@ -42,29 +42,23 @@ class RunCommand(Protocol):
 
 
 async def collect_host(
-    vantage: VantageId, host: str, run: RunCommand, items: Sequence[str] = EVERYTHING
+    vantage: VantageId, host: str, run: RunCommand, commands: Mapping[str, str] = COMMANDS
 ) -> tuple[Source, ...]:
     """Read a host. Never raises for what it says or refuses: each item has a status."""
     begun = time.time()
     try:
-        result = await run(("sh", "-c", script(items)), timeout=COLLECT_SECONDS, limit=SIZE_LIMIT)
+        result = await run(("sh", "-c", script(commands)), timeout=COLLECT_SECONDS, limit=SIZE_LIMIT)
     except VantageError as error:
-        return unread(vantage, host, str(error), begun, items)
-    return await asyncio.to_thread(read_of, vantage, host, result, begun, items)
-
-
-def unread(vantage: VantageId, host: str, why: str, at: float, items: Sequence[str] = EVERYTHING) -> tuple[Source, ...]:
-    """Say of every item why nothing could be read at all."""
-    nothing = printable(why, WORDS_LIMIT)
-    return tuple(_source(vantage, host, item, None, nothing, at) for item in items)
-
-
-def read_of(
-    vantage: VantageId, host: str, result: CommandResult, at: float, items: Sequence[str] = EVERYTHING
-) -> tuple[Source, ...]:
-    """Make sources of what the script printed. Takes a while for a large host."""
-    pieces, nothing = _pieces(result)
-    return tuple(_source(vantage, host, item, pieces.get(item), nothing, at) for item in items)
+        pieces: dict[str, Piece] = {}
+        nothing = printable(error, WORDS_LIMIT)
+    else:
+        pieces, nothing = await asyncio.to_thread(_pieces, result)
+    return await asyncio.to_thread(
+        lambda: tuple(
+            _source(vantage, host, item, command, pieces.get(item), nothing, begun)
+            for item, command in commands.items()
+        )
+    )
 
 
 def _pieces(result: CommandResult) -> tuple[dict[str, Piece], str]:
@@ -74,8 +68,9 @@ def _pieces(result: CommandResult) -> tuple[dict[str, Piece], str]:
     return told, printable(why if told or not said else said, WORDS_LIMIT)
 
 
-def _source(vantage: VantageId, host: str, item: str, piece: Piece | None, nothing: str, at: float) -> Source:
-    command = COMMANDS[item]
+def _source(
+    vantage: VantageId, host: str, item: str, command: str, piece: Piece | None, nothing: str, at: float
+) -> Source:
     if piece is None:
         status, text, words = SourceStatus.ERROR, "", nothing
     else:

@@ -6,7 +6,7 @@ of is known for each; an item that fails for an ordinary user is tried once more
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple
 
 MARK = "=kubeshield="
@@ -65,15 +65,28 @@ class Piece(NamedTuple):
     with_sudo: bool
 
 
-def script(items: Iterable[str] = EVERYTHING) -> str:
+def connections(family: str, protocol: str, target: str, port: int) -> str:
+    """The command that shows what the kernel keeps of connections to one address and port, and of no others.
+
+    `family` is ip or ip6, `target` an address; neither may be foreign text.
+    """
+    version = "ipv6" if family == "ip6" else "ipv4"
+    wanted = f'"^{version} .* {protocol} .*dst={target} sport=[0-9]+ dport={port} "'
+    return (
+        f"sh -c 'if command -v conntrack >/dev/null; then conntrack -L -f {version} -p {protocol} --orig-dst {target} "
+        f'--dport {port}; else t=$(cat /proc/net/nf_conntrack) || exit 1; echo "$t" | grep -E {wanted} || :; fi\''
+    )
+
+
+def script(commands: Mapping[str, str] = COMMANDS) -> str:
     """The whole script, as an argument of `sh -c`."""
-    return _FRAME + "".join(f"read_ {item} {COMMANDS[item]}\n" for item in items)
+    return _FRAME + "".join(f"read_ {name} {command}\n" for name, command in commands.items())
 
 
-def one_stream(items: Iterable[str] = EVERYTHING) -> str:
+def one_stream(commands: Mapping[str, str] = COMMANDS) -> str:
     """The script as lines for a shell's standard input, what it complains of behind what it prints: see `part`."""
     return (
-        f"{{ E=$( {{\n{script(items)}}} 2>&1 1>&3 3>&- ); }} 3>&1\n"
+        f"{{ E=$( {{\n{script(commands)}}} 2>&1 1>&3 3>&- ); }} 3>&1\n"
         f"printf '\\n%s\\n%s\\n' '{MARK} complaints' \"$E\"; exit\n"
     )
 

@@ -163,8 +163,10 @@ class Gathered:
     def _knows_legacy(self, family: str, dumps: Sequence[Dump]) -> bool:
         if self._kernel_tables(family) == () or any(dump.origin == LEGACY for dump in dumps):
             return True
-        # Without a look at the kernel's own list, silence of the tool is believed; against that list it is not.
-        return self.has(_TABLES[family][1]) and not self._kernel_tables(family)
+        # Without a look at the kernel's own list, silence of the tool is believed; against what is known it is not.
+        current, old = (self.sources.get(item) for item in _TABLES[family])
+        warned = current is not None and "legacy tables present" in current.detail
+        return old is not None and self.has(old.item) and not warned and not self._kernel_tables(family)
 
     def _is_old(self, item: str) -> bool:
         """Whether iptables-save of the host is that of the old backend: it names the other one in its first line."""
