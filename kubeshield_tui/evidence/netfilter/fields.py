@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kubeshield_tui.evidence.netfilter.flow import Flow, Held, Name
-from kubeshield_tui.evidence.netfilter.routing import Ask, Decision, Routing
+from kubeshield_tui.evidence.netfilter.routing import REFUSED_KINDS, Ask, Decision, Routing
 from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Unsure
 from kubeshield_tui.evidence.netfilter.words import (
     ADDRESS_TYPES,
@@ -151,6 +151,12 @@ def _ct_status(flow: Flow) -> Held:
     connection = flow.connection
     if connection is None:
         return None
+    for before, after in (
+        (connection.source, connection.to_source),
+        (connection.destination, connection.to_destination),
+    ):
+        if after is not None and after != before and after.may_be(before):
+            return Unsure(kind=Doubt.ROUTING, text="ct status")
     bits = (SNAT if connection.is_snat else 0) | (DNAT if connection.is_dnat else 0)
     bits |= (SEEN_REPLY if connection.seen_reply else 0) | (CONFIRMED if connection.confirmed else 0)
     return bits | (ASSURED if flow.assured else 0)
@@ -227,11 +233,19 @@ def _fib(name: str, flow: Flow, routing: Routing) -> Held:
         return Unsure(kind=Doubt.ROUTING, text=name) if kind is None else ADDRESS_TYPES.get(kind, 1)
     if result not in {"oif", "oifname"}:
         return Unsure(kind=Doubt.ROUTING, text=name)
+    if flow.iif == "lo" and flow.hook in {"prerouting", "input", "ingress"}:
+        return flow.iif
     mark = flow.mark if "mark" in flags and isinstance(flow.mark, int) else 0
-    decision = routing.decide(Ask(family=flow.family, destination=number, mark=mark, oif=device))
-    if not isinstance(decision, Decision) or len(decision.hops) > 1:
+    decision = routing.decide(Ask(family=flow.family, destination=number, mark=mark))
+    if not isinstance(decision, Decision):
         return Unsure(kind=Doubt.ROUTING, text=name)
-    return decision.hops[0].device if decision.kind in {"unicast", "local"} and decision.hops else ""
+    if decision.kind in {"local", "anycast", *REFUSED_KINDS} or not decision.hops:
+        return ""
+    if device:
+        return device if any(hop.device == device for hop in decision.hops) else ""
+    if len(decision.hops) > 1:
+        return Unsure(kind=Doubt.ROUTING, text=name)
+    return decision.hops[0].device
 
 
 def _assumed_type(flow: Flow, of_source: bool, device: str) -> str | None:

@@ -29,6 +29,11 @@ class End:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def may_be(self, other: End) -> bool:
+        """Whether the two could be the same, as far as is known."""
+        pairs = ((self.address, other.address), (self.port, other.port))
+        return all(isinstance(own, Unsure) or isinstance(its, Unsure) or own == its for own, its in pairs)
+
 
 class Connection:
     """What conntrack knows: the two ends as the first packet had them and as translation made them."""
@@ -41,6 +46,7 @@ class Connection:
         "seen_reply",
         "source",
         "src_is_local",
+        "stays",
         "to_destination",
         "to_source",
     )
@@ -53,6 +59,8 @@ class Connection:
         self.to_source: End | None = None
         """Where the source was translated to; None while no binding was made at all."""
         self.to_destination: End | None = None
+        self.stays: bool | None = None
+        """Whether the translated destination is this host's own."""
         self.mark: Number = 0
         self.confirmed = False
         self.seen_reply = False
@@ -87,6 +95,7 @@ class Flow:
         "is_reply",
         "leg",
         "mark",
+        "next_hop",
         "oif",
         "protocol",
         "saddr",
@@ -110,6 +119,8 @@ class Flow:
         self.oif: Name = ""
         self.way: Name = ""
         """The device that the routes chose; hooks before the next routing still see `oif`."""
+        self.next_hop: int | None = None
+        """The gateway that the routes chose; None: none, or not known."""
         self.hook = ""
         self.mark: Number = 0
         self.flags: Number = None

@@ -142,8 +142,7 @@ class Journey:
         if connection is None:
             return None
         if not is_bound(connection, hook) and flow.state & (NEW | RELATED):
-            chains = self.walk.program.chains(flow.family, hook, nat=True)
-            for base in chains:
+            for base in self.walk.program.chains(flow.family, hook, nat=True):
                 before = flow.destination
                 final = self.walk.base(base)
                 if final.kind != "accept":
@@ -152,7 +151,7 @@ class Journey:
                     if hook == "output" and flow.destination != before:
                         return self.ways.out(flow, self.walk)
                     return None
-            if chains:
+            if self.walk.program.translates(flow.family):
                 bind_to_itself(flow, connection, hook)
             return None
         before = flow.destination

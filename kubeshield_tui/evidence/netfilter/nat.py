@@ -15,14 +15,19 @@ LOOPBACK = {"ip": 0x7F000001, "ip6": 1}
 
 
 def bind(statement: Translate, at: Place) -> str | None:
-    """Bind a connection as a rule says; returns what was done, or `drop`, or None where the rule does not match."""
+    """Bind a connection as a rule says; returns what was done, or `drop`, or None where the rule does not match.
+
+    Empty is nothing: for a packet of the other family a map must have the key all the same, and then nothing is done.
+    """
     flow = at.flow
     connection = flow.connection
-    if connection is None or (statement.family and statement.family != flow.family):
+    if connection is None:
         return None
     end = _target(statement, at)
     if end is None or isinstance(end, str):
         return end
+    if statement.family and statement.family != flow.family:
+        return ""
     if statement.kind in SOURCE_KINDS:
         connection.to_source = end
         flow.set_source(end)
@@ -31,6 +36,7 @@ def bind(statement: Translate, at: Place) -> str | None:
         flow.set_destination(end)
         if statement.kind == "redirect":
             flow.dst_is_local = True
+        connection.stays = flow.dst_is_local
     return f"{statement.kind} to {end_text(end, flow.family, flow.protocol in WITH_PORTS)}"
 
 
@@ -80,7 +86,8 @@ def _address(expression: Expression, netmap: bool, old: Number, at: Place) -> Nu
 def _masquerade(at: Place) -> Number:
     flow = at.flow
     if isinstance(flow.oif, str):
-        toward = flow.daddr if isinstance(flow.daddr, int) else None
+        toward = flow.next_hop if flow.next_hop is not None and flow.family == "ip" else flow.daddr
+        toward = toward if isinstance(toward, int) else None
         own = at.routing.own_address(flow.family, flow.oif, toward)
         if own is not None:
             return own
@@ -125,6 +132,7 @@ def apply_binding(flow: Flow, connection: Connection, hook: str) -> None:
         flow.dst_is_local = connection.src_is_local
     elif not flow.is_reply and connection.is_dnat and connection.to_destination is not None:
         flow.set_destination(connection.to_destination)
+        flow.dst_is_local = connection.stays
 
 
 def end_text(end: End, family: str, with_port: bool) -> str:

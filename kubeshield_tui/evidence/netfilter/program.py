@@ -30,6 +30,7 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
 
 SEEING = {"ip": ("ip", "inet", "netdev"), "ip6": ("ip6", "inet", "netdev")}
 """Families of tables that a routed packet meets; bridge and arp tables see other traffic."""
+NAT_HOOKS = ("prerouting", "output", "input", "postrouting")
 LONG_CHAIN = 16
 """Rules from which on a chain gets an index."""
 KEY_LIMIT = 64
@@ -70,6 +71,10 @@ class Program:
             found.sort(key=lambda base: base.chain.priority)
             self._plans[key] = tuple(found)
         return self._plans[key]
+
+    def translates(self, family: str) -> bool:
+        """Whether any chain translates: all four hooks then bind connections, also those that have no chain."""
+        return any(self.chains(family, hook, nat=True) for hook in NAT_HOOKS)
 
     def rules(self, chain: Chain, start: int, flow: Flow) -> Iterator[Rule]:
         """Yield the rules of a chain from `start` on that can match; others are left out where that is certain."""

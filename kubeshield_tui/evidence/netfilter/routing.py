@@ -92,6 +92,7 @@ class Decision(Record, frozen=True):
     length: int = -1
 
 
+REFUSED_KINDS = frozenset({"none", "unreachable", "prohibit", "blackhole", "throw"})
 LOCAL_RULE = PolicyRule(priority=0, table="local")
 DEFAULT_RULES = (LOCAL_RULE, PolicyRule(priority=32766, table="main"), PolicyRule(priority=32767, table="default"))
 
@@ -219,19 +220,40 @@ class Routing:
         return None
 
     def own_address(self, family: str, device: str, toward: int | None = None) -> int | None:
-        """Return the address that `device` would put on what leaves over it toward an address; None: not known."""
-        for interface in self.host.interfaces or ():
-            if interface.name == device:
-                fit = [own for own in interface.addresses if own.family == family and own.is_global]
-                near = [own for own in fit if toward is not None and _covers(own, toward)]
-                primary = [own for own in near or fit if not own.secondary]
-                return (primary or fit)[0].number if fit else None
-        return None
+        """Return the address that masquerading puts on what leaves over a device toward the next hop.
+
+        None is not known. Where the device has none, as lo, IPv4 takes the first of the other devices', IPv6 the
+        target itself if it is own.
+        """
+        interfaces = self.host.interfaces or ()
+        if family == "ip6" and toward is not None and device == "lo":
+            return toward if self.is_local(family, toward) else None
+        own = next((interface for interface in interfaces if interface.name == device), None)
+        if own is None:
+            return None
+        fit = _usable(own, family)
+        if family == "ip6" and fit and toward is not None:
+            return max(fit, key=lambda each: _common_bits(each.number, toward)).number
+        near = [each for each in fit if toward is not None and _covers(each, toward)]
+        if near or fit:
+            return (near or fit)[0].number
+        others = [each for interface in interfaces for each in _usable(interface, family)]
+        return others[0].number if others and family == "ip" else None
 
     def setting(self, name: str) -> int | None:
         """Return a numeric sysctl; None where it was not collected."""
         text = self.host.settings.get(name)
         return int(text) if text is not None and text.lstrip("-").isdecimal() else None
+
+
+def _usable(interface: Interface, family: str) -> list[Address]:
+    """Return the addresses that can be a source toward elsewhere, primary ones first."""
+    fit = [own for own in interface.addresses if own.family == family and own.is_global]
+    return sorted(fit, key=lambda own: own.secondary)
+
+
+def _common_bits(one: int, other: int) -> int:
+    return 128 - (one ^ other).bit_length()
 
 
 def _covers(own: Address, number: int) -> bool:

@@ -259,8 +259,8 @@ class Walk:
                 return self._reject(statement)
             case Translate():
                 done = bind(statement, self)
-                if done is None:
-                    return MISSED
+                if not done:
+                    return MISSED if done is None else None
                 self.mark(done)
                 return Verdict(kind="drop" if done == "drop" else "accept")
             case Assign():
@@ -306,9 +306,8 @@ class Walk:
         if statement.field == "meta mark":
             flow.mark = number
         elif statement.field == "ct mark":
-            if flow.connection is None:
-                return MISSED
-            flow.connection.mark = number
+            if flow.connection is not None:  # the kernel passes over it where there is none
+                flow.connection.mark = number
         else:
             flow.assigned[statement.field] = held
             flow.version += 1

@@ -33,10 +33,9 @@ class Ways:
         """Route what begins on the host; again where its destination or mark was changed."""
         decision = self._decide(flow)
         if isinstance(decision, Unsure):
-            flow.way = self._asked_device(flow)
-            return None
+            return self._out_as_asked(flow, walk, decision)
         if decision.kind in {"local", "anycast"}:
-            flow.way = "lo"
+            flow.way, flow.next_hop = "lo", None
             return None
         return self._send(decision, flow, walk)
 
@@ -77,10 +76,19 @@ class Ways:
 
     def _as_asked(self, flow: Flow, walk: Walk, doubt: Unsure) -> str:
         flow.way = self._asked_device(flow)
-        if self.packet.hook == "forward":
-            return "forward"
+        if self.packet.hook == "forward" and (self.packet.oif or flow.is_reply):
+            return "forward"  # the asker knows that it leaves again
         options = (f"{doubt.text}: forwarded", f"{doubt.text}: delivered here")
         return ("forward", "input")[walk.choose(doubt.kind, doubt.text, options, same=("way", flow.daddr))]
+
+    def _out_as_asked(self, flow: Flow, walk: Walk, doubt: Unsure) -> None:
+        """Leave by the device that was asked about; after translation it may be another, or none at all."""
+        flow.way = self._asked_device(flow)
+        connection = flow.connection
+        if flow.hook == "output" and connection is not None and connection.is_dnat:
+            options = (f"{doubt.text}: sent out", f"{doubt.text}: an address of this host")
+            stays = walk.choose(doubt.kind, doubt.text, options, same=("way", flow.daddr)) == 1
+            flow.way = "lo" if stays else Unsure(kind=Doubt.ROUTING, text="device that it leaves by")
 
     def _asked_device(self, flow: Flow) -> Name:
         if flow.is_reply:
@@ -101,7 +109,7 @@ class Ways:
         if len(hops) > 1:
             options = tuple(f"one of {len(hops)} next hops: over {hop.device}" for hop in hops)
             at = walk.choose(Doubt.RANDOM, decision.text, options, same=("way", flow.is_reply, decision.text))
-        flow.way = hops[at].device
+        flow.way, flow.next_hop = hops[at].device, hops[at].gateway
         return None
 
     # --- whether at all

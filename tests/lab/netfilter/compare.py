@@ -1,0 +1,111 @@
+"""Whether the kernel did what evaluation says can happen: the outcome as both ends saw it, and the path rule by rule."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from kubeshield_tui.evidence.netfilter.evaluate import End, Firewall
+from kubeshield_tui.evidence.netfilter.result import Outcome
+from kubeshield_tui.evidence.netfilter.words import ICMP6_CODES, ICMP_CODES
+from tests.lab.netfilter.cases import Case, Path
+
+ROUTE_ERRORS = {"icmp-net-unreachable": errno.ENETUNREACH, "icmpv6-no-route": errno.ENETUNREACH}
+
+
+@dataclass
+class Score:
+    """Counts of a run, and the first disagreements in full."""
+
+    cases: int = 0
+    decided: int = 0
+    traced: int = 0
+    rulesets: int = 0
+    wrong: list[str] = field(default_factory=list)
+    """What the kernel did that was not predicted."""
+
+    def said(self) -> str:
+        share = 100 * self.decided / self.cases if self.cases else 0.0
+        return (
+            f"{self.cases} cases in {self.rulesets} rulesets, {len(self.wrong)} disagreements, {share:.2f} % decided, "
+            f"{self.traced} paths compared"
+        )
+
+
+def fits(outcome: Outcome, case: Case, *, answers_can_be_lost: bool) -> bool:
+    """Whether what both ends saw is this outcome."""
+    stream = case.packet.protocol == "tcp"
+    if outcome.verdict == "accept":
+        return case.got_through and case.answered and case.error is None
+    if outcome.leg == "syn":
+        if case.got_through or case.answered:
+            return False
+        return _error_fits(outcome, case, answers_can_be_lost)
+    if outcome.leg == "syn-ack":
+        return not case.answered and case.error is None and case.got_through is not stream
+    if case.got_through:
+        return False
+    # Over a link without delay the answer often arrives while connect() holds the socket, and is passed over then.
+    return case.answered if outcome.verdict == "drop" else case.answered or case.error is not None
+
+
+def _error_fits(outcome: Outcome, case: Case, answers_can_be_lost: bool) -> bool:
+    if outcome.verdict == "drop":
+        return case.error is None
+    if case.error is None:
+        return answers_can_be_lost or outcome.decider.table is None  # "no route" is rate-limited per asker
+    if outcome.answer == "tcp-reset":
+        return case.error == ("rst",)
+    kind, _, name = (outcome.answer or "").partition("-")
+    if kind == "icmpv6":
+        return case.error in {("icmp", 1, ICMP6_CODES[name]), ("errno", ROUTE_ERRORS.get(outcome.answer or ""))}
+    return case.error in {("icmp", 3, ICMP_CODES[name]), ("errno", ROUTE_ERRORS.get(outcome.answer or ""))}
+
+
+def path_of(end: End) -> dict[str, Path]:
+    """Return a predicted path in the kernel's terms, by leg."""
+    paths: dict[str, Path] = {}
+    for mark in end.marks:
+        if mark.table is None:
+            continue
+        handle = None if mark.rule is None else mark.rule.handle
+        paths.setdefault(mark.leg, []).append((mark.table.name, mark.chain or "", handle, _verdict(mark.effect)))
+    return paths
+
+
+def _verdict(effect: str) -> str:
+    if effect.startswith("policy "):
+        return effect.removeprefix("policy ")
+    if effect.startswith("reject"):
+        return "drop"
+    return "accept" if effect.startswith(("dnat", "snat", "masquerade", "redirect")) else effect
+
+
+def explain(case: Case, firewall: Firewall, outcomes: Sequence[Outcome]) -> str:
+    """Return all that is needed to find out who is wrong."""
+    ends, _ = firewall.branches(case.packet)
+    lines = [f"{case.packet}", f"  seen: through={case.got_through} answered={case.answered} error={case.error}"]
+    for outcome in outcomes:
+        lines.append(f"  said: {outcome.verdict} {outcome.answer} {outcome.leg} by {outcome.decider.text} {outcome.nat}")
+    ours = path_of(ends[0].end)
+    for leg in dict.fromkeys([*case.paths, *ours]):
+        here, there = ours.get(leg, []), case.paths.get(leg, [])
+        lines += [f"  kernel {leg}: {there}", f"  ours   {leg}: {here}"]
+        at = next((at for at, pair in enumerate(zip_longest(here, there)) if pair[0] != pair[1]), None)
+        if at is not None:
+            lines.append(f"  differ at {at}: ours {_text(here, at, firewall)}, kernel's {_text(there, at, firewall)}")
+    return "\n".join(lines)
+
+
+def _text(path: Path, at: int, firewall: Firewall) -> str:
+    if at >= len(path):
+        return "nothing"
+    table, chain, handle, verdict = path[at]
+    for each in firewall.ruleset.tables:
+        if each.name == table and chain in each.chains:
+            base = each.chains[chain]
+            texts = [rule.text for rule in base.rules if rule.handle == handle]
+            return f"{table} {chain} [{base.type} {base.hook} {base.priority}] `{' '.join(texts)}` -> {verdict}"
+    return str(path[at])

@@ -1,0 +1,131 @@
+"""The three hosts of the laboratory with more addresses each, all neighbours known, and listeners where packets may end.
+
+Neighbours are permanent: rules that drop neighbour discovery must not decide whether a packet arrives.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kubeshield_tui.evidence.netfilter.host import parse_host
+from kubeshield_tui.evidence.netfilter.routing import Host
+from tests.lab.netfilter.kernel import Conntrack, Nft, Trace, inside
+from tests.lab.netns import Lab, lab
+
+CLIENTS = {"ip": [f"192.0.2.{n}" for n in range(1, 6)], "ip6": [f"2001:db8:1::{n}" for n in range(1, 6)]}
+SERVERS = {"ip": [f"198.51.100.{n}" for n in range(1, 5)], "ip6": [f"2001:db8:2::{n}" for n in range(1, 5)]}
+ROUTERS = {"ip": ["192.0.2.254", "198.51.100.254"], "ip6": ["2001:db8:1::fe", "2001:db8:2::fe"]}
+"""The router's address toward the client, and the one toward the server."""
+VIRTUAL = {"ip": ["203.0.113.1", "203.0.113.2"], "ip6": ["2001:db8:9::1", "2001:db8:9::2"]}
+"""Addresses that nobody has and the router has no route to: only translation leads anywhere."""
+PORTS = (22, 53, 80, 443, 8080, 10250)
+"""Ports that packets go to and that listeners are at."""
+KINDS = {"ip": socket.AF_INET, "ip6": socket.AF_INET6}
+
+
+class World:
+    """The laboratory, ready for packets."""
+
+    def __init__(self, network: Lab) -> None:
+        self.network = network
+        self.client, self.router, self.server = (network.name(host) for host in ("client", "router", "server"))
+        self.to_client, self.to_server = f"{network.prefix}rc", f"{network.prefix}rs"
+        """The router's devices."""
+        self._addresses()
+        self._neighbours()
+        self._settings()
+        self.nft = Nft(self.router)
+        self.trace = Trace(self.router)
+        self.conntrack = Conntrack(self.router)
+        self.host = self._host()
+        self.listeners = [
+            *self._listeners(self.server, SERVERS),
+            *self._listeners(self.router, {**ROUTERS, "ip": [*ROUTERS["ip"], "127.0.0.1"], "ip6": [*ROUTERS["ip6"], "::1"]}),
+        ]
+
+    def _addresses(self) -> None:
+        for host, device, addresses in (("client", "c", CLIENTS), ("server", "s", SERVERS)):
+            link = f"{self.network.prefix}{device}"
+            for family, length in (("ip", 24), ("ip6", 64)):
+                for address in addresses[family][1:]:
+                    extra = ["nodad"] if family == "ip6" else []
+                    self.network.on(host, "ip", "addr", "add", f"{address}/{length}", "dev", link, *extra)
+
+    def _neighbours(self) -> None:
+        prefix = self.network.prefix
+        for host, link, far, addresses in (
+            ("client", f"{prefix}c", self.to_client, {family: own[:1] for family, own in ROUTERS.items()}),
+            ("server", f"{prefix}s", self.to_server, {family: own[1:] for family, own in ROUTERS.items()}),
+        ):
+            own = {"client": CLIENTS, "server": SERVERS}[host]
+            for family in KINDS:
+                for address in addresses[family]:
+                    self._neighbour(host, link, address, self._hardware("router", far))
+                for address in own[family]:
+                    self._neighbour("router", far, address, self._hardware(host, link))
+
+    def _neighbour(self, host: str, link: str, address: str, hardware: str) -> None:
+        self.network.on(
+            host, "ip", "neigh", "replace", address, "lladdr", hardware, "dev", link, "nud", "permanent"
+        )
+
+    def _hardware(self, host: str, link: str) -> str:
+        return json.loads(self.network.on(host, "ip", "-j", "link", "show", "dev", link))[0]["address"]
+
+    def _settings(self) -> None:
+        for host in ("client", "router", "server"):
+            self.network.on(
+                host, "sysctl", "-qw", "net.ipv4.tcp_synack_retries=0", "net.ipv4.tcp_max_syn_backlog=65536",
+                "net.core.somaxconn=65535", "net.ipv4.ip_local_port_range=1024 1100", "net.ipv4.tcp_syncookies=0",
+                "net.ipv4.tcp_syn_linear_timeouts=0",
+            )  # fmt: skip
+        # No kind of ICMP error is limited, or rejects of a burst would look like drops.
+        unlimited = ("net.ipv4.icmp_ratemask=0", "net.ipv6.icmp.ratemask=200")
+        self.network.on("router", "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", *unlimited)
+
+    def _host(self) -> Host:
+        told = [
+            self.network.on("router", "ip", "-j", *words)
+            for words in (("addr",), ("rule",), ("-6", "rule"), ("route", "show", "table", "all"))
+        ]
+        told.append(self.network.on("router", "ip", "-6", "-j", "route", "show", "table", "all"))
+        settings = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.rp_filter"]
+        settings += ["net.ipv4.conf.all.route_localnet"]
+        told += [self.network.on("router", "sysctl", name) for name in settings]
+        host = parse_host("\n".join(told))
+        assert host.notes == (), host.notes
+        return host
+
+    def _listeners(self, namespace: str, addresses: dict[str, list[str]]) -> Iterator[socket.socket]:
+        with inside(namespace):
+            for family, own in addresses.items():
+                for address in own:
+                    for port in PORTS:
+                        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                            made = socket.socket(KINDS[family], kind | socket.SOCK_NONBLOCK)
+                            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                            made.bind((address, port))
+                            if kind == socket.SOCK_STREAM:
+                                made.listen(8192)
+                            yield made
+
+    def close(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+        self.trace.close()
+        self.conntrack.close()
+        self.nft.close()
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """Make the laboratory; everything is removed at the end."""
+    with lab() as network:
+        made = World(network)
+        try:
+            yield made
+        finally:
+            made.close()
