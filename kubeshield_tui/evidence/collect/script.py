@@ -45,14 +45,10 @@ COMMANDS: dict[str, str] = {
     "backends": "sh -c 'cd /proc/net && for f in ip_tables_names ip6_tables_names; do if [ -e $f ]; "
     "then t=$(cat $f) || exit 1; echo $f: $t; else echo $f: absent; fi; done; "
     'command -v nft >/dev/null || grep -owE "ip_rcv|nf_tables_newtable" /proc/kallsyms | sort -u\'',
-    "conntrack": "conntrack -L",
 }
-"""What can be read, by name: the commands as they run. None of them changes anything."""
-ON_DEMAND = frozenset({"conntrack"})
-"""It can be large, and it names who talks to whom."""
-EVERYTHING = tuple(item for item in COMMANDS if item not in ON_DEMAND)
-COUNTING = ("nft", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy", "conntrack")
-"""What changes as packets pass."""
+"""What is read, by name: the commands as they run. None of them changes anything."""
+COUNTING = {item: COMMANDS[item] for item in ("nft", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")}
+"""What counts packets as they pass."""
 
 
 class Piece(NamedTuple):
