@@ -67,6 +67,7 @@ class HostLayer(Record, frozen=True):
     decider: str = ""
     """What decides, in one line; why it is unknown."""
     rule: Decider | None = None
+    """The rule, policy or route that decides; None where several may."""
     nat: tuple[str, str] = ("", "")
     """Where destination and source are translated to, as address and port; empty where they stay."""
     onward: tuple[Visit, ...] = ()
@@ -239,11 +240,12 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
     accepted = [outcome for outcome in outcomes if outcome.verdict == "accept"]
     first = outcomes[0]
     how, answer = _how(first)
+    deciders = list(dict.fromkeys(decider_text(outcome.decider) for outcome in outcomes))
     base = HostLayer(
         host=gathered.host,
         verdict=Predicted.ALLOW,
-        rule=first.decider,
-        decider=decider_text(first.decider),
+        rule=first.decider if len(deciders) == 1 else None,
+        decider="; or ".join(deciders),
         nat=((first.nat or {}).get("dnat", ""), (first.nat or {}).get("snat", "")),
         onward=_onward(visit, accepted),
         assumptions=(*assumptions, *dict.fromkeys(each.text for each in first.assumptions)),

@@ -1,4 +1,4 @@
-"""Two readings of a host around a probe, compared: which rules counted it, and whether its connection got through. Pure.
+"""Two readings of a host around a probe: which rules counted it, and whether its connection got through. Pure.
 
 A rule that counted nothing was not met: that refutes a prediction. One that counted may have counted others: at least
 as many packets as were sent supports it, fewer say nothing.
@@ -26,12 +26,12 @@ _ENDS = frozenset({"drop", "reject"})
 
 
 class Place(NamedTuple):
-    """Where a counter stands: index is None for a chain's policy."""
+    """Where a counter stands: `number` is None for a chain's policy."""
 
     family: str
     table: str
     chain: str
-    index: int | None
+    number: int | None
 
 
 class Count(NamedTuple):
@@ -148,13 +148,13 @@ def _bare(text: str) -> str:
 
 
 def _of_policies(gathered: Gathered, family: str) -> Iterator[tuple[Place, Count]]:
-    """Policies of iptables' chains count; nft's own do not."""
+    """Policies of the old backend count; those of nft's chains do not, though iptables-save prints a nought."""
     items = ("iptables", "iptables-legacy") if family == "ip" else ("ip6tables", "ip6tables-legacy")
     seen: set[str] = set()
     for item in items:
         text = gathered.text(item)
-        if text in seen:
-            continue  # iptables-save of this host is the old one
+        if text in seen or not gathered.is_old(item):
+            continue
         seen.add(text)
         table = ""
         for line in text.splitlines():
