@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from kubeshield_tui.errors import VantageError
-from kubeshield_tui.evidence.collect.script import COMMANDS, Piece, script, take_apart
+from kubeshield_tui.evidence.collect.script import COMMANDS, Piece, script, shown, take_apart
 from kubeshield_tui.model.evidence import Source, SourceStatus
 from kubeshield_tui.model.ids import VantageId
 from kubeshield_tui.model.text import printable
@@ -71,6 +71,7 @@ def _pieces(result: CommandResult) -> tuple[dict[str, Piece], str]:
 def _source(
     vantage: VantageId, host: str, item: str, command: str, piece: Piece | None, nothing: str, at: float
 ) -> Source:
+    command = shown(command)
     if piece is None:
         status, text, words = SourceStatus.ERROR, "", nothing
     else:

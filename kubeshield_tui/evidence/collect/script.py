@@ -6,6 +6,7 @@ of is known for each; an item that fails for an ordinary user is tried once more
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ MARK = "=kubeshield="
 _FRAME = """\
 PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin; export PATH LC_ALL=C; U=$(id -u 2>/dev/null)
 say() { printf '\\n%s %s\\n' '=kubeshield=' "$*"; printf '\\n%s %s\\n' '=kubeshield=' "$*" >&2; }
+first() { command -v "$1" >/dev/null 2>&1 && echo "$1" || echo "$2"; }
 read_() { n=$1; shift; say begin "$n"
 if command -v "$1" >/dev/null 2>&1; then "$@" </dev/null; r=$?
 if [ $r -ne 0 ] && [ "$U" != 0 ] && command -v sudo >/dev/null 2>&1
@@ -24,8 +26,8 @@ else r=127; echo "$1: not found" >&2; fi; say end "$n" $r; }
 
 COMMANDS: dict[str, str] = {
     "nft": "nft -j list ruleset",
-    "iptables": "iptables-save -c",
-    "ip6tables": "ip6tables-save -c",
+    "iptables": "$(first iptables-save iptables-nft-save) -c",
+    "ip6tables": "$(first ip6tables-save ip6tables-nft-save) -c",
     "iptables-legacy": "iptables-legacy-save -c",
     "ip6tables-legacy": "ip6tables-legacy-save -c",
     "ipset": "ipset save",
@@ -49,6 +51,12 @@ COMMANDS: dict[str, str] = {
 """What is read, by name: the commands as they run. None of them changes anything."""
 COUNTING = {item: COMMANDS[item] for item in ("nft", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")}
 """What counts packets as they pass."""
+_CHOICE = re.compile(r"\$\(first (\S+) \S+\)")
+
+
+def shown(command: str) -> str:
+    """A command as people read it: of two names of one tool the usual one."""
+    return _CHOICE.sub(r"\1", command)
 
 
 class Piece(NamedTuple):
@@ -77,20 +85,6 @@ def connections(family: str, protocol: str, target: str, port: int) -> str:
 def script(commands: Mapping[str, str] = COMMANDS) -> str:
     """The whole script, as an argument of `sh -c`."""
     return _FRAME + "".join(f"read_ {name} {command}\n" for name, command in commands.items())
-
-
-def one_stream(commands: Mapping[str, str] = COMMANDS) -> str:
-    """The script as lines for a shell's standard input, what it complains of behind what it prints: see `part`."""
-    return (
-        f"{{ E=$( {{\n{script(commands)}}} 2>&1 1>&3 3>&- ); }} 3>&1\n"
-        f"printf '\\n%s\\n%s\\n' '{MARK} complaints' \"$E\"; exit\n"
-    )
-
-
-def part(output: str) -> tuple[str, str]:
-    """Split what `one_stream` printed into the two streams."""
-    printed, _, complaints = output.rpartition(f"\n{MARK} complaints\n")
-    return (printed, complaints) if printed else (output, "")
 
 
 def take_apart(stdout: str, stderr: str) -> dict[str, Piece]:
