@@ -71,7 +71,7 @@ class HostLayer(Record, frozen=True):
     nat: tuple[str, str] = ("", "")
     """Where destination and source are translated to, as address and port; empty where they stay."""
     onward: tuple[Visit, ...] = ()
-    """The visitor as he leaves the host, for the next one: several where it is drawn who answers."""
+    """The visitor as he leaves the host, or would if he were let: several where it is drawn who answers."""
     assumptions: tuple[str, ...] = ()
     at: float = 0.0
     """Seconds since the epoch when the host was read."""
@@ -116,9 +116,14 @@ def firewall_layer(gathered: Gathered, visit: Visit, now: float) -> HostLayer:
 
 
 def explain(gathered: Gathered, visit: Visit) -> Result:
-    """Return every outcome with its path and near misses: what `firewall_layer` sums up. Takes longer."""
-    packet, _, _ = _packet(gathered, visit)
-    return gathered.firewall(visit.family).judge(packet, LEGS, explain=True)
+    """Return every outcome with its path and near misses: what `firewall_layer` sums up. Remembered too."""
+    key = ("explained", visit)
+    result = gathered.answers.get(key)
+    if result is None:
+        packet, _, _ = _packet(gathered, visit)
+        result = gathered.answers[key] = gathered.firewall(visit.family).judge(packet, LEGS, explain=True)
+    assert isinstance(result, Result)
+    return result
 
 
 def _answer(gathered: Gathered, visit: Visit) -> HostLayer:
@@ -247,7 +252,7 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
         rule=first.decider if len(deciders) == 1 else None,
         decider="; or ".join(deciders),
         nat=((first.nat or {}).get("dnat", ""), (first.nat or {}).get("snat", "")),
-        onward=_onward(visit, accepted),
+        onward=_onward(visit, accepted or outcomes),
         assumptions=(*assumptions, *dict.fromkeys(each.text for each in first.assumptions)),
         at=gathered.at,
     )
@@ -257,7 +262,7 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
         hows = {_how(outcome) for outcome in outcomes}
         if len(hows) > 1:
             how, answer = How.SEVERAL, ""
-        return replace(base, verdict=Predicted.DENY, how=how, answer=answer, onward=())
+        return replace(base, verdict=Predicted.DENY, how=how, answer=answer)
     ways = "; ".join(dict.fromkeys(f"{_outcome_text(each)} if {_conditions(each)}" for each in outcomes[:4]))
     return replace(base, verdict=Predicted.UNKNOWN, decider=ways, rule=None)
 
@@ -295,10 +300,10 @@ def _conditions(outcome: Outcome) -> str:
     return " and ".join(dict.fromkeys(f"{each.where}: {each.text}" for each in outcome.assumptions)) or "nothing else"
 
 
-def _onward(visit: Visit, accepted: Sequence[Outcome]) -> tuple[Visit, ...]:
+def _onward(visit: Visit, outcomes: Sequence[Outcome]) -> tuple[Visit, ...]:
     """Return the visitor as he goes on, translated; ends that are not known stay empty."""
     found: dict[Visit, None] = {}
-    for outcome in accepted:
+    for outcome in outcomes:
         nat = outcome.nat or {}
         target, port = _end(nat.get("dnat", ""), visit.target, visit.port)
         source, _ = _end(nat.get("snat", ""), visit.source, 0)

@@ -9,7 +9,7 @@ import msgspec
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Source
+from kubeshield_tui.model.evidence import Source, Witness
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason
@@ -137,6 +137,12 @@ class SourceCollected(Happening, frozen=True):
     source: Source
 
 
+class Witnessed(Happening, frozen=True):
+    """A probe was watched as it passed the hosts on its way."""
+
+    witness: Witness
+
+
 class OpinionHeard(Happening, frozen=True):
     """nmap was asked of a cell."""
 
@@ -206,6 +212,7 @@ Event = (
     | FindingRaised
     | FindingCleared
     | SourceCollected
+    | Witnessed
     | OpinionHeard
     | Inspected
     | ObjectCreated

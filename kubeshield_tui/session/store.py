@@ -13,7 +13,7 @@ from typing import NamedTuple, assert_never
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Source
+from kubeshield_tui.model.evidence import Source, Witness
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason, State
@@ -104,6 +104,8 @@ class Store:
     findings: dict[FindingId, Finding] = field(default_factory=dict)
     sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
     """What was read of hosts, by vantage and item."""
+    witnesses: dict[CellKey, Witness] = field(default_factory=dict)
+    """The last probe of a cell that was watched on its way."""
     opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
     inspections: dict[CellKey, Inspection] = field(default_factory=dict)
     objects: list[tuple[str, str]] = field(default_factory=list)
@@ -281,6 +283,8 @@ class Store:
                 self.denied.append(event.denied)
             case happened.SourceCollected():
                 self.sources[event.source.vantage, event.source.item] = event.source
+            case happened.Witnessed():
+                self.witnesses[event.witness.key] = event.witness
             case happened.OpinionHeard():
                 self.opinions[event.opinion.key] = event.opinion
             case happened.Inspected():
