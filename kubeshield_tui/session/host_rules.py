@@ -10,7 +10,7 @@ from time import time
 from kubeshield_tui.errors import VantageError
 from kubeshield_tui.evidence.audit import RuleFinding, audit
 from kubeshield_tui.evidence.collect.host import RunCommand, collect_host
-from kubeshield_tui.evidence.collect.script import COMMANDS, COUNTING, connections
+from kubeshield_tui.evidence.collect.script import COUNTING, connections
 from kubeshield_tui.evidence.netfilter.conntrack import Tracked, parse_conntrack, since
 from kubeshield_tui.evidence.netfilter.gathered import Gathered
 from kubeshield_tui.evidence.witness import Reading, conclusion, witness_host
@@ -149,7 +149,8 @@ class HostRules:
         return list(await asyncio.gather(*(self._count_one(stop, runners) for stop in stops)))
 
     async def _count_one(self, stop: Stop, runners: Mapping[VantageId, RunCommand]) -> Reading:
-        assert stop.reader is not None and stop.gathered is not None
+        assert stop.reader is not None
+        assert stop.gathered is not None
         visit = stop.visit
         commands = {**COUNTING, CONNTRACK: connections(visit.family, visit.protocol, visit.target, visit.port)}
         sources = await collect_host(stop.reader, stop.host, runners[stop.reader], commands)

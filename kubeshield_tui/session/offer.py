@@ -105,8 +105,8 @@ def reader_objects_of(spec: VantageSpec, image: str) -> tuple[str, ...]:
     cluster = f" in {spec.cluster}" if spec.cluster else ""
     mounts = " ".join(reader_mounts("amd64"))
     pod = (
-        f"Pod {spec.namespace}/kubeshield-... on node {spec.node}{cluster}: root in the node's network (hostNetwork) with "
-        f"{' and '.join(READER_CAPABILITIES)} alone, to read the node's rules with the node's tools ({image}; not "
+        f"Pod {spec.namespace}/kubeshield-... on node {spec.node}{cluster}: root in the node's network (hostNetwork) "
+        f"with {' and '.join(READER_CAPABILITIES)} alone, to read the node's rules with the node's tools ({image}; not "
         f"privileged, no host PID, no token; of the node it mounts {mounts}, read-only; gone when they are read)"
     )
     return (f"Lease {spec.namespace}/kubeshield-...{cluster} (owner of the pod; goes with it)", pod)

@@ -88,9 +88,7 @@ def explain(case: Case, firewall: Firewall, outcomes: Sequence[Outcome]) -> str:
     ends, _ = firewall.branches(case.packet)
     lines = [f"{case.packet}", f"  seen: through={case.got_through} answered={case.answered} error={case.error}"]
     for outcome in outcomes:
-        lines.append(
-            f"  said: {outcome.verdict} {outcome.answer} {outcome.leg} by {outcome.decider.text} {outcome.nat}"
-        )
+        lines.append(f"  said: {outcome.verdict} {outcome.answer} {outcome.leg} by {outcome.decider.text} {outcome.nat}")
     ours = path_of(ends[0].end)
     for leg in dict.fromkeys([*case.paths, *ours]):
         here, there = ours.get(leg, []), case.paths.get(leg, [])

@@ -90,21 +90,23 @@ class Writer:
         kind, hook, priorities = random.choices(HOOKS, WEIGHTS)[0]
         policy = "drop" if random.random() < 0.2 and kind != "nat" else "accept"
         body = self._nat_rules(family, hook) if kind == "nat" else self._rules(family, hook, random.randint(0, 8))
-        return f" chain {name} {{ type {kind} hook {hook} priority {random.choice(priorities)}; policy {policy};\n{body} }}"
+        return (
+            f" chain {name} {{ type {kind} hook {hook} priority {random.choice(priorities)}; policy {policy};\n{body} }}"
+        )
 
     # --- values
 
     def _address(self, family: str) -> str:
-        return self.random.choice(CLIENTS[family] * 2 + SERVERS[family] * 2 + ROUTERS[family] + VIRTUAL[family])
+        return self.random.choice(
+            CLIENTS[family] * 2 + SERVERS[family] * 2 + ROUTERS[family] + VIRTUAL[family]
+        )
 
     def _prefix(self, family: str) -> str:
         if family == "ip":
             return self.random.choice(
                 ("192.0.2.0/24", "198.51.100.0/24", "198.51.100.0/30", "203.0.113.0/24", "192.0.0.0/8", "0.0.0.0/1")
             )
-        return self.random.choice(
-            ("2001:db8:1::/64", "2001:db8:2::/64", "2001:db8:2::/126", "2001:db8::/32", "fd00::/8")
-        )
+        return self.random.choice(("2001:db8:1::/64", "2001:db8:2::/64", "2001:db8:2::/126", "2001:db8::/32", "fd00::/8"))
 
     def _span(self, family: str) -> str:
         pair = sorted(self.random.sample(range(1, 5), 2))
@@ -195,11 +197,7 @@ class Writer:
         if device == "lo" and random.random() < 0.5 and hook in {"input", "prerouting"}:
             return f"iif {no}lo"
         if random.random() < 0.3:
-            return (
-                f'{key} {no}{{ "{device}", "{random.choice(self.devices[:2])}x" }}'
-                if "*" not in device
-                else f'{key} {no}"{device}"'
-            )
+            return f'{key} {no}{{ "{device}", "{random.choice(self.devices[:2])}x" }}' if "*" not in device else f'{key} {no}"{device}"'
         return f'{key} {no}"{device}"'
 
     def _ct_match(self, family: str, hook: str) -> str:

@@ -23,7 +23,9 @@ REPORTED = 5
 Record = Callable[[str, Sequence[Case]], None]
 
 
-def judge(world: World, seed: int, *, cases: int, seconds: float = float("inf"), record: Record | None = None) -> Score:
+def judge(
+    world: World, seed: int, *, cases: int, seconds: float = float("inf"), record: Record | None = None
+) -> Score:
     """Let the kernel judge until so many cases or seconds are reached; the order of cases depends on the seed alone."""
     score = Score()
     batch = Batch(world)
