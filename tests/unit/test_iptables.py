@@ -12,6 +12,7 @@ from kubeshield_tui.evidence.netfilter import ipset, iptables
 from kubeshield_tui.evidence.netfilter.elements import Elements, Interval
 from kubeshield_tui.evidence.netfilter.merge import merge
 from kubeshield_tui.evidence.netfilter.ruleset import (
+    AnyOf,
     Assign,
     Bits,
     Chain,
@@ -43,6 +44,8 @@ def shown(statement: Statement) -> str:
     match statement:
         case Match():
             return f"{side(statement.left)} {statement.operator} {side(statement.right)}"
+        case AnyOf():
+            return "(" + " | ".join(" & ".join(map(shown, group)) for group in statement.groups) + ")"
         case Unsure():
             guess = {True: " likely", False: " unlikely", None: ""}[statement.likely]
             return f"?{statement.kind}{guess}"
@@ -52,7 +55,7 @@ def shown(statement: Statement) -> str:
             return f"reject {statement.answer}"
         case Translate():
             parts = [statement.kind, *(side(each) for each in (statement.address, statement.port) if each)]
-            return " ".join([*parts, *([f"netmap {span(statement.netmap)}"] if statement.netmap else [])])
+            return " ".join([*parts, *(["netmap"] if statement.netmap else [])])
         case Assign():
             return f"{statement.field} = {side(statement.value)}"
         case Update():
@@ -203,7 +206,7 @@ IN_NAT = {
     "-j DNAT --to-destination 10.0.0.1-10.0.0.9:8080-8090 --random": f"dnat {NET_10[0] + 1}-{NET_10[0] + 9} 8080-8090",
     "-j DNAT --to-destination :8080": "dnat 8080",
     "-j REDIRECT --to-ports 3128": "redirect 3128",
-    "-j NETMAP --to 10.0.0.0/8": f"dnat netmap {NET_10[0]}-{NET_10[1]}",
+    "-j NETMAP --to 10.0.0.0/8": f"dnat {NET_10[0]}-{NET_10[1]} netmap",
     "-j DNAT --to-destination 10.0.0.1:80-90/85": "opaque unknown-module",
     "-j DNAT --to-destination 10.0.0.1 --to-destination 10.0.0.2": "opaque unknown-module",
 }
@@ -228,18 +231,12 @@ def test_translation_in_ipv6_and_behind_the_host() -> None:
     assert "; ".join(map(shown, plain.statements)) == "reject icmpv6-port-unreachable"
 
 
-def test_a_match_that_holds_in_two_ways_becomes_two_rules_of_one_line() -> None:
-    rules = rules_of("-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT")
-    assert ["; ".join(map(shown, rule.statements)) for rule in rules] == [
-        "ct state in 6; accept",
-        "ct state ! 6; ct status in 32; accept",
-    ]
-    assert {rule.index for rule in rules} == {0}
-    both = rules_of("-p tcp -m multiport --ports 53 -j ACCEPT")
-    assert ["; ".join(map(shown, rule.statements)) for rule in both] == [
-        "meta l4proto == 6; th sport == 53; accept",
-        "meta l4proto == 6; th sport != 53; th dport == 53; accept",
-    ]
+def test_a_match_that_holds_in_two_ways() -> None:
+    (states,) = rules_of("-m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT")
+    assert "; ".join(map(shown, states.statements)) == "(ct state in 6 | ct state ! 6 & ct status in 32); accept"
+    (ports,) = rules_of("-p tcp -m multiport --ports 53 -j ACCEPT")
+    either = "(th sport == 53 | th sport != 53 & th dport == 53)"
+    assert "; ".join(map(shown, ports.statements)) == f"meta l4proto == 6; {either}; accept"
 
 
 def test_counters_chains_and_policies_are_kept() -> None:

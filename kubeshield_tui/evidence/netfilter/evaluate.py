@@ -6,10 +6,11 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from kubeshield_tui.evidence.netfilter.connection import Question
+from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.forks import Fork, Forks, Leaf, every_way, simplest
 from kubeshield_tui.evidence.netfilter.journey import Journey
 from kubeshield_tui.evidence.netfilter.matching import shown
-from kubeshield_tui.evidence.netfilter.nat import nat_text
+from kubeshield_tui.evidence.netfilter.nat import end_text, nat_text
 from kubeshield_tui.evidence.netfilter.packet import Packet
 from kubeshield_tui.evidence.netfilter.program import Program
 from kubeshield_tui.evidence.netfilter.result import LEGS, Assumption, Decider, NearMiss, Outcome, Result, Step
@@ -84,16 +85,16 @@ class Firewall:
         ways = Ways(self.routing, question.packet)
         ways.came_by = flow.iif
         journey = Journey(walk, ways)
-        begins_here = question.packet.hook == "output"
         accepted: Sequence[Final] = ()
+        sent = flow
         for leg in question.legs:
+            begins_here = question.packet.hook == "output"
             if leg == "syn-ack":
                 begins_here = journey.delivered in {"input", "loop"}
-                flow = question.answer(flow, journey.connection, begins_here=begins_here)
+                flow = question.answer(sent, journey.connection, begins_here=begins_here)
             elif leg == "ack":
                 flow = question.first(leg)
-                begins_here = question.packet.hook == "output"
-            stopped = journey.take(flow, begins_here=begins_here)
+            stopped = journey.take(flow, begins_here=begins_here) or _astray(question, sent, flow, walk)
             accepted = accepted or journey.accepted
             if stopped is not None:
                 break
@@ -102,6 +103,23 @@ class Firewall:
             leg = question.legs[0]
         nat = nat_text(journey.connection or flow.connection, flow.family, flow.protocol in WITH_PORTS)
         return End(stopped, leg, nat, walk.marks, walk.misses or ())
+
+
+def _astray(question: Question, sent: Flow, flow: Flow, walk: Walk) -> Final | None:
+    """Return what keeps a packet from who waits for it: it was not translated as the first one was.
+
+    An answer must come from where the first packet was sent to, and what follows must reach where that one went.
+    """
+    if flow is sent:
+        return None
+    first = question.first()
+    due = (first.destination, first.source) if flow.is_reply else (sent.source, sent.destination)
+    for what, end, wanted in (("comes from", flow.source, due[0]), ("goes to", flow.destination, due[1])):
+        if not end.may_be(wanted):
+            with_port = flow.protocol in WITH_PORTS
+            texts = [end_text(each, flow.family, with_port) for each in (end, wanted)]
+            return Final("drop", None, walk.note(f"not translated: it {what} {texts[0]}, {texts[1]} is waited for"))
+    return None
 
 
 def _admitted(accepted: Sequence[Final], walk: Walk) -> Final:

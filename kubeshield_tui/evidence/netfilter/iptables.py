@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 
 from kubeshield_tui.evidence.netfilter import iptables_matches as matches
 from kubeshield_tui.evidence.netfilter import iptables_targets as targets
-from kubeshield_tui.evidence.netfilter.iptables_matches import Context, Either, SetKey
+from kubeshield_tui.evidence.netfilter.iptables_matches import Context, SetKey
 from kubeshield_tui.evidence.netfilter.iptables_options import Line, split, take_apart
 from kubeshield_tui.evidence.netfilter.iptables_values import Unreadable
 from kubeshield_tui.evidence.netfilter.ruleset import (
     Chain,
+    Condition,
     Doubt,
-    Match,
     NamedSet,
     Opaque,
     Rule,
@@ -32,8 +31,6 @@ from kubeshield_tui.model.text import printable
 
 SAVE, LEGACY = "iptables-save", "iptables-legacy-save"
 LINE_LIMIT = 4_000
-ALTERNATIVES = 8
-"""Rules that one line may become, where its matches hold in several ways."""
 PRIORITIES = {
     "raw": {"PREROUTING": -300, "OUTPUT": -300},
     "mangle": dict.fromkeys(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"), -150),
@@ -211,9 +208,9 @@ def _chain(table: str, name: str, chain: _Chain, family: str, names: frozenset[s
     hook = name.lower() if priority is not None else ""
     rules: list[Rule] = []
     for index, (text, line, counter) in enumerate(chain.lines):
-        for statements in _statements(line, text, family, names, hook, sets):
-            counted = counter or (line.counter if line else None)
-            rules.append(Rule(index=index, statements=statements, counter=counted, source=text))
+        counted = counter or (line.counter if line else None)
+        statements = _statements(line, text, family, names, hook, sets)
+        rules.append(Rule(index=index, statements=statements, counter=counted, source=text))
     return Chain(
         name=name,
         rules=tuple(rules),
@@ -228,24 +225,15 @@ def _chain(table: str, name: str, chain: _Chain, family: str, names: frozenset[s
 
 def _statements(
     line: Line | None, text: str, family: str, chains: frozenset[str], hook: str, sets: Sets
-) -> Iterable[tuple[Statement, ...]]:
-    """What a line says; several where its matches hold in several ways, which exclude each other."""
+) -> tuple[Statement, ...]:
     if line is None:
-        return ((Opaque(kind=Doubt.MODULE, text=text),),)
+        return (Opaque(kind=Doubt.MODULE, text=text),)
     protocol = next((each.value for each in line.general if each.name == "-p" and not each.negated), "")
     context = Context(family, protocol.lower(), dict(sets.keys))
-    found = list(_matches(line, context))
-    done = tuple(_target(line, context, chains, hook))
-    ways = [each.alternatives if isinstance(each, Either) else ((each,),) for each in found]
-    count = 1
-    for way in ways:
-        count *= len(way)
-    if count > ALTERNATIVES:
-        return ((Unsure(kind=Doubt.MODULE, text=text), *done),)
-    return tuple((*(each for way in chosen for each in way), *done) for chosen in product(*ways))
+    return (*_matches(line, context), *_target(line, context, chains, hook))
 
 
-def _matches(line: Line, context: Context) -> Iterable[Match | Unsure | Either]:
+def _matches(line: Line, context: Context) -> Iterable[Condition | Unsure]:
     for option in line.general:
         try:
             yield from matches.general(option, context.family)

@@ -7,6 +7,7 @@ with the doubt that they carry.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from typing import NamedTuple
 
 from kubeshield_tui.evidence.netfilter import iptables_values as values
@@ -18,7 +19,9 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     EQUAL,
     NO_BIT,
     UNEQUAL,
+    AnyOf,
     Bits,
+    Condition,
     Constant,
     Doubt,
     Expression,
@@ -46,13 +49,7 @@ class SetKey(NamedTuple):
     """`ip`, `net`, `port`, `iface`, `mark`, `mac`, one a dimension."""
 
 
-class Either(NamedTuple):
-    """A match that holds where any of these does; they exclude each other."""
-
-    alternatives: tuple[tuple[Match | Unsure, ...], ...]
-
-
-Found = Match | Unsure | Either
+Found = Condition | Unsure
 NEVER = Match(left=Constant(value=1), operator=EQUAL, right=Constant(value=0))
 ALWAYS: tuple[Found, ...] = ()
 
@@ -216,7 +213,7 @@ def _multiport(option: Option, context: Context) -> Translated:
             return (source, target)
         case "--ports" | "--port":
             other = values.one_of(Field(name="th sport"), spans, True)
-            return (Either(((source,), (other, target))),)
+            return (AnyOf(groups=((source,), (other, target))),)
     return None
 
 
@@ -226,11 +223,9 @@ def _conntrack(option: Option, context: Context) -> Translated:
             return _states(option)
         case "--ctstatus":
             bits = values.bits_of(option.value, values.STATUSES)
-            field = Field(name="ct status")
-            if not bits:
-                operator = UNEQUAL if option.negated else EQUAL
-                return (Match(left=field, operator=operator, right=Constant(value=0)),)
-            return (Match(left=field, operator=NO_BIT if option.negated else ANY_BIT, right=Constant(value=bits)),)
+            # NONE stands for no bit, and of those none is ever set: the kernel's module has it so.
+            operator = NO_BIT if option.negated else ANY_BIT
+            return (Match(left=Field(name="ct status"), operator=operator, right=Constant(value=bits)),)
         case "--ctdir":
             way = {"ORIGINAL": 0, "REPLY": 1}.get(option.value.upper())
             return None if way is None else (values.one_of(Field(name="ct direction"), [way], option.negated),)
@@ -271,7 +266,7 @@ def _states(option: Option) -> Translated:
         return (not_in_status if option.negated else in_status,)
     if option.negated:
         return (not_in_state, not_in_status)
-    return (Either(((in_state,), (not_in_state, in_status))),)
+    return (AnyOf(groups=((in_state,), (not_in_state, in_status))),)
 
 
 def _mark(field: str) -> Callable[[Option, Context], Translated]:
@@ -293,12 +288,33 @@ def _addrtype(option: Option, context: Context) -> Translated:
         return (Unsure(kind=Doubt.ROUTING, text=f"addrtype {option.name}"),)
     if option.name not in fields:
         return None
-    kinds: list[Key] = []
-    for name in option.value.upper().split(","):
-        if name not in values.ADDRESS_TYPES:
-            raise Unreadable(option.value)
-        kinds.append(values.ADDRESS_TYPES[name])
+    names = option.value.upper().split(",")
+    if any(name not in values.ADDRESS_TYPES for name in names):
+        raise Unreadable(option.value)
+    if context.family == "ip6":
+        return _addrtype6(option, names)
+    kinds: list[Key] = [values.ADDRESS_TYPES[name] for name in names]
     return (values.one_of(Field(name=fields[option.name]), kinds, option.negated),)
+
+
+MULTICAST6 = values.as_key(ip_network("ff00::/8"))
+
+
+def _addrtype6(option: Option, names: list[str]) -> Translated:
+    """In IPv6 the form of the address tells unicast (its own addresses too) and multicast, the routes the rest."""
+    end = "saddr" if option.name == "--src-type" else "daddr"
+    address = Field(name=f"ip6 {end}")
+    found: list[Found] = [
+        values.one_of(address, [MULTICAST6], option.negated is not (name == "UNICAST"))
+        for name in ("UNICAST", "MULTICAST")
+        if name in names
+    ]
+    routed: list[Key] = [values.ADDRESS_TYPES[name] for name in names if name in {"LOCAL", "ANYCAST", "UNREACHABLE"}]
+    if routed:
+        found.append(values.one_of(Field(name=f"fib {end} type"), routed, option.negated))
+    if len(found) + (len(routed) > 1) < len(names) or (option.negated and len(found) > 1):
+        return (Unsure(kind=Doubt.ROUTING, text=f"addrtype {option.text}"),)
+    return tuple(found)
 
 
 def _iprange(option: Option, context: Context) -> Translated:

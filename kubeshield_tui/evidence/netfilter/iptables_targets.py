@@ -195,7 +195,8 @@ def _netmap(options: Options, context: Context, hook: str) -> Statement | None:
         return None  # a chain of the user's: which way it maps depends on where it is called from
     key = values.network(_first(options, "--to"), context.family)
     whole = key if isinstance(key, Interval) else Interval(low=key, high=key)  # type: ignore[arg-type]
-    return Translate(kind="dnat" if hook in {"prerouting", "output"} else "snat", netmap=whole)
+    address = Constant(value=whole)
+    return Translate(kind="dnat" if hook in {"prerouting", "output"} else "snat", address=address, netmap=True)
 
 
 def _set(options: Options, context: Context, hook: str) -> Statement | None:

@@ -62,7 +62,7 @@ class Journey:
             return stopped
         if flow.way == "lo":
             self.delivered = "loop"
-            flow.iif = "lo"
+            flow.iif, flow.dst_is_local = "lo", True
             return self._arrive(flow)
         return None
 

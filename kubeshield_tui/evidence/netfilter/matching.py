@@ -15,7 +15,9 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     EQUAL,
     NO_BIT,
     UNEQUAL,
+    AnyOf,
     Bits,
+    Condition,
     Constant,
     Doubt,
     Expression,
@@ -144,8 +146,10 @@ def _joined(parts: list[Held]) -> Held:
     return Partly(kind=doubt.kind, text=doubt.text, parts=tuple(known))
 
 
-def holds(condition: Match, at: Place) -> bool | Unsure:
+def holds(condition: Condition, at: Place) -> bool | Unsure:
     """Whether a condition is met."""
+    if isinstance(condition, AnyOf):
+        return _any_holds(condition, at)
     left = value(condition.left, at)
     if left is None:
         return False
@@ -165,6 +169,19 @@ def holds(condition: Match, at: Place) -> bool | Unsure:
         if isinstance(side, Unsure):
             return side
     return _compare(left, condition.operator, other)
+
+
+def _any_holds(condition: AnyOf, at: Place) -> bool | Unsure:
+    doubt: Unsure | None = None
+    for group in condition.groups:
+        held = [holds(each, at) for each in group]
+        if False in held:
+            continue
+        unsure = next((each for each in held if isinstance(each, Unsure)), None)
+        if unsure is None:
+            return True
+        doubt = doubt or unsure
+    return doubt or False
 
 
 def _compare(left: object, operation: str, right: object) -> bool:
@@ -275,6 +292,8 @@ def shown(thing: object) -> str:
             return f"{shown(thing.left)} {thing.operator} {shown(thing.right)}"
         case SetName():
             return f"@{thing.name}"
+        case AnyOf():
+            return " or ".join(" and ".join(map(shown, group)) for group in thing.groups)
         case Match():
             return f"{shown(thing.left)} {thing.operator} {shown(thing.right)}"
         case Elements():

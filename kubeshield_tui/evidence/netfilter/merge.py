@@ -7,12 +7,12 @@ else iptables'. Where a chain's rules can't be paired, nft's stay, and those wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from kubeshield_tui.evidence.netfilter.iptables import LEGACY, NO_SETS, Dump, Sets
-from kubeshield_tui.evidence.netfilter.ruleset import Chain, Doubt, Rule, Ruleset, Table, Unsure
+from kubeshield_tui.evidence.netfilter.ruleset import Chain, Doubt, Ruleset, Table, Unsure
 
 
 def merge(nft: Ruleset | None, dumps: Sequence[Dump], sets: Sets = NO_SETS) -> Ruleset:
@@ -57,28 +57,18 @@ def _beside(tables: list[Table], dump: Dump, sets: Sets, notes: list[str]) -> li
 def _chain(chain: Chain, other: Chain | None, table: Table, notes: list[str]) -> Chain:
     if not any(has_xt(rule.source) for rule in chain.rules):
         return chain
-    told = _by_index(other.rules) if other else []
+    told = other.rules if other else ()
     if len(told) != len(chain.rules):
         notes.append(
             f"{table.family} {table.name} {chain.name}: {len(chain.rules)} rules in nft, {len(told)} in iptables-save: "
             "those of iptables' own modules stay unknown"
         )
         return chain
-    rules: list[Rule] = []
-    for rule, lines in zip(chain.rules, told, strict=True):
-        if has_xt(rule.source):
-            rules += [replace(line, handle=rule.handle, counter=rule.counter or line.counter) for line in lines]
-        else:
-            rules.append(rule)
+    rules = (
+        replace(line, handle=rule.handle, counter=rule.counter or line.counter) if has_xt(rule.source) else rule
+        for rule, line in zip(chain.rules, told, strict=True)
+    )
     return replace(chain, rules=tuple(rules))
-
-
-def _by_index(rules: Iterable[Rule]) -> list[list[Rule]]:
-    """Rules of one line stand together: a line whose matches hold in several ways became several."""
-    grouped: dict[int, list[Rule]] = {}
-    for rule in rules:
-        grouped.setdefault(rule.index, []).append(rule)
-    return list(grouped.values())
 
 
 def has_xt(source: object) -> bool:

@@ -10,6 +10,7 @@ from kubeshield_tui.evidence.netfilter.fields import READERS
 from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.ruleset import (
     EQUAL,
+    AnyOf,
     Assign,
     Bits,
     Chain,
@@ -185,6 +186,9 @@ class _Reading:
             case Joined():
                 for part in thing.parts:
                     self.take(part)
+            case AnyOf():
+                for condition in (each for group in thing.groups for each in group):
+                    self.take(condition)
             case Mapped() | VerdictMap():
                 self.take(thing.key)
                 self.take(thing.data)

@@ -119,6 +119,12 @@ class Match(Record, frozen=True):
     right: Expression | Elements[bool] | SetName
 
 
+class AnyOf(Record, frozen=True):
+    """A condition that is met where all of one group's are: iptables' `--ports`, and states beside NAT."""
+
+    groups: tuple[tuple[Match, ...], ...]
+
+
 class Verdict(Record, frozen=True):
     """accept, drop, continue, return, jump, goto or queue; `target` is the chain of a jump or goto."""
 
@@ -184,7 +190,8 @@ class Opaque(Record, frozen=True):
     effects: tuple[str, ...] = ("continue", "accept", "drop", "reject")
 
 
-Statement = Match | Unsure | Verdict | VerdictMap | Reject | Translate | Assign | Update | Notrack | Opaque
+Condition = Match | AnyOf
+Statement = Condition | Unsure | Verdict | VerdictMap | Reject | Translate | Assign | Update | Notrack | Opaque
 """`Unsure` is a match that can't be known. What changes nothing for a packet (log, counter) is left out."""
 
 

@@ -16,8 +16,10 @@ from kubeshield_tui.evidence.netfilter.routing import Routing
 from kubeshield_tui.evidence.netfilter.ruleset import (
     NO_BIT,
     UNEQUAL,
+    AnyOf,
     Assign,
     Chain,
+    Condition,
     Constant,
     Doubt,
     Match,
@@ -167,7 +169,7 @@ class Walk:
         trusted = -1
         for at, statement in enumerate(rule.statements):
             kind = type(statement)
-            if kind is Match:
+            if kind is Match or kind is AnyOf:
                 held = holds(statement, self)  # type: ignore[arg-type]
                 if held is True:
                     continue
@@ -198,7 +200,7 @@ class Walk:
         doubts: list[tuple[Unsure, str, bool]] = []
         for place in range(at, len(rule.statements)):
             statement = rule.statements[place]
-            if isinstance(statement, Match):
+            if isinstance(statement, Match | AnyOf):
                 held = holds(statement, self)
                 if held is False:
                     return -1
@@ -217,10 +219,10 @@ class Walk:
         kinds = [doubt.kind for doubt, _, _ in doubts]
         drawn = next((kind for kind in kinds if kind in {Doubt.RATE, Doubt.RANDOM}), None)
         same = None if drawn else (self.flow.leg, self.flow.version, text)
-        likely = not any(doubt.likely is False for doubt, _, _ in doubts)
-        first = likely is not inverted
-        options = (f"{text}: yes", f"{text}: no") if first else (f"{text}: no", f"{text}: yes")
-        answer = (self.choose(drawn or kinds[0], text, options, same=same) == 0) is first
+        yes, no = f"{text}: yes", f"{text}: no"
+        if any(doubt.likely is False for doubt, _, _ in doubts) and same is None:
+            return self.choose(drawn or kinds[0], text, (no, yes)) == 1
+        answer = self.choose(drawn or kinds[0], text, (yes, no), same=same) == 0
         return answer is not inverted
 
     def _matters(self, statement: Statement) -> bool:
@@ -241,7 +243,7 @@ class Walk:
         rest = rule.statements[at + 1 :]
         if not isinstance(failed, Match) or self.misses is None or not any(map(_decides, rest)):
             return
-        if all(holds(other, self) is not False for other in rest if isinstance(other, Match)):
+        if all(holds(other, self) is not False for other in rest if isinstance(other, Match | AnyOf)):
             mark = Mark(self.flow.leg, self.flow.hook, self._base.table, self._chain, rule, "near miss")
             self.misses.append(Miss(mark, failed))
 
@@ -353,10 +355,10 @@ def _decides(statement: Statement) -> bool:
     )
 
 
-def _question(condition: Match, doubt: Unsure) -> tuple[str, bool]:
+def _question(condition: Condition, doubt: Unsure) -> tuple[str, bool]:
     """Return the text of a condition that can't be known, in its positive form, and whether the condition denies it."""
     text = shown(condition)
-    if condition.operator in {UNEQUAL, NO_BIT}:
+    if isinstance(condition, Match) and condition.operator in {UNEQUAL, NO_BIT}:
         positive = "==" if condition.operator == UNEQUAL else "in"
         return text.replace(f" {condition.operator} ", f" {positive} ", 1), True
     return text, False

@@ -33,7 +33,8 @@ class Ways:
         """Route what begins on the host; again where its destination or mark was changed."""
         decision = self._decide(flow)
         if isinstance(decision, Unsure):
-            return self._out_as_asked(flow, walk, decision)
+            self._out_as_asked(flow, walk, decision)
+            return None
         if decision.kind in {"local", "anycast"}:
             flow.way, flow.next_hop = "lo", None
             return None

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from tests.lab.netfilter.iptables_run import judge_iptables
 from tests.lab.netfilter.run import judge
 from tests.lab.netfilter.world import world
 
@@ -15,10 +16,12 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--iptables", action="store_true", help="rulesets of iptables and ipset in place of nft's own")
     arguments = parser.parse_args()
     begun = time.monotonic()
     with world() as made:
-        score = judge(made, arguments.seed, cases=arguments.cases, seconds=arguments.seconds)
+        judging = judge_iptables if arguments.iptables else judge
+        score = judging(made, arguments.seed, cases=arguments.cases, seconds=arguments.seconds)
     print(f"{score.said()}, seed {arguments.seed}, {time.monotonic() - begun:.0f} s")
     for wrong in filter(None, score.wrong):
         print(wrong)

@@ -23,9 +23,7 @@ REPORTED = 5
 Record = Callable[[str, Sequence[Case]], None]
 
 
-def judge(
-    world: World, seed: int, *, cases: int, seconds: float = float("inf"), record: Record | None = None
-) -> Score:
+def judge(world: World, seed: int, *, cases: int, seconds: float = float("inf"), record: Record | None = None) -> Score:
     """Let the kernel judge until so many cases or seconds are reached; the order of cases depends on the seed alone."""
     score = Score()
     batch = Batch(world)
@@ -39,19 +37,20 @@ def judge(
             error = world.nft.load(text)
             assert not error, f"{error}\n{text}"
             world.conntrack.flush()
-            _judge_ruleset(world, batch, batch.make(random, 1 if writer.dynamic else TOGETHER), score, text, record)
+            listing = world.nft.listing()
+            made = batch.make(random, 1 if writer.dynamic else TOGETHER)
+            whole = judge_loaded(world, batch, made, score, text, parse_nft(listing))
+            if record is not None and whole:
+                record(listing, made)
     return score
 
 
-def _judge_ruleset(
-    world: World, batch: Batch, made: Sequence[Case], score: Score, text: str, record: Record | None
-) -> None:
-    listing = world.nft.listing()
+def judge_loaded(world: World, batch: Batch, made: Sequence[Case], score: Score, text: str, ruleset: Ruleset) -> bool:
+    """Send cases through the rules that are loaded and compare; returns whether the kernel's trace was whole."""
     batch.run(made)
     events, whole = world.trace.read()
     if whole:
         assign_paths(made, events)
-    ruleset = parse_nft(listing)
     with_routes, as_asked = Firewall(ruleset, world.host), Firewall(ruleset)
     lost = _answers_can_be_lost(ruleset)
     for case in made:
@@ -61,8 +60,7 @@ def _judge_ruleset(
             said = _compare(as_asked, case, Score(), lost=lost[case.packet.hook], traced=whole)
         if said:
             score.wrong.append(f"{text}\n{said}" if len(score.wrong) < REPORTED else "")
-    if record is not None and whole:
-        record(listing, made)
+    return whole
 
 
 def _compare(firewall: Firewall, case: Case, score: Score, *, lost: bool, traced: bool) -> str:
