@@ -14,9 +14,11 @@ from kubeshield_tui.evidence.hosts import Visit, decider_text, explain, firewall
 from kubeshield_tui.evidence.netfilter.conntrack import Fate, Tracked, fate_of
 from kubeshield_tui.evidence.netfilter.gathered import Gathered
 from kubeshield_tui.evidence.netfilter.result import Decider
+from kubeshield_tui.evidence.netfilter.ruleset import Field, Notrack
 from kubeshield_tui.evidence.netfilter.shadowed import what_it_does
 from kubeshield_tui.model.evidence import HostWitness, RuleCount, Support
 from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.record import Record
 
 MOVED_LIMIT = 12
 """Rules that are shown of those that counted."""
@@ -76,7 +78,7 @@ def witness_host(before: Reading, after: Reading, fresh: Sequence[Tracked], visi
     path = {_place(step.decider) for outcome in explain(before.gathered, visit).outcomes for step in outcome.trace}
     moved = _moved(old, new, path, sent)
     support = _support(counted, sent)
-    fate = Fate.UNREAD if before.tracked is None or after.tracked is None else fate_of(fresh)
+    fate = _fate(before, after, fresh, visit.family)
     translated = next((each.translated for each in fresh), ("", ""))
     return HostWitness(
         host=before.gathered.host,
@@ -95,13 +97,16 @@ def conclusion(hosts: Sequence[HostWitness], *, is_open: bool, is_reset: bool) -
     """Say in one sentence where the connection got to. `is_reset`: the target, or a rule, answered with a reset."""
     if is_open:
         return "it was let through all the way"
-    read = [host for host in hosts if host.fate != Fate.UNREAD]
+    read = [host for host in hosts if host.fate not in {Fate.UNREAD, Fate.UNTRACKED}]
     if not read:
-        return "no host's connection table could be read"
+        return "no host's connections could be read"
     passed: HostWitness | None = None
     for host in read:
         if host.fate == Fate.NOTHING:
             return _lost_at(host, passed, is_reset=is_reset)
+        if passed is not None and passed.fate == Fate.PASSED_ON and host.fate != Fate.PASSED_ON:
+            where = f"between them, or on {host.host}"
+            return f"{host.host} saw an answer go back and {passed.host} did not: the answer died {where}"
         passed = host
     assert passed is not None
     if passed.fate == Fate.PASSED_ON:
@@ -119,6 +124,45 @@ def _lost_at(host: HostWitness, passed: HostWitness | None, *, is_reset: bool) -
     hint = f"; counted: {ended}" if ended and host.predicted != Predicted.ALLOW else ""
     where = "it died there or on the way to it" if passed is not None else "it died there or never came"
     return f"{before}{host.host} has no entry of it: {where}{hint}"
+
+
+# --- connections
+
+
+def _fate(before: Reading, after: Reading, fresh: Sequence[Tracked], family: str) -> Fate:
+    if before.tracked is None or after.tracked is None:
+        return Fate.UNREAD
+    fate = fate_of(fresh)
+    if fate is Fate.NOTHING and not before.tracked and not _tracks(before.gathered, family):
+        return Fate.UNTRACKED
+    return fate
+
+
+def _tracks(gathered: Gathered, family: str) -> bool:
+    """Whether the rules that packets of a family meet have the kernel keep their connections, all of them."""
+    asks = False
+    for table in gathered.firewall(family).ruleset.tables:
+        if table.family not in {family, "inet"}:
+            continue
+        for chain in table.chains.values():
+            asks = asks or (chain.type == "nat" and bool(chain.hook))
+            for rule in chain.rules:
+                if any(isinstance(statement, Notrack) for statement in rule.statements):
+                    return False
+                asks = asks or any(name.startswith("ct ") for name in _fields(rule.statements))
+    return asks
+
+
+def _fields(thing: object) -> Iterator[str]:
+    """Yield the names of all fields that a rule asks for."""
+    if isinstance(thing, Field):
+        yield thing.name
+    elif isinstance(thing, tuple):
+        for part in thing:
+            yield from _fields(part)
+    elif isinstance(thing, Record):
+        for name in thing.__struct_fields__:
+            yield from _fields(getattr(thing, name))
 
 
 # --- counters
@@ -218,6 +262,7 @@ def _sentence(verdict: Predicted, support: Support, counted: int | None, sent: i
         said = "the rules could not decide"
     told = {
         Fate.UNREAD: "connections were not read",
+        Fate.UNTRACKED: "connections are not tracked there",
         Fate.NOTHING: "no connection was kept",
         Fate.PASSED_ON: "passed on, no answer came by",
         Fate.ANSWERED: "passed on, an answer came by",

@@ -1,7 +1,8 @@
 """What the kernel keeps of connections, as `conntrack -L` or /proc/net/nf_conntrack print it, and what it witnesses.
 
 A packet that a host drops or rejects leaves nothing there: the entry is only kept once the packet got through. So hosts
-in a row tell where it died. A reset that answers the first packet takes the entry away again. Pure.
+in a row tell where it died. A reset that answers the first packet takes the entry away again, and a kernel keeps
+connections only where a rule asks for them. Pure.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class Fate(StrEnum):
     """What a host's table says of a connection."""
 
     UNREAD = "not-read"
+    UNTRACKED = "not-tracked"
+    """No rule there needs connections, so the kernel keeps none: no entry says nothing."""
     NOTHING = "no-entry"
     """Dropped or rejected there, never arrived, or refused by a reset."""
     PASSED_ON = "passed-on"
