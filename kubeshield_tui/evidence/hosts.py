@@ -23,6 +23,9 @@ from kubeshield_tui.model.record import Record
 
 REMEMBERED = 100_000
 """Answers kept of one reading."""
+EPHEMERAL_PORT = 50_000
+"""Source port that is asked about: in the range that clients draw from. A rule that names one is rare."""
+RULE_ITEMS = ("nft", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")
 WAYS = 4
 """Translations of one visitor that are followed on to the next host."""
 
@@ -158,6 +161,8 @@ def _packet(gathered: Gathered, visit: Visit) -> tuple[Packet, tuple[str, ...], 
         arrives = _device_to(routing, visit.family, visit.source)
         if arrives:
             assumptions.append(f"it arrives over {arrives}, the host's way back to {visit.source}")
+    if any("sport" in gathered.text(item) for item in RULE_ITEMS):
+        assumptions.append(f"it comes from an ephemeral port ({EPHEMERAL_PORT})")
     leaves = _device_to(routing, visit.family, visit.target)
     is_local = routing.is_local(visit.family, target)
     hook = "output" if visit.begins_here else "forward" if is_local is False else "input"
@@ -166,6 +171,7 @@ def _packet(gathered: Gathered, visit: Visit) -> tuple[Packet, tuple[str, ...], 
         protocol=visit.protocol,
         src=visit.source,
         dst=visit.target,
+        sport=EPHEMERAL_PORT,
         dport=visit.port,
         iif=arrives,
         hook=hook,
