@@ -72,7 +72,7 @@ class HostLayer(Record, frozen=True):
     rule: Decider | None = None
     """The rule, policy or route that decides; None where several may."""
     nat: tuple[str, str] = ("", "")
-    """Where destination and source are translated to, as address and port; empty where they stay."""
+    """Where the destination is translated to, as address and port, and the source's address; empty where they stay."""
     onward: tuple[Visit, ...] = ()
     """The visitor as he leaves the host, or would if he were let: several where it is drawn who answers."""
     assumptions: tuple[str, ...] = ()
@@ -257,7 +257,7 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
         verdict=Predicted.ALLOW,
         rule=first.decider if len(deciders) == 1 else None,
         decider="; or ".join(deciders),
-        nat=((first.nat or {}).get("dnat", ""), (first.nat or {}).get("snat", "")),
+        nat=((first.nat or {}).get("dnat", ""), _end((first.nat or {}).get("snat", ""), "", 0)[0]),
         onward=_onward(visit, accepted or outcomes),
         assumptions=(*assumptions, *dict.fromkeys(each.text for each in first.assumptions)),
         at=gathered.at,
