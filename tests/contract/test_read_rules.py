@@ -17,7 +17,7 @@ from kubeshield_tui.range.range import TrainingRange
 from kubeshield_tui.session.offer import intent_of
 from kubeshield_tui.session.session import Session
 from kubeshield_tui.settings.schema import Settings
-from tests.contract.places import settings, targets
+from tests.contract.served import settings, targets
 
 JUMP = VantageId("ssh:jump")
 
