@@ -17,7 +17,7 @@ from kubeshield_tui.evidence.netfilter.gathered import STALE_SECONDS, Gathered
 from kubeshield_tui.evidence.netfilter.packet import Packet
 from kubeshield_tui.evidence.netfilter.result import LEGS, Decider, Outcome, Result
 from kubeshield_tui.evidence.netfilter.routing import Ask, Decision, Routing
-from kubeshield_tui.evidence.netfilter.words import address
+from kubeshield_tui.evidence.netfilter.words import address, address_text
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.record import Record
 
@@ -94,6 +94,15 @@ def visit_of(source: str, target: str, port: int, protocol: str = "tcp", *, begi
         port=port,
         begins_here=begins_here,
     )
+
+
+def own_source(gathered: Gathered, target: str) -> str:
+    """Return the address that a host itself would come as to a target; empty where that is not certain."""
+    family = "ip6" if ":" in target else "ip"
+    routing = gathered.firewall(family).routing
+    device = _device_to(routing, family, target)
+    own = routing.own_address(family, device, address(target)) if device else None
+    return target if device == "lo" else "" if own is None else address_text(own, family)
 
 
 def firewall_layer(gathered: Gathered, visit: Visit, now: float) -> HostLayer:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from kubeshield_tui.evidence.hosts import HostLayer, Visit, firewall_layer, visit_of
+from kubeshield_tui.evidence.hosts import HostLayer, Visit, firewall_layer, own_source, visit_of
 from kubeshield_tui.evidence.netfilter.gathered import FAMILIES, Gathered
 from kubeshield_tui.evidence.netfilter.words import address, address_text
 from kubeshield_tui.model.cluster import Inventory, PodRecord
@@ -119,7 +120,7 @@ class Ways:
             return ()
         observation = self._store.cell(key).observation
         target = endpoint.host if address(endpoint.host) is not None else observation.peer if observation else ""
-        source = (observation.source if observation else "") or _likely_source(vantage, target)
+        source = (observation.source if observation else "") or self._likely_source(vantage, target)
         visit = visit_of(source, target, endpoint.port, str(endpoint.protocol))
         if visit is None:
             return ()
@@ -163,6 +164,21 @@ class Ways:
             return self._pods.get((endpoint.cluster, target))
         found = [pod for (_, own), pod in self._pods.items() if own == target]
         return found[0] if len(found) == 1 else None
+
+    def _likely_source(self, vantage: Vantage, target: str) -> str:
+        """Return the address that a vantage comes as, where silence did not tell: as its own routes say, else the one
+        of its addresses that fits; empty where several do.
+        """
+        if address(target) is None:
+            return ""
+        own = self.gathered.get(vantage.id)
+        if own is not None and is_on_host(vantage):
+            return own_source(own, target)
+        told = vantage.facts.addresses if vantage.facts is not None else ()
+        fit = [each for each in told if _can_be_source(each) and (":" in each) == (":" in target)]
+        nodes = [each for each in fit if each in self._nodes_by_address]
+        found = fit if len(fit) == 1 else nodes
+        return found[0] if len(found) == 1 else ""
 
     def _of_node(self, layer: str, node: NodeName, visit: Visit) -> Stop:
         reader = self._readers.get(node)
@@ -244,11 +260,12 @@ def _global_addresses(gathered: Gathered) -> Iterator[str]:
                         yield address_text(own.number, family)
 
 
-def _likely_source(vantage: Vantage, target: str) -> str:
-    """Return the one address of a vantage that fits a target; empty where there are several."""
-    told = vantage.facts.addresses if vantage.facts is not None else ()
-    fit = [own for own in told if (":" in own) == (":" in target) and address(own) is not None]
-    return fit[0] if len(fit) == 1 else ""
+def _can_be_source(text: str) -> bool:
+    try:
+        own = ip_address(text)
+    except ValueError:
+        return False
+    return not (own.is_loopback or own.is_link_local)
 
 
 def _target_port(pod: PodRecord, endpoint: Endpoint) -> int:

@@ -16,7 +16,7 @@ from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
 from tests.unit import host_readings
 from tests.unit.estate import answer, endpoint, vantage
-from tests.unit.host_readings import AT, DROP, nft, port, saved
+from tests.unit.host_readings import ADDRESSES, AT, DROP, nft, port, saved
 
 N1, N2 = "10.0.0.11", "10.0.0.12"
 API = endpoint("api", host=N1, port=10250)
@@ -174,6 +174,18 @@ def test_the_address_that_a_probe_really_had_counts_over_a_guess() -> None:
     assert Firewalls(store).way(key)[0].visit.source == ""
     store.apply(happened.CellObserved(at=AT, observation=replace(answer(key, AT, State.OPEN), source="192.0.2.4")))
     assert Firewalls(store).way(key)[0].visit.source == "192.0.2.4"
+
+
+def test_silence_told_no_source_and_what_is_known_of_the_host_tells_it() -> None:
+    key = CellKey(API.id, VantageId("ssh:jump"))
+    store = estate(vantage("ssh:jump", addresses=("127.0.0.1", "169.254.1.1", "203.0.113.4", "fe80::1", "2001:db8::4")))
+    assert Firewalls(store).way(key)[0].visit.source == "203.0.113.4"
+    several = vantage("ssh:jump", addresses=("192.0.2.4", "203.0.113.4", "10.0.0.4"))
+    store = estate(several)
+    collect(store, "ssh:jump", "jump", addresses=ADDRESSES.replace(N1, "10.0.0.4"))
+    assert Firewalls(store).way(key)[0].visit.source == "10.0.0.4"
+    node = vantage("node:n1", addresses=("10.244.1.1", N1), cluster="prod")
+    assert Firewalls(estate(node)).way(CellKey(OUTSIDE.id, node.id))[0].visit.source == N1
 
 
 def test_names_are_followed_once_it_is_known_where_they_led() -> None:
