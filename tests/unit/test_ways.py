@@ -16,7 +16,7 @@ from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
 from tests.unit import host_readings
 from tests.unit.estate import answer, endpoint, vantage
-from tests.unit.host_readings import ADDRESSES, AT, DROP, nft, port, saved
+from tests.unit.host_readings import ADDRESSES, AT, DROP, ROUTES, nft, port, saved
 
 N1, N2 = "10.0.0.11", "10.0.0.12"
 API = endpoint("api", host=N1, port=10250)
@@ -182,7 +182,8 @@ def test_silence_told_no_source_and_what_is_known_of_the_host_tells_it() -> None
     assert Firewalls(store).way(key)[0].visit.source == "203.0.113.4"
     several = vantage("ssh:jump", addresses=("192.0.2.4", "203.0.113.4", "10.0.0.4"))
     store = estate(several)
-    collect(store, "ssh:jump", "jump", addresses=ADDRESSES.replace(N1, "10.0.0.4"))
+    moved = {"addresses": ADDRESSES.replace(N1, "10.0.0.4"), "routes": ROUTES.replace(N1, "10.0.0.4")}
+    collect(store, "ssh:jump", "jump", **moved)
     assert Firewalls(store).way(key)[0].visit.source == "10.0.0.4"
     node = vantage("node:n1", addresses=("10.244.1.1", N1), cluster="prod")
     assert Firewalls(estate(node)).way(CellKey(OUTSIDE.id, node.id))[0].visit.source == N1
