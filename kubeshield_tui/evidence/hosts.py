@@ -6,7 +6,6 @@ is unknown, never `allow`. Pure.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -25,7 +24,6 @@ REMEMBERED = 100_000
 """Answers kept of one reading."""
 EPHEMERAL_PORT = 50_000
 """Source port that is asked about: in the range that clients draw from. A rule that names one is rare."""
-RULE_ITEMS = ("nft", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")
 WAYS = 4
 """Translations of one visitor that are followed on to the next host."""
 
@@ -139,11 +137,11 @@ def explain(gathered: Gathered, visit: Visit) -> Result:
 
 
 def _answer(gathered: Gathered, visit: Visit) -> HostLayer:
-    packet, devices, assumptions = _packet(gathered, visit)
     if bridged := _bridged(gathered, visit):
         verdict, why = bridged
         onward = (replace(visit, begins_here=False),)
         return HostLayer(host=gathered.host, verdict=verdict, decider=why, onward=onward, at=gathered.at)
+    packet, devices, assumptions = _packet(gathered, visit)
     result = gathered.firewall(visit.family).judge(packet)
     layer = _summed(gathered, visit, result, assumptions)
     front = on_way(gathered.in_front, devices)
@@ -170,7 +168,7 @@ def _packet(gathered: Gathered, visit: Visit) -> tuple[Packet, tuple[str, ...], 
         arrives = _device_to(routing, visit.family, visit.source)
         if arrives:
             assumptions.append(f"it arrives over {arrives}, the host's way back to {visit.source}")
-    if any("sport" in gathered.text(item) for item in RULE_ITEMS):
+    if gathered.asks_source_ports:
         assumptions.append(f"it comes from an ephemeral port ({EPHEMERAL_PORT})")
     leaves = _device_to(routing, visit.family, visit.target)
     is_local = routing.is_local(visit.family, target)
@@ -208,7 +206,7 @@ def _bridged(gathered: Gathered, visit: Visit) -> tuple[Predicted, str] | None:
         return None
     routing = gathered.firewall(visit.family).routing
     bridge = _bridge_of(routing, visit)
-    settings = _bridge_settings(gathered).get(bridge)
+    settings = gathered.bridges.get(bridge)
     if settings is None:
         return None
     name = "iptables" if visit.family == "ip" else "ip6tables"
@@ -236,20 +234,6 @@ def _bridge_of(routing: Routing, visit: Visit) -> str:
             return ""
         devices.add(decision.hops[0].device)
     return devices.pop() if len(devices) == 1 else ""
-
-
-def _bridge_settings(gathered: Gathered) -> dict[str, dict[str, object]]:
-    try:
-        links = json.loads(gathered.text("links") or "[]")
-    except (ValueError, RecursionError):
-        return {}
-    bridges = {}
-    for link in links if isinstance(links, list) else ():
-        kind = link.get("linkinfo") if isinstance(link, dict) else None
-        if isinstance(kind, dict) and kind.get("info_kind") == "bridge":
-            data = kind.get("info_data")
-            bridges[str(link.get("ifname"))] = data if isinstance(data, dict) else {}
-    return bridges
 
 
 # --- the answer

@@ -6,6 +6,7 @@ is nothing counts as none: a tool that printed nothing and said no word, or a ke
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
@@ -114,6 +115,28 @@ class Gathered:
     def in_front(self) -> tuple[Datapath, ...]:
         """What may decide before these rules do."""
         return datapaths(self.text("links"), self.text("qdiscs"), self.text("bpf"))
+
+    @cached_property
+    def bridges(self) -> Mapping[str, Mapping[str, object]]:
+        """Bridges of the host with their settings."""
+        try:
+            links = json.loads(self.text("links") or "[]")
+        except (ValueError, RecursionError):
+            return {}
+        found: dict[str, Mapping[str, object]] = {}
+        for link in links if isinstance(links, list) else ():
+            kind = link.get("linkinfo") if isinstance(link, dict) else None
+            if isinstance(kind, dict) and kind.get("info_kind") == "bridge":
+                settings = kind.get("info_data")
+                found[str(link.get("ifname"))] = settings if isinstance(settings, dict) else {}
+        return found
+
+    @cached_property
+    def asks_source_ports(self) -> bool:
+        """Whether some rule may look at a source port."""
+        return any(
+            "sport" in self.text(item) for item in ("nft", *(item for both in _TABLES.values() for item in both))
+        )
 
     # --- ready to be asked
 

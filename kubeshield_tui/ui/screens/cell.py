@@ -45,8 +45,8 @@ class CellScreen(PageScreen[None]):
         Binding("s", "save", "Save", id="page.save"),
     ]
     keys: ClassVar[Line] = (
-        (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" sections  ", "quiet"),
-        ("/", "heading"), (" find  ", "quiet"), ("r", "heading"), (" again  ", "quiet"),
+        (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" go  ", "quiet"),
+        ("/", "heading"), (" find  ", "quiet"), ("r", "heading"), (" ask  ", "quiet"),
         ("m", "heading"), (" nmap  ", "quiet"), ("i", "heading"), (" inspect  ", "quiet"),
         ("w", "heading"), (" rules  ", "quiet"), ("t", "heading"), (" witness  ", "quiet"),
         ("s", "heading"), (" save", "quiet"),
