@@ -14,7 +14,7 @@ from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.screens.consent import ConsentScreen
 from tests.ui.stage import FakeSession, app_on, ready, until
 from tests.unit.estate import vantage
-from tests.unit.host_readings import ACCEPT, ADDRESSES, AT, DROP, counter, nft, port
+from tests.unit.host_readings import ACCEPT, AT, DROP, at_address, counter, nft, port
 from tests.unit.test_ways import API, JUMP, N1, SHOP, WEB, collect, estate, node_over_ssh
 
 KEY = CellKey(API.id, VantageId("ssh:jump"))
@@ -29,7 +29,7 @@ def text(store: Store, key: CellKey = KEY, *, now: float = AT + 12, raw: bool = 
 
 
 def read_both(store: Store, **items: str | None) -> None:
-    collect(store, "ssh:jump", "jump", addresses=ADDRESSES.replace(N1, "203.0.113.4"))
+    collect(store, "ssh:jump", "jump", **at_address("203.0.113.4"))
     collect(store, "node:n1", "n1", **items)
 
 
@@ -84,7 +84,7 @@ def test_hosts_that_nobody_read_say_how_they_could_be() -> None:
 
 def test_old_readings_say_their_age_and_decide_nothing() -> None:
     store = estate(JUMP)
-    collect(store, "ssh:jump", "jump", addresses=ADDRESSES.replace(N1, "203.0.113.4"))
+    collect(store, "ssh:jump", "jump", **at_address("203.0.113.4"))
     shown = text(store, now=AT + 1_200)
     assert "UNKNOWN   read 20 min ago" in shown
     assert "read 20 min ago, more than 15: it said allow" in shown

@@ -90,6 +90,11 @@ def sources(*, host: str = "n1", vantage: str = "ssh:n1", at: float = AT, **item
     )
 
 
+def at_address(own: str) -> dict[str, str | None]:
+    """The items of a host like the usual one with another address."""
+    return {item: WHOLE[item].replace("10.0.0.11", own) for item in ("addresses", "routes")}
+
+
 def gathered(**items: str | None) -> Gathered:
     """A host that says what it usually says, but for these items."""
     return Gathered(sources(**items))

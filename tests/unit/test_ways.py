@@ -16,7 +16,7 @@ from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
 from tests.unit import host_readings
 from tests.unit.estate import answer, endpoint, vantage
-from tests.unit.host_readings import ADDRESSES, AT, DROP, ROUTES, nft, port, saved
+from tests.unit.host_readings import AT, DROP, at_address, nft, port, saved
 
 N1, N2 = "10.0.0.11", "10.0.0.12"
 API = endpoint("api", host=N1, port=10250)
@@ -159,8 +159,8 @@ def test_a_node_port_leads_on_to_the_node_of_the_pod_as_whom_it_is_translated() 
 
 def test_what_a_first_host_refuses_is_still_asked_of_the_next() -> None:
     store = estate(JUMP, node_over_ssh("n1", N1))
-    own = host_readings.ADDRESSES.replace(N1, "203.0.113.4")
-    collect(store, "ssh:jump", "jump", nft=nft([port(10250), DROP], hook="output"), addresses=own)
+    own = at_address("203.0.113.4")
+    collect(store, "ssh:jump", "jump", nft=nft([port(10250), DROP], hook="output"), **own)
     collect(store, "node:n1", "n1", nft=nft([port(10250), DROP]))
     stops = Firewalls(store).way(CellKey(API.id, VantageId("ssh:jump")))
     layers = [stop.judged(AT) for stop in stops]
@@ -182,8 +182,7 @@ def test_silence_told_no_source_and_what_is_known_of_the_host_tells_it() -> None
     assert Firewalls(store).way(key)[0].visit.source == "203.0.113.4"
     several = vantage("ssh:jump", addresses=("192.0.2.4", "203.0.113.4", "10.0.0.4"))
     store = estate(several)
-    moved = {"addresses": ADDRESSES.replace(N1, "10.0.0.4"), "routes": ROUTES.replace(N1, "10.0.0.4")}
-    collect(store, "ssh:jump", "jump", **moved)
+    collect(store, "ssh:jump", "jump", **at_address("10.0.0.4"))
     assert Firewalls(store).way(key)[0].visit.source == "10.0.0.4"
     node = vantage("node:n1", addresses=("10.244.1.1", N1), cluster="prod")
     assert Firewalls(estate(node)).way(CellKey(OUTSIDE.id, node.id))[0].visit.source == N1
