@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from operator import is_not
 from typing import NamedTuple
 
 from kubeshield_tui.evidence.hosts import HostLayer, Visit, firewall_layer, own_source, visit_of
@@ -47,7 +48,7 @@ class Firewalls:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._gathered: dict[VantageId, Gathered] = {}
-        self._ways: tuple[object, Ways] | None = None
+        self._ways: tuple[tuple[object, ...], Ways] | None = None
 
     def keep(self, vantage: VantageId, gathered: Gathered) -> None:
         """Keep a reading that was parsed elsewhere; its sources are in the store, or will be at once."""
@@ -64,15 +65,12 @@ class Firewalls:
         sources: dict[VantageId, dict[str, Source]] = {}
         for (vantage, item), source in store.sources.items():
             sources.setdefault(vantage, {})[item] = source
-        state = (
-            tuple(map(id, store.sources.values())),
-            tuple(map(id, store.clusters.values())),
-            tuple((id(vantage), id(vantage.facts)) for vantage in store.vantages.values()),
-        )
-        if self._ways is None or self._ways[0] != state:
+        state = (*store.sources.values(), *store.clusters.values(), *store.vantages.values())
+        known = self._ways
+        if known is None or len(known[0]) != len(state) or any(map(is_not, known[0], state)):
             gathered = {vantage: self._of(vantage, told) for vantage, told in sources.items()}
-            self._ways = (state, Ways(store, gathered))
-        return self._ways[1]
+            known = self._ways = (state, Ways(store, gathered))
+        return known[1]
 
     def way(self, key: CellKey) -> tuple[Stop, ...]:
         """Return the hosts on a cell's way, in order; none where nothing is known of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import time
 
@@ -22,7 +22,7 @@ from kubeshield_tui.model.observation import Observation, Reason, State
 from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.session.doors import ClusterWait
-from kubeshield_tui.session.firewalls import Firewalls, Stop, is_on_host
+from kubeshield_tui.session.firewalls import Firewalls, NodeName, Stop, is_on_host
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.ssh_channel import CommandResult
@@ -54,45 +54,60 @@ class HostRules:
         self._emit = emit
         self._findings: dict[VantageId, dict[FindingId, Finding]] = {}
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def read_all(self, *, with_pods: bool = False) -> None:
-        """Read every host that a vantage stands on; `with_pods`: also where a pod has to be made for it."""
-        await self._read_several(self._store.vantages.values(), with_pods=with_pods)
+        """Read every host that a vantage stands on; `with_pods`: also where a pod has to be made for it.
+
+        Findings wait for `look`: which of them are nodes is known once the clusters were read.
+        """
+        able = [each for each in self._store.vantages.values() if can_read(each, with_pods=with_pods)]
+        await self._hold(self._read_several(able))
 
     async def read_way(self, key: CellKey, *, with_pods: bool = False) -> None:
         """Read the hosts on a cell's way, then those that only this reading brought to light."""
         done: set[VantageId] = set()
-        while new := [each for each in self.readers(key) if each.id not in done]:
+        while new := [each for each in self._readers(key, with_pods=with_pods) if each.id not in done]:
             done.update(each.id for each in new)
-            await self._read_several(new, with_pods=with_pods)
+            await self._hold(self._read_several(new))
+        await self.look(done)
 
-    def look(self, vantages: Iterable[VantageId] | None = None) -> None:
+    async def witness(self, key: CellKey, probe: Probe, *, with_pods: bool = False) -> None:
+        """Send a cell's probe between two readings of the hosts on its way."""
+        await self._hold(self._witness(key, probe, with_pods=with_pods))
+
+    async def close(self) -> None:
+        """End what is under way; pods that were made for it go."""
+        under_way = tuple(self._under_way)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def look(self, vantages: Iterable[VantageId] | None = None) -> None:
         """Raise, change and clear findings about the rules of these hosts, or of all."""
         for vantage in tuple(self._store.vantages if vantages is None else vantages):
             gathered = self._firewalls.gathered(vantage)
             if gathered is not None:
-                self._publish(vantage, self._audit(vantage, gathered))
-
-    async def witness(self, key: CellKey, probe: Probe, *, with_pods: bool = False) -> None:
-        """Send a cell's probe between two readings of the hosts on its way."""
-        await self.read_way(key, with_pods=with_pods)
-        async with AsyncExitStack() as stack:
-            runners: dict[VantageId, RunCommand] = {}
-            for vantage in self.readers(key):
-                if can_read(vantage, with_pods=with_pods):
-                    runners[vantage.id] = await stack.enter_async_context(self._runner(vantage))
-            told = await self._watch(key, probe, runners)
-        self._emit(happened.Witnessed(at=time(), witness=told))
-
-    def readers(self, key: CellKey) -> list[Vantage]:
-        """Vantages that read the hosts on a cell's way, or could, a pod made or not."""
-        wanted = dict.fromkeys(stop.reader for stop in self._firewalls.way(key) if stop.reader is not None)
-        return [self._store.vantages[each] for each in wanted if each in self._store.vantages]
+                node = self._firewalls.ways().node_of(vantage)
+                pods = tuple(sorted(self._firewalls.ways().pods_on(node))) if node is not None else ()
+                self._publish(vantage, await asyncio.to_thread(_audited, gathered, node, pods))
 
     # --- reading
 
-    async def _read_several(self, vantages: Iterable[Vantage], *, with_pods: bool) -> None:
-        await asyncio.gather(*(self._read(each) for each in vantages if can_read(each, with_pods=with_pods)))
+    async def _hold(self, work: Coroutine[None, None, None]) -> None:
+        """Wait for something that `close` can end."""
+        task = asyncio.create_task(work, name="hosts' rules")
+        self._under_way.add(task)
+        try:
+            await task
+        finally:
+            self._under_way.discard(task)
+
+    def _readers(self, key: CellKey, *, with_pods: bool) -> list[Vantage]:
+        """Vantages that can read the hosts on a cell's way."""
+        wanted = dict.fromkeys(stop.reader for stop in self._firewalls.way(key) if stop.reader is not None)
+        found = [self._store.vantages[each] for each in wanted if each in self._store.vantages]
+        return [each for each in found if can_read(each, with_pods=with_pods)]
 
     @asynccontextmanager
     async def _runner(self, vantage: Vantage) -> AsyncIterator[RunCommand]:
@@ -114,15 +129,33 @@ class HostRules:
                 reader = _failing(error)
             yield reader
 
-    async def _read(self, vantage: Vantage) -> None:
+    async def _read_several(self, vantages: Iterable[Vantage]) -> None:
+        async with asyncio.TaskGroup() as group:  # which waits for all of them, also when it is cut short
+            for vantage in vantages:
+                group.create_task(self._read_alone(vantage))
+
+    async def _read_alone(self, vantage: Vantage) -> None:
         async with self._places, self._runner(vantage) as run:
-            sources = await collect_host(vantage.id, vantage.spec.host or vantage.spec.node, run)
+            await self._read(vantage, run)
+
+    async def _read(self, vantage: Vantage, run: RunCommand) -> None:
+        sources = await collect_host(vantage.id, vantage.spec.host or vantage.spec.node, run)
         self._firewalls.keep(vantage.id, await _gather(sources))
         for source in sources:
             self._emit(happened.SourceCollected(at=time(), source=source))
-        self.look((vantage.id,))
 
     # --- witnesses
+
+    async def _witness(self, key: CellKey, probe: Probe, *, with_pods: bool) -> None:
+        runners: dict[VantageId, RunCommand] = {}
+        async with AsyncExitStack() as stack:
+            while new := [each for each in self._readers(key, with_pods=with_pods) if each.id not in runners]:
+                for vantage in new:
+                    runners[vantage.id] = await stack.enter_async_context(self._runner(vantage))
+                await asyncio.gather(*(self._read(each, runners[each.id]) for each in new))
+            told = await self._watch(key, probe, runners)
+        self._emit(happened.Witnessed(at=time(), witness=told))
+        await self.look(runners)
 
     async def _watch(self, key: CellKey, probe: Probe, runners: Mapping[VantageId, RunCommand]) -> Witness:
         stops = [stop for stop in self._firewalls.way(key) if stop.gathered is not None and stop.reader in runners]
@@ -160,15 +193,6 @@ class HostRules:
         return Reading(gathered, parse_conntrack(tracked.text) if _is_read(tracked) else None)
 
     # --- findings
-
-    def _audit(self, vantage: VantageId, gathered: Gathered) -> dict[FindingId, Finding]:
-        ways = self._firewalls.ways()
-        node = ways.node_of(vantage)
-        pods = sorted(ways.pods_on(node)) if node is not None else ()
-        cluster, name = node or ("", gathered.host)
-        kind = "Node" if node is not None else "Host"
-        found = audit(gathered, time(), is_node=node is not None, pods=tuple(pods))
-        return {finding.id: finding for finding in (_finding(each, cluster, f"{kind}/{name}") for each in found)}
 
     def _publish(self, vantage: VantageId, now: dict[FindingId, Finding]) -> None:
         before = self._findings.get(vantage, {})
@@ -217,6 +241,12 @@ def _compare(
         fresh: Sequence[Tracked] = since(old.tracked or (), new.tracked or (), stop.visit.source)
         hosts.append(witness_host(old, new, fresh, stop.visit, sent))
     return hosts
+
+
+def _audited(gathered: Gathered, node: NodeName | None, pods: Sequence[str]) -> dict[FindingId, Finding]:
+    cluster, place = ("", f"Host/{gathered.host}") if node is None else (node[0], f"Node/{node[1]}")
+    found = audit(gathered, time(), is_node=node is not None, pods=pods)
+    return {finding.id: finding for finding in (_finding(each, cluster, place) for each in found)}
 
 
 def _finding(told: RuleFinding, cluster: str, place: str) -> Finding:

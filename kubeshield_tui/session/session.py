@@ -209,7 +209,7 @@ class Session:
             if settings.read_firewalls:
                 group.create_task(self._rules.read_all(with_pods=settings.firewall_pods and settings.consent))
         if settings.read_firewalls:
-            self._rules.look()  # once the clusters say which hosts are nodes
+            await self._rules.look()  # once the clusters say which hosts are nodes
         self._say("first sweep")
 
     def _add_vantages(self, engine: Engine) -> None:

@@ -127,6 +127,8 @@ def test_rules_behind_one_that_takes_everything_are_never_reached() -> None:
         ([port(22), {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}, ACCEPT], [port(22), DROP]),
         ([state("established"), ACCEPT], [state("established", "related"), DROP]),
         ([port(53, "udp"), ACCEPT], [port(53), DROP]),
+        ([{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "tcp"}}, DROP],
+         [port(22), ACCEPT]),  # TCP of IPv6 gets there
         ([{"match": {"op": "!=", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}, DROP],
          [port(80), ACCEPT]),
         ([{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 1}}, ACCEPT],

@@ -34,6 +34,8 @@ from kubeshield_tui.evidence.netfilter.words import PROTOCOLS
 
 CHAIN_LIMIT = 2_000
 """Rules of a chain that are compared with each other: longer chains are a program's, not a person's."""
+TAKERS_LIMIT = 100
+"""Rules of ranges and prefixes that later ones of their chain are compared with."""
 COUNTED = 100
 """Packets that a chain must have seen before a rule without any says something."""
 ENDS = frozenset({"accept", "drop", "return", "goto"})
@@ -43,6 +45,7 @@ STEADY = frozenset(
      "udp dport", "th sport", "th dport", "tcp flags", "icmp type", "icmp code", "icmpv6 type", "icmpv6 code"}
 )  # fmt: skip
 """Fields that stay what they are while a chain is walked, unless a rule sets them."""
+PROTOCOL_FIELDS = frozenset({"meta l4proto", "ip protocol"})
 TRACKED = frozenset({"ct state", "ct direction", "ct status"})
 """These too, unless a rule takes the packet out of connection tracking."""
 
@@ -110,22 +113,52 @@ def _statements(tables: Sequence[Table]) -> Iterator[object]:
 
 
 def _in_chain(table: Table, chain: Chain, steady: frozenset[str]) -> Iterator[Shadowed]:
-    takers: list[tuple[Rule, Sequence[Match]]] = []
+    takers = _Takers(table)
     for _, line in groupby(chain.rules, key=lambda rule: rule.index):
         rules = list(line)  # several where one line of iptables matches in several ways
-        found = [_taker(rule, takers, table) for rule in rules]
+        found = [takers.of(_leading(rule)) for rule in rules]
         if None not in found and found[0] is not None:
             yield Shadowed(table, chain, rules[0], found[0])
             continue
         for rule in rules:
             own = _leading(rule)
             if len(own) == len(rule.statements) - 1 and _ends(rule, table) and _is_steady(own, steady, table):
-                takers.append((rule, own))
+                takers.add(rule, own)
 
 
-def _taker(rule: Rule, takers: Sequence[tuple[Rule, Sequence[Match]]], table: Table) -> Rule | None:
-    own = _leading(rule)
-    return next((by for by, asks in takers if all(_follows(each, own, table) for each in asks)), None)
+class _Takers:
+    """Rules that end the walk for all that meets their conditions, by one exact value that they ask for.
+
+    Only a rule that asks for the same value can be shadowed by such a one: long chains of addresses stay quick.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._any: list[tuple[Rule, Sequence[Match]]] = []
+        self._by_value: dict[tuple[str, Value], list[tuple[Rule, Sequence[Match]]]] = {}
+
+    def add(self, rule: Rule, asks: Sequence[Match]) -> None:
+        key = next((key for each in asks if (key := _exact(each)) is not None), None)
+        if key is not None:
+            self._by_value.setdefault(key, []).append((rule, asks))
+        elif len(self._any) < TAKERS_LIMIT:
+            self._any.append((rule, asks))
+
+    def of(self, own: Sequence[Match]) -> Rule | None:
+        """Return the first that takes all that meets these conditions."""
+        exact = (self._by_value.get(key, ()) for each in own if (key := _exact(each)) is not None)
+        near = [taker for takers in (self._any, *exact) for taker in takers]
+        fit = [by for by, asks in near if all(_follows(each, own, self._table) for each in asks)]
+        return min(fit, key=lambda rule: rule.index, default=None)
+
+
+def _exact(condition: Match) -> tuple[str, Value] | None:
+    left, right = condition.left, condition.right
+    if condition.operator != EQUAL or not isinstance(left, Field) or not isinstance(right, Constant):
+        return None
+    if left.name in PROTOCOL_FIELDS or isinstance(right.value, Interval):
+        return None  # what asks for a port of TCP asks for TCP, though in other words
+    return left.name, right.value
 
 
 def _leading(rule: Rule) -> Sequence[Match]:
@@ -175,7 +208,7 @@ def _follows(wanted: Match, given: Sequence[Match], table: Table) -> bool:
 def _implies(given: Match, wanted: Match, table: Table) -> bool:
     if given == wanted:
         return True
-    if _is_protocol(wanted, given):
+    if _is_protocol(wanted, given, table):
         return True
     if given.left != wanted.left or not isinstance(wanted.left, Field) or given.operator != wanted.operator:
         return False
@@ -185,10 +218,12 @@ def _implies(given: Match, wanted: Match, table: Table) -> bool:
     return wanted.operator == EQUAL and _within(given.right, wanted.right, table)
 
 
-def _is_protocol(wanted: Match, given: Match) -> bool:
+def _is_protocol(wanted: Match, given: Match, table: Table) -> bool:
     """Whether a field that only packets of the wanted protocol have is asked for: `tcp dport` is TCP's."""
-    if wanted.left not in (Field(name="meta l4proto"), Field(name="ip protocol")) or wanted.operator != EQUAL:
+    if not isinstance(wanted.left, Field) or wanted.left.name not in PROTOCOL_FIELDS or wanted.operator != EQUAL:
         return False
+    if wanted.left.name == "ip protocol" and table.family != "ip":
+        return False  # a packet of IPv6 has no such field
     asked = given.left.name.partition(" ")[0] if isinstance(given.left, Field) else ""
     return asked in {"tcp", "udp"} and _number(wanted.right) == PROTOCOLS[asked]
 
