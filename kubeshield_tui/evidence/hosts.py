@@ -168,6 +168,10 @@ def _packet(gathered: Gathered, visit: Visit) -> tuple[Packet, tuple[str, ...], 
         arrives = _device_to(routing, visit.family, visit.source)
         if arrives:
             assumptions.append(f"it arrives over {arrives}, the host's way back to {visit.source}")
+    if not gathered.has("qdiscs") and not gathered.has("bpf"):
+        assumptions.append("no tc program is in front: neither tc nor bpftool could be asked")
+    if not gathered.has("links"):
+        assumptions.append("no XDP program is in front: links were not read")
     if gathered.asks_source_ports:
         assumptions.append(f"it comes from an ephemeral port ({EPHEMERAL_PORT})")
     leaves = _device_to(routing, visit.family, visit.target)

@@ -141,6 +141,16 @@ def test_who_decides_before_the_rules_makes_them_unknown(item: str, text: str, w
     assert "the rules say deny, inet t input rule 1" in layer.decider
 
 
+def test_who_could_not_be_looked_for_is_assumed_not_to_be_there() -> None:
+    assert not any("in front" in each for each in firewall_layer(gathered(bpf=None), visit(), AT).assumptions)
+    told = firewall_layer(gathered(bpf=None, qdiscs=None), visit(), AT)
+    assert "no tc program is in front: neither tc nor bpftool could be asked" in told.assumptions
+    assert (
+        "no XDP program is in front: links were not read"
+        in firewall_layer(gathered(links=None), visit(), AT).assumptions
+    )
+
+
 def test_a_program_on_another_device_is_not_on_the_way() -> None:
     told = gathered(qdiscs="qdisc clsact ffff: dev veth9 parent ffff:fff1\nqdisc noqueue 0: dev lo root")
     assert firewall_layer(told, visit(), AT).verdict is Predicted.ALLOW
@@ -225,3 +235,26 @@ def test_targets_that_are_no_addresses_make_no_visit() -> None:
     other = visit_of(OUTSIDE, "2001:db8::11", 80)
     assert other is not None
     assert other.source == ""
+
+
+GARBLED = (
+    "", "[]", "{}", "null", "[null, 1, []]", '[{"ifname": null}]', '{"nftables": {}}', "\r\n*filter\r\n:INPUT", "-A",
+    "%s[",
+    '[{"ifname": "eth0", "xdp": {}, "linkinfo": [], "addr_info": 7}]', '[{"tc": [null, {"devname": []}], "xdp": 5}]',
+    "tcp LISTEN 0 0 [::1]%:99999999999999999999 x", "ip_tables_names", "qdisc clsact\nqdisc ingress x dev",
+    "ipv4/ip_forward",
+    "create x hash:ip\nadd x \nadd y 1", "[" * 5_000, '{"nftables": [{"rule": {"expr": [{"match": 3}]}}]}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", GARBLED)
+def test_what_no_tool_would_print_raises_nothing(text: str) -> None:
+    for item in host_readings.WHOLE:
+        told = gathered(**{item: text})
+        for target, source in (("10.0.0.11", OUTSIDE), ("10.244.1.7", "10.244.1.8"), ("2001:db8::11", "2001:db8:9::9")):
+            for begins_here in (False, True):
+                layer = firewall_layer(told, visit(target, 443, source=source, begins_here=begins_here), AT)
+                assert layer.decider
+        assert told.in_front is not None
+        assert told.unread == ()
+        assert told.listeners is not None
