@@ -144,7 +144,9 @@ def _answer(gathered: Gathered, visit: Visit) -> HostLayer:
     packet, devices, assumptions = _packet(gathered, visit)
     result = gathered.firewall(visit.family).judge(packet)
     layer = _summed(gathered, visit, result, assumptions)
-    front = on_way(gathered.in_front, devices)
+    routing = gathered.firewall(visit.family).routing
+    onward = tuple(_device_to(routing, visit.family, each.target) for each in layer.onward)
+    front = on_way(gathered.in_front, (*devices, *onward))
     if front:
         others = ", ".join(each.what for each in front[:3])
         said = f"{layer.verdict}, {layer.decider}" if layer.verdict is not Predicted.UNKNOWN else layer.decider
@@ -253,7 +255,7 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
         host=gathered.host,
         verdict=Predicted.ALLOW,
         rule=first.decider if len(deciders) == 1 else None,
-        decider="; or ".join(deciders),
+        decider="; or ".join(deciders[:WAYS]),
         nat=((first.nat or {}).get("dnat", ""), _end((first.nat or {}).get("snat", ""), "", 0)[0]),
         onward=_onward(visit, accepted or outcomes),
         assumptions=(*assumptions, *dict.fromkeys(each.text for each in first.assumptions)),

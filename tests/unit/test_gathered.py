@@ -141,6 +141,14 @@ def test_who_decides_before_the_rules_makes_them_unknown(item: str, text: str, w
     assert "the rules say deny, inet t input rule 1" in layer.decider
 
 
+def test_a_program_where_the_translated_visitor_leaves_is_on_the_way() -> None:
+    nat = saved("-A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination 10.244.1.7:8080", table="nat",
+                legacy=True)  # fmt: skip
+    told = gathered(iptables_legacy=nat, qdiscs="qdisc clsact ffff: dev cni0 parent ffff:fff1")
+    assert firewall_layer(told, visit(number=30080), AT).verdict is Predicted.UNKNOWN
+    assert firewall_layer(told, visit(), AT).verdict is Predicted.ALLOW
+
+
 def test_who_could_not_be_looked_for_is_assumed_not_to_be_there() -> None:
     assert not any("in front" in each for each in firewall_layer(gathered(bpf=None), visit(), AT).assumptions)
     told = firewall_layer(gathered(bpf=None, qdiscs=None), visit(), AT)
