@@ -18,12 +18,14 @@ from typing import Any
 import pytest
 
 from kubeshield_tui.evidence.hosts import HostLayer, How
+from kubeshield_tui.model.event import ObjectCreated
 from kubeshield_tui.model.evidence import SourceStatus, Support
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason, State
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.session.expand import resolve_nodes
+from kubeshield_tui.session.firewalls import Stop
 from kubeshield_tui.session.session import Session
 from kubeshield_tui.settings.schema import Settings
 from tests.cluster import kit
@@ -170,10 +172,7 @@ async def test_services_are_followed_as_kube_proxy_translates_them(world: dict[s
 
         def way(name: str, vantage: str) -> list[tuple[str, str, str]]:
             key = next(key for key in session.store.cells if world[name] in key.endpoint and key.vantage == vantage)
-            return [
-                (stop.host, stop.visit.target, str((stop.judged(time()) or layer_of_none()).verdict))
-                for stop in session.firewalls.way(key)
-            ]
+            return [(stop.host, stop.visit.target, judged(stop)) for stop in session.firewalls.way(key)]
 
         backs = {world["back-0"].partition(":")[0], world["back-1"].partition(":")[0]}
         assert {target for _, target, _ in way("both", "node:node1")[1:]} <= backs
@@ -184,8 +183,10 @@ async def test_services_are_followed_as_kube_proxy_translates_them(world: dict[s
         assert way("local@node2", "ssh:outside")[-1][2] == "allow"
 
 
-def layer_of_none() -> HostLayer:
-    raise AssertionError("a host on this way was not read")
+def judged(stop: Stop) -> str:
+    layer = stop.judged(time())
+    assert layer is not None, f"{stop.host} was not read"
+    return str(layer.verdict)
 
 
 @contextmanager
@@ -244,7 +245,8 @@ async def test_findings_about_rules_come_with_the_reading(tmp_path: Path) -> Non
     metadata = found[f"metadata-forwarded:{cluster}:Node/node1"]
     assert metadata.object == "Node/node1"
     dropped = found[f"rule-shadowed:{cluster}:Node/node2"]
-    assert "--dport 10250 -j ACCEPT" in dropped.because[0]
+    assert "INPUT rule 2" in dropped.because[0]
+    assert "all its packets end at rule 1" in dropped.because[0]
 
 
 async def test_a_pod_reads_a_node_as_ssh_does_and_is_gone(tmp_path: Path) -> None:
@@ -285,6 +287,35 @@ def _plain(text: str) -> list[str]:
         for line in text.splitlines()
         if not line.startswith("#") and "veth" not in line
     )
+
+
+async def test_a_reading_that_is_cut_short_leaves_nothing(tmp_path: Path) -> None:
+    space = f"{SPACE}-cut"
+    kit.kubectl("create", "namespace", space)
+    try:
+        config, targets = tmp_path / "none", tmp_path / "targets"
+        config.write_text("")
+        targets.write_text(f"{NODE1}:10250\n")
+        settings = Settings(
+            kubeconfig=kit.KUBECONFIG, ssh_config=config, targets=targets, consent=True, read_firewalls=True,
+            firewall_pods=True, pod_namespace=space, vantages=(parse_vantage("node:node1"),),
+        )  # fmt: skip
+        made = asyncio.Event()
+        session = Session(
+            resolve_nodes(settings),
+            listeners=(
+                lambda event: made.set() if isinstance(event, ObjectCreated) and "Pod" in event.object else None,
+            ),
+        )
+        run = asyncio.create_task(session.run())
+        await made.wait()
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        assert session.store.left == []
+        assert session.store.objects == []
+        assert kit.kubectl("get", "pods,leases", "-n", space, "-o", "name") == ""
+    finally:
+        kit.kubectl("delete", "namespace", space, "--wait=true")
 
 
 async def test_a_namespace_that_forbids_it_is_said_item_by_item(tmp_path: Path) -> None:
