@@ -161,7 +161,8 @@ def _step(step: Step, outcome: Outcome) -> str:
 
 
 def _near_misses(outcome: Outcome, width: int) -> Iterator[Line]:
-    for miss in outcome.misses[:MISSES]:
+    found = [miss for miss in outcome.misses if miss.leg in {"syn", outcome.leg}]
+    for miss in found[:MISSES]:
         yield from _pair("near miss", f"{decider_text(miss.decider)}: {miss.condition} does not hold", "quiet", width)
 
 
