@@ -62,6 +62,9 @@ def narrate(event: happened.Event) -> None:
             line = f"vantage {event.vantage} {event.status}: {event.detail}"
         case happened.ReadDenied():
             line = f"not readable: {event.denied.what} ({event.denied.why})"
+        case happened.ExpectationsReviewed():
+            notes = [f"{declared.shown}: {note}" for declared in event.lines for note in declared.notes]
+            line = "\n            ".join(notes)
         case happened.ObjectCreated():
             line = f"created {event.object}"
         case happened.ObjectRemoved():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kubeshield_tui.cli.audit import Output, audit_session, finish
 from kubeshield_tui.cli.leavings import say_leavings
-from kubeshield_tui.cli.options import format_from, limits_from, timing_from
+from kubeshield_tui.cli.options import expect_from, format_from, limits_from, timing_from
 from kubeshield_tui.cli.process import run_until_signal
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model.expectation import Severity
@@ -30,7 +30,8 @@ HEADLESS_SECONDS = 14.0
 
 def demo(arguments: argparse.Namespace) -> int:
     """Run the command: with a screen where there is a terminal, else headless."""
-    for flag in ("kubeconfig", "context", "ssh_config", "vantage", "zone", "targets", "no_discovery", "pod_image"):
+    brought = ("kubeconfig", "context", "ssh_config", "vantage", "zone", "targets", "catalogue", "no_discovery")
+    for flag in (*brought, "pod_image"):
         if getattr(arguments, flag):
             raise SettingsError(f"--{flag.replace('_', '-')} has no meaning for demo", "The range brings its own")
     has_terminal = sys.stdout.isatty() and sys.stdin.isatty()
@@ -50,6 +51,7 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         vantages=vantages,
         zones=tuple((spec, Zone(zone)) for spec, zone in training.zones.items()),
         targets=training.targets,
+        discovery=training.scenario.discovery,
         consent=True,  # the pods are made in the range, nowhere else
         pod_settle=0.0,  # the range's policies are there before its pods
         timing=timing_from(arguments, RANGE_TIMING),
@@ -58,6 +60,7 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         format=Format(format_from(arguments)),
         output=getattr(arguments, "output", None),
         record=arguments.record,
+        expect=expect_from(arguments),
         title="training range",
         simulated=training.simulated,
         time_limit=HEADLESS_SECONDS,

@@ -58,10 +58,30 @@ def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
             from kubeshield_tui.cli.demo import demo
 
             return demo
+        case "expect":
+            from kubeshield_tui.cli.expect import expect
+
+            return expect
+        case "doctor":
+            from kubeshield_tui.cli.doctor import doctor
+
+            return doctor
+        case "rbac":
+            from kubeshield_tui.cli.rbac import rbac
+
+            return rbac
+        case "explain":
+            from kubeshield_tui.cli.explain import explain
+
+            return explain
         case "schema":
             from kubeshield_tui.cli.schema import schema
 
             return schema
+        case "selftest":
+            from kubeshield_tui.cli.selftest import selftest
+
+            return selftest
         case "sweep":
             from kubeshield_tui.cli.sweep import sweep
 
@@ -96,10 +116,21 @@ def _parser() -> argparse.ArgumentParser:
     options.add_demo(demo)
     options.add_screen(demo, again=True)
     options.add_output(demo)
+    from kubeshield_tui.cli.doctor import add_doctor
+    from kubeshield_tui.cli.expect import add_expect
+    from kubeshield_tui.cli.explain import add_explain
+    from kubeshield_tui.cli.rbac import add_rbac
     from kubeshield_tui.cli.vantage import add_vantage
 
+    add_doctor(_add(commands, "doctor", "what works, what does not and why; creates nothing"))
+    add_rbac(_add(commands, "rbac", "print the smallest roles for the features chosen"))
+    add_expect(_add(commands, "expect", "expectations: a file to begin with, its check, its keys"))
     add_vantage(_add(commands, "vantage", "probes to carry to any machine, and their results carried back"))
+    add_explain(_add(commands, "explain", "what rules say of a connection, and which of them says it"))
     _add(commands, "schema", "print the JSON Schema of the JSON report")
+    from kubeshield_tui.cli.selftest import add_selftest
+
+    add_selftest(_add(commands, "selftest", "show whether NetworkPolicies are enforced, with two pods of our own"))
     options.add_sweep(_add(commands, "sweep", "remove what an interrupted run left in a cluster"))
     return parser
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 FORMATS_TODAY = ("text", "json", "ndjson")
 FORMATS_LATER = ("junit", "sarif", "markdown", "html")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
-NOT_YET = ("expect",)
 
 
 def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -41,8 +40,9 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     )
     add("--zone", action="append", default=[], metavar="V=Z", help="zone of a vantage: outside, admin, pod or node")
     add("--targets", type=Path, metavar="FILE", help="targets, one HOST:PORT a line, ' expect=blocked|reachable'")
+    add_catalogue(parser, again=again)
     add("--no-discovery", action="store_true", help="ask the targets only; needs no kubeconfig")
-    add("--expect", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    add("--expect", type=Path, metavar="FILE", help="what must be blocked or reachable, over the baseline (TOML)")
     add("--yes", action="store_true", help="create the own pods that vantages need, without asking")
     add("--pod-image", default=None, metavar="IMAGE", help="image of own pods, with python3 (default: python:3-slim)")
     add("--per-namespace", action="store_true", help="an own pod in every namespace that has pods, 40 at most")
@@ -64,6 +64,12 @@ def _adder(parser: argparse.ArgumentParser, again: bool) -> Callable[..., argpar
         return parser.add_argument(*names, **keywords)
 
     return add
+
+
+def add_catalogue(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Flag of the user's own catalogue."""
+    add = _adder(parser, again)
+    add("--catalogue", type=Path, metavar="FILE", help="components, ports and requests of your own")
 
 
 def add_timing(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -97,6 +103,7 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--screenshots", type=Path, metavar="DIR", help="write SVG screenshots of every screen and exit"
     )
+    _adder(parser, again=True)("--expect", type=Path, metavar="FILE", help="what must be blocked or reachable (TOML)")
     add_timing(parser)
 
 
@@ -115,9 +122,6 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     from kubeshield_tui.session.expand import require_zones, resolve_nodes
     from kubeshield_tui.settings.schema import DEFAULT_POD_IMAGE, Format, Settings
 
-    for flag in NOT_YET:
-        if getattr(arguments, flag, None):
-            raise SettingsError(f"--{flag.replace('_', '-')} is not there yet", "Leave it out")
     vantages = tuple(dict.fromkeys(parse_vantage(text) for text in arguments.vantage or ["local"]))
     settings = Settings(
         kubeconfig=arguments.kubeconfig,
@@ -126,10 +130,12 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         vantages=vantages,
         zones=tuple(_zone(text) for text in arguments.zone),
         targets=_existing(arguments.targets, "--targets"),
+        expect=expect_from(arguments),
+        catalogue=catalogue_from(arguments),
         discovery=not arguments.no_discovery,
         consent=arguments.yes,
         pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
-        pod_namespace=_namespace(arguments.pod_namespace),
+        pod_namespace=_pod_namespace(arguments.pod_namespace),
         read_firewalls=arguments.read_firewalls or arguments.firewall_pods,
         firewall_pods=arguments.firewall_pods,
         per_namespace=arguments.per_namespace,
@@ -175,6 +181,18 @@ def timing_from(arguments: argparse.Namespace, default: Timing | None = None) ->
     )
 
 
+def expect_from(arguments: argparse.Namespace) -> Path | None:
+    """The user's expectations. Only a file that was named: whether an audit is clean must not hang on a hidden one."""
+    return _existing(arguments.expect, "--expect")
+
+
+def catalogue_from(arguments: argparse.Namespace) -> Path | None:
+    """The user's own catalogue: the file that was named, or the one in the configuration folder if it is there."""
+    from kubeshield_tui.settings.paths import user_file
+
+    return _existing(arguments.catalogue, "--catalogue") or user_file("catalogue.toml")
+
+
 def limits_from(arguments: argparse.Namespace) -> Limits:
     """How fast to ask. Raises SettingsError."""
     from kubeshield_tui.settings.schema import DEFAULT_RATE, Limits
@@ -194,17 +212,21 @@ def _zone(text: str) -> tuple[str, Zone]:
     return vantage, Zone(zone)
 
 
-def _namespace(text: str | None) -> str:
-    from kubeshield_tui.model.vantage import parse_vantage
+def _pod_namespace(text: str | None) -> str:
     from kubeshield_tui.settings.schema import DEFAULT_POD_NAMESPACE
 
-    if text is None:
-        return DEFAULT_POD_NAMESPACE
+    return DEFAULT_POD_NAMESPACE if text is None else namespace_from(text, "--pod-namespace")
+
+
+def namespace_from(text: str, flag: str) -> str:
+    """A namespace's name. Raises SettingsError naming the flag."""
+    from kubeshield_tui.model.vantage import parse_vantage
+
     with contextlib.suppress(SettingsError):
         spec = parse_vantage(f"pod:{text}")
         if spec.namespace == text:
             return text
-    raise SettingsError(f"--pod-namespace {text!r} is not a namespace", "It is a DNS label, as in kubectl get ns")
+    raise SettingsError(f"{flag} {text!r} is not a namespace", "It is a DNS label, as in kubectl get ns")
 
 
 def _existing(path: Path | None, flag: str) -> Path | None:

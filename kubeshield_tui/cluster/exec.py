@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubeshield_tui.cluster.client import ClusterClient
+from kubeshield_tui.cluster.rights import Feature
 from kubeshield_tui.errors import ClusterError
 from kubeshield_tui.model.text import printable
 
@@ -129,7 +130,7 @@ async def exec_in_pod(
         return ExecStream(api, await response.response)
     except aiohttp.WSServerHandshakeError as error:
         await api.close()
-        raise _refused(where, error.status) from error
+        raise _refused(where, namespace, error.status) from error
     except Exception as error:
         await api.close()
         raise ClusterError(f"{where}: {printable(error, 200)}", "Is the API reachable?") from error
@@ -138,12 +139,13 @@ async def exec_in_pod(
         raise
 
 
-def _refused(where: str, status: int) -> ClusterError:
+def _refused(where: str, namespace: str, status: int) -> ClusterError:
     match status:
         case 401:
             return ClusterError(f"{where}: unauthorized", "Log in again or renew the token")
         case 403:
-            return ClusterError(f"{where}: forbidden", "It needs the verbs get and create on pods/exec")
+            hint = f"It needs get and create on pods/exec: {Feature.EXEC.role_hint(namespace)}"
+            return ClusterError(f"{where}: forbidden", hint)
         case 404:
             return ClusterError(f"{where}: no such pod or container", "kubectl get pods shows what is there")
         case _:

@@ -3,90 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import NamedTuple
 
-from kubeshield_tui.cluster import resources
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
-from kubeshield_tui.discovery import control_plane, workloads
-from kubeshield_tui.model.cluster import BackendRecord, ClusterFacts, Denied, Inventory
+from kubeshield_tui.cluster.kinds import KINDS, Kind
+from kubeshield_tui.discovery.catalogue import Catalogue
+from kubeshield_tui.discovery.estate import Estate
+from kubeshield_tui.model.cluster import Denied, Inventory, Skipped
 from kubeshield_tui.model.endpoint import Endpoint
-
-T = TypeVar("T")
 
 
 class Discovery(NamedTuple):
     """What one cluster said of itself."""
 
-    inventory: Inventory
-    endpoints: tuple[Endpoint, ...]
+    estate: Estate
     denied: tuple[Denied, ...]
-    skipped: tuple[workloads.Skipped, ...]
+
+    @property
+    def inventory(self) -> Inventory:
+        """All records."""
+        return self.estate.inventory()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Everything that can be asked."""
+        return self.estate.endpoints()
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What was found and is not asked, and why."""
+        return self.estate.skipped
 
 
-async def discover(client: ClusterClient) -> Discovery:
-    """Read a cluster. Raises ClusterError only where the API does not answer any more."""
+async def discover(client: ClusterClient, catalogue: Catalogue | None = None) -> Discovery:
+    """Read a cluster. Raises ClusterError only where the API does not answer any more.
+
+    `catalogue` tells what to look for; without one it is the product's own.
+    """
+    estate = Estate(client.context, client.version, catalogue)
+    refusals = await asyncio.gather(*(_read(client, kind, estate) for kind in KINDS))
+    return Discovery(estate, tuple(denied for each in refusals for denied in each))
+
+
+async def _read(client: ClusterClient, kind: Kind, estate: Estate) -> tuple[Denied, ...]:
+    """List a kind in the newest version that the server lets us read; tell what it refused if it was none."""
     cluster = client.context.name
-    denied: list[Denied] = []
-
-    async def read(what: str, path: str, make: Callable[[dict[str, Any]], T | None]) -> list[T]:
+    refused: dict[str, str] = {}
+    for version in kind.versions:
         try:
-            return await client.collect(path, make)
+            estate.replace(kind.name, await client.collect(version.path, partial(version.make, cluster=cluster)))
         except NotReadable as error:
-            denied.append(Denied(cluster=cluster, what=f"list {what}", why=error.why))
-            return []
-
-    nodes, namespaces, pods, services, policies, backends = await asyncio.gather(
-        read("nodes", "/api/v1/nodes", lambda raw: resources.node_record(raw, cluster)),
-        read("namespaces", "/api/v1/namespaces", lambda raw: resources.namespace_record(raw, cluster)),
-        read("pods", "/api/v1/pods", lambda raw: resources.pod_record(raw, cluster)),
-        read("services", "/api/v1/services", resources.service_record),
-        read(
-            "networkpolicies.networking.k8s.io",
-            "/apis/networking.k8s.io/v1/networkpolicies",
-            lambda raw: resources.policy_record(raw, cluster),
-        ),
-        _backends(client, denied),
-    )
-    skipped: list[workloads.Skipped] = []
-    served = list(workloads.services(cluster, services, backends, nodes, skipped))
-    served.sort(key=lambda each: (each.namespace, each.name))
-    endpoints = [
-        *control_plane.api_servers(client.context, services, backends),
-        *control_plane.etcd_members(cluster, nodes, pods),
-        *control_plane.kubelets(nodes),
-        control_plane.metadata(cluster),
-        *served,
-    ]
-    facts = ClusterFacts(
-        id=cluster,
-        server=client.context.server,
-        version=client.version,
-        user=client.context.user,
-        simulated=bool(client.context.simulated),
-    )
-    inventory = Inventory(
-        cluster=facts,
-        nodes=tuple(nodes),
-        namespaces=tuple(namespaces),
-        pods=tuple(pods),
-        policies=tuple(policies),
-        services=tuple(services),
-        backends=tuple(backends),
-    )
-    unique = {endpoint.id: endpoint for endpoint in reversed(endpoints)}
-    return Discovery(inventory, tuple(reversed(unique.values())), tuple(denied), tuple(skipped))
-
-
-async def _backends(client: ClusterClient, denied: list[Denied]) -> list[BackendRecord]:
-    """EndpointSlices; on servers that have none (before 1.21) the Endpoints that they replaced."""
-    try:
-        return await client.collect("/apis/discovery.k8s.io/v1/endpointslices", resources.slice_record)
-    except NotReadable as slices:
-        try:
-            return await client.collect("/api/v1/endpoints", resources.endpoints_record)
-        except NotReadable as error:
-            cluster = client.context.name
-            denied.append(Denied(cluster=cluster, what="list endpointslices.discovery.k8s.io", why=slices.why))
-            denied.append(Denied(cluster=cluster, what="list endpoints", why=error.why))
-            return []
+            refused.setdefault(version.resource, error.why)
+        else:
+            return ()
+    return tuple(Denied(cluster=cluster, what=f"list {what}", why=why) for what, why in refused.items())

@@ -3,16 +3,21 @@
 203.0.113.10:6443   expect=blocked     # a comment
 [2001:db8::1]:443/tcp
 db.example.org:8000-8010
+10.0.0.5:9443   component=kube-scheduler   # asked and read as the catalogue says
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
+from difflib import get_close_matches
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from kubeshield_tui.discovery import catalogue
+from kubeshield_tui.discovery.catalogue import Catalogue, Row, Where
+from kubeshield_tui.discovery.hosts import address_of, host_of, reach_of
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model.endpoint import Conversation, Endpoint, Protocol, Scope
 from kubeshield_tui.model.ids import endpoint_id
@@ -21,20 +26,18 @@ from kubeshield_tui.probes.datagrams import datagram_of
 
 TARGETS_LIMIT = 100_000
 LINE_LIMIT = 4_096
-FORM = "Expected HOST:PORT[/tcp|/udp], [IPv6]:PORT or HOST:FROM-TO, then expect=blocked or expect=reachable if you like"
-_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
-_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+FORM = "Expected HOST:PORT[/tcp|/udp], [IPv6]:PORT or HOST:FROM-TO, then expect=blocked|reachable, component=NAME"
 _LINE = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(?P<first>\d{1,5})(-(?P<last>\d{1,5}))?(/(?P<protocol>\w+))?"
-    r"(\s+expect=(?P<expect>\S+))?"
+    r"(?P<words>(\s+(expect|component)=\S+)*)"
 )
 
 
-def read_targets(path: Path) -> tuple[Endpoint, ...]:
-    """Read a targets file. Raises SettingsError naming file and line."""
+def read_targets(path: Path, known: Catalogue | None = None) -> tuple[Endpoint, ...]:
+    """Read a targets file. Raises SettingsError naming file and line. `known` defaults to the built-in catalogue."""
     found: dict[str, Endpoint] = {}
     for number, line in _lines(path):
-        for endpoint in parse_line(line, f"{path.name}:{number}", f"{path}:{number}"):
+        for endpoint in parse_line(line, f"{path.name}:{number}", f"{path}:{number}", known):
             found[endpoint.id] = endpoint
             if len(found) > TARGETS_LIMIT:
                 raise SettingsError(f"{path}:{number}: more than {TARGETS_LIMIT:,} targets", "Split the file")
@@ -59,7 +62,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise SettingsError(f"--targets {path}: not a text file ({error.reason})", FORM) from error
 
 
-def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
+def parse_line(line: str, source: str, where: str, known: Catalogue | None = None) -> Iterator[Endpoint]:
     """Read one line. Raises SettingsError."""
     content = line.partition("#")[0].strip()
     if not content:
@@ -73,11 +76,15 @@ def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
     if match is None:
         raise SettingsError(f"{where}: {shown!r} is not a target", FORM)
     host = _host(match["host"], where)
-    protocol, expect = match["protocol"] or "tcp", match["expect"] or ""
+    protocol = match["protocol"] or "tcp"
+    words = dict(word.split("=", 1) for word in match["words"].split())
+    expect = words.get("expect", "")
     if protocol not in set(Protocol):
         raise SettingsError(f"{where}: {shown!r}: {protocol!r} is not a protocol", FORM)
     if expect not in {"", "blocked", "reachable"}:
         raise SettingsError(f"{where}: expect={printable(expect, 40)}", "Expected expect=blocked or expect=reachable")
+    known = known or catalogue.builtin()
+    row = _row(words.get("component", ""), Protocol(protocol), known, where)
     first = int(match["first"])
     last = int(match["last"] or first)
     if not 1 <= first <= last <= 65535:
@@ -85,23 +92,48 @@ def parse_line(line: str, source: str, where: str) -> Iterator[Endpoint]:
     if last - first >= TARGETS_LIMIT:
         raise SettingsError(f"{where}: more than {TARGETS_LIMIT:,} targets", "Split the file")
     for port in range(first, last + 1):
-        yield _endpoint(host, port, Protocol(protocol), expect, source)
+        endpoint = target_of(host, port, Protocol(protocol), source=source, known=known, expect=expect)
+        yield endpoint if row is None else _as_row(endpoint, row)
+
+
+def _row(component: str, protocol: Protocol, known: Catalogue, where: str) -> Row | None:
+    """The row that a line names. Raises SettingsError."""
+    if not component:
+        return None
+    row = known.row(component)
+    if row is None:
+        near = get_close_matches(component, [row.component for row in known.rows], 1)
+        hint = f"Did you mean {near[0]!r}?" if near else "docs/reference/catalogue.md lists all components"
+        raise SettingsError(f"{where}: component={printable(component, 40)} is not in the catalogue", hint)
+    if row.protocol is not protocol:
+        raise SettingsError(f"{where}: {component} speaks {row.protocol}", f"Write HOST:PORT/{row.protocol}")
+    return row
+
+
+def _as_row(endpoint: Endpoint, row: Row) -> Endpoint:
+    """A target that is asked as a component. Several components can be asked for at one address."""
+    return replace(
+        endpoint,
+        id=endpoint_id("", "", row.component, endpoint.port, endpoint.protocol, endpoint.host),
+        component=row.component,
+        name=row.component,
+        group=row.group or catalogue.TARGETS_GROUP,
+        scope=Scope.NODE if row.where is Where.METADATA else endpoint.scope,
+        conversation=row.conversation,
+    )
 
 
 def _host(text: str, where: str) -> str:
-    host = text.strip("[]")
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        pass
-    if text.startswith("[") or not _NAME.fullmatch(host) or len(host) > 253 or host.replace(".", "").isdigit():
+    host = host_of(text.strip("[]"))
+    if not host or (text.startswith("[") and address_of(host) is None):
         raise SettingsError(f"{where}: {printable(text, 80)!r} is no IP address and no host name (RFC 1123)", FORM)
-    return host.lower()
+    return host
 
 
-def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str) -> Endpoint:
+def target_of(host: str, port: int, protocol: Protocol, *, source: str, known: Catalogue, expect: str = "") -> Endpoint:
+    """A place that the user named, asked as what its address and port are known for."""
     udp = protocol is Protocol.UDP
-    component = catalogue.TARGET if udp else catalogue.component_of_target(host, port)
+    component = catalogue.TARGET if udp else known.component_of_target(host, port)
     return Endpoint(
         id=endpoint_id("", "", "", port, protocol, host),
         component=component,
@@ -110,16 +142,9 @@ def _endpoint(host: str, port: int, protocol: Protocol, expect: str, source: str
         port=port,
         protocol=protocol,
         group=catalogue.TARGETS_GROUP,
-        scope=_scope(host),
-        conversation=Conversation(datagram=datagram_of(port)) if udp else catalogue.conversation_of(component, port),
+        scope=reach_of(host),
+        conversation=Conversation(datagram=datagram_of(port)) if udp else known.conversation_of(component, port),
         source=source,
         declared=expect,
+        named=True,
     )
-
-
-def _scope(host: str) -> Scope:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return Scope.NODE if host == "localhost" else Scope.GLOBAL
-    return Scope.NODE if address.is_loopback or address.is_link_local else Scope.GLOBAL

@@ -55,6 +55,8 @@ class Lane:
         self._waiting: deque[CellKey] = deque()
         self._queued: set[CellKey] = set()
         self._asking: dict[CellKey, asyncio.Task[None]] = {}
+        self._once_more: set[CellKey] = set()
+        """Under way, and to be asked again at once: the answer may be older than what it is wanted for."""
         self._work = asyncio.Event()
         self._lost = asyncio.Event()
         self._again: list[CellKey] = []
@@ -64,10 +66,17 @@ class Lane:
         """Whether anything is queued or under way."""
         return not self.gave_up and bool(self._queued or self._asking or self._again)
 
-    def put(self, key: CellKey, *, urgent: bool = False) -> bool:
-        """Queue a cell unless it is queued or under way; urgent ones go first."""
-        if key in self._asking or self.gave_up:
+    def put(self, key: CellKey, *, urgent: bool = False, anew: bool = False) -> bool:
+        """Queue a cell unless it is queued or under way; urgent ones go first.
+
+        `anew`: one under way does not count, and is asked once more when it is done.
+        """
+        if self.gave_up:
             return False
+        if key in self._asking:
+            if anew:
+                self._once_more.add(key)
+            return anew
         if key in self._queued:
             if urgent:
                 self._urgent.append(key)
@@ -84,7 +93,10 @@ class Lane:
     def forget(self, key: CellKey) -> None:
         """Ask a cell no more."""
         self._queued.discard(key)
-        if task := self._asking.get(key):
+        self._once_more.discard(key)
+        if key in self._again:
+            self._again.remove(key)
+        if task := self._asking.pop(key, None):
             task.cancel()
 
     async def run(self, *, tries: int | None) -> None:
@@ -135,10 +147,6 @@ class Lane:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            probe = self._probe_for(key)
-            if probe is None:
-                self._queued.discard(key)
-                continue
             try:
                 await self._places.acquire()
             except asyncio.CancelledError:
@@ -150,7 +158,12 @@ class Lane:
                 self._places.release()
                 self._urgent.appendleft(key)
                 raise
+            # Made only now: while it waited for its turn it may have been forgotten, or its endpoint have moved.
+            probe = self._probe_for(key) if key in self._queued else None
             self._queued.discard(key)
+            if probe is None:
+                self._places.release()
+                continue
             task = asyncio.create_task(self._ask(key, probe))
             self._asking[key] = task
             task.add_done_callback(lambda done, key=key: self._done(key, done))  # type: ignore[misc]
@@ -181,10 +194,15 @@ class Lane:
         self._emit(CellObserved(at=observation.at, observation=observation))
 
     def _done(self, key: CellKey, task: asyncio.Task[None]) -> None:
-        self._asking.pop(key, None)
         self._places.release()
         if not task.cancelled():
             task.exception()
+        if self._asking.get(key) is not task:
+            return  # forgotten while it was under way; another may be by now
+        del self._asking[key]
+        if key in self._once_more:
+            self._once_more.discard(key)
+            self.put(key, urgent=True)
 
     async def _reopen(self, tries: int | None) -> bool:
         self._say(VantageStatus.LOST, "connection lost; trying again")

@@ -11,10 +11,10 @@ from kubeshield_tui.model.vantage import Vantage, VantageKind
 def out_of_scope(endpoint: Endpoint, vantage: Vantage) -> str:
     """Say why a cell must not be asked; empty if it is in scope.
 
-    Pod, ClusterIP, loopback and metadata addresses are other targets elsewhere. Targets that the user named belong to
-    no cluster and are asked from everywhere.
+    Pod, ClusterIP, loopback and metadata addresses are other targets elsewhere. What the user named is asked from
+    everywhere.
     """
-    if not endpoint.cluster or endpoint.scope is Scope.GLOBAL:
+    if endpoint.named or not endpoint.cluster or endpoint.scope is Scope.GLOBAL:
         return ""
     if endpoint.scope is Scope.NODE and _is_loopback(endpoint.host):
         local = vantage.spec.kind is VantageKind.LOCAL

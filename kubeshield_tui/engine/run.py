@@ -70,12 +70,12 @@ class Engine:
         if not task.cancelled() and (error := task.exception()) is not None and self.failure is None:
             self.failure = error
 
-    def put(self, keys: Iterable[CellKey], *, urgent: bool = False) -> int:
-        """Ask these cells now; returns how many are queued."""
+    def put(self, keys: Iterable[CellKey], *, urgent: bool = False, anew: bool = False) -> int:
+        """Ask these cells now; returns how many are queued. `anew`: those under way are asked once more."""
         count = 0
         for key in keys:
             lane = self._lanes.get(key.vantage)
-            if lane is not None and lane.put(key, urgent=urgent):
+            if lane is not None and lane.put(key, urgent=urgent, anew=anew):
                 self._schedule.drop(key)
                 count += 1
         return count

@@ -145,8 +145,8 @@ def _answer(gathered: Gathered, visit: Visit) -> HostLayer:
     result = gathered.firewall(visit.family).judge(packet)
     layer = _summed(gathered, visit, result, assumptions)
     routing = gathered.firewall(visit.family).routing
-    onward = tuple(_device_to(routing, visit.family, each.target) for each in layer.onward)
-    front = on_way(gathered.in_front, (*devices, *onward))
+    leaving = tuple(_device_to(routing, visit.family, each.target) for each in layer.onward)
+    front = on_way(gathered.in_front, (*devices, *leaving))
     if front:
         others = ", ".join(each.what for each in front[:3])
         said = f"{layer.verdict}, {layer.decider}" if layer.verdict is not Predicted.UNKNOWN else layer.decider

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from kubeshield_tui.judgement.sentence import describe
-from kubeshield_tui.model.endpoint import Endpoint, TlsMode
+from kubeshield_tui.judgement.sentence import declared, describe
+from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import finding_id
@@ -95,29 +95,35 @@ def _of_cell(
 
 
 def _severity(judgement: Judgement, observation: Observation) -> Severity:
-    # Served to anybody: whatever stood for "reachable" is now "usable".
-    return Severity.CRITICAL if observation.posture is Posture.ANONYMOUS else judgement.expectation.severity
+    expectation = judgement.expectation
+    return expectation.severity_anonymous if observation.posture is Posture.ANONYMOUS else expectation.severity
 
 
 def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
-    expectation = judgement.expectation
-    facts = [f"must be {expectation.must}: {expectation.source}", f"observed {describe(observation)}"]
+    facts = [f"{label} {text}" for label, text in declared(judgement.expectation)]
+    facts.append(f"observed {describe(observation)}")
     facts.extend(f"{layer.layer}: {layer.verdict} ({layer.decider})" for layer in judgement.layers)
     if observation.simulated:
         facts.append("simulated by the training range")
     return tuple(facts)
 
 
+def _options(request: Request) -> str:
+    """Options of curl that ask as we did; what must not be told is not printed."""
+    method = {"HEAD": "-I ", "PUT": "-X PUT "}.get(request.method, "")
+    headers = "".join(f'-H "{name}: {value}" ' for name, value in request.headers)
+    return method + headers + ("" if request.keep_body else '-o /dev/null -w "%{http_code}" ')
+
+
 def verify_commands(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
     """Commands that show the same without this program, run at the vantage."""
     plain = quote(endpoint.host)  # from the API, perhaps: one word, whatever it is
     host = f"[{plain}]" if ":" in plain else plain
-    scheme = "https" if endpoint.conversation.tls is TlsMode.ON else "http"
+    scheme = "http" if endpoint.conversation.tls is TlsMode.OFF else "https"
     requests = endpoint.conversation.requests
     ask = f"nc -vz -w 3 {plain} {endpoint.port}"
     if requests:
-        head = "-I " if requests[-1].method == "HEAD" else ""
-        ask = f"curl -sk -m 5 {head}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
+        ask = f"curl -sk -m 5 {_options(requests[-1])}{scheme}://{host}:{endpoint.port}{requests[-1].path}"
     spec = vantage.spec
     context = f" --context {quote(vantage.cluster)}" if vantage.cluster else ""
     match spec.kind:

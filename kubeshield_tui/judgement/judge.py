@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from kubeshield_tui.judgement.depth import authentication, depth_of
-from kubeshield_tui.judgement.expectations import expect
+from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.judgement.findings import findings_of
 from kubeshield_tui.judgement.ledger import Ledger, shows_vantage_alive
 from kubeshield_tui.judgement.proof import RESET_GAP, Standing, Want, closed_since, identities, stand
@@ -41,9 +41,16 @@ class Outcome(NamedTuple):
 class Judge:
     """Judges cells from the answers that it was told."""
 
-    def __init__(self, endpoints: Mapping[EndpointId, Endpoint], vantages: Mapping[VantageId, Vantage]) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[EndpointId, Endpoint],
+        vantages: Mapping[VantageId, Vantage],
+        expectations: Expectations | None = None,
+    ) -> None:
+        """`expectations`: the baseline alone unless given."""
         self._endpoints = endpoints
         self._vantages = vantages
+        self._expectations = expectations or Expectations()
         self._ledger = Ledger()
         self._latest: dict[CellKey, Observation] = {}
         self._unproven: dict[VantageId, set[EndpointId]] = {}
@@ -65,12 +72,20 @@ class Judge:
             affected |= {CellKey(other, vantage.id): None for other in self._unproven.get(vantage.id, ())}
         return tuple(affected)
 
+    def refresh(self, now: float) -> tuple[CellKey, ...]:
+        """Look again at what is declared, as clusters changed or time passed; returns the cells to judge anew."""
+        moved = self._expectations.refresh(self._endpoints, self._vantages, now)
+        if not any(moved):
+            return ()
+        return tuple(key for key in self._latest if key.endpoint in moved.endpoints or key.vantage in moved.vantages)
+
     def forget(self, endpoint: EndpointId) -> None:
         """Drop an endpoint that is gone."""
+        for vantage, _ in self._ledger.of_endpoint(endpoint):
+            self._latest.pop(CellKey(endpoint, vantage), None)
+            self._shown.pop(CellKey(endpoint, vantage), None)
+            self._note_unproven(CellKey(endpoint, vantage), None)
         self._ledger.forget(endpoint)
-        for key in [key for key in self._latest if key.endpoint == endpoint]:
-            del self._latest[key]
-            self._shown.pop(key, None)
 
     def judge(self, key: CellKey) -> Outcome | None:
         """Judge a cell from its latest answer; None where there is none."""
@@ -79,7 +94,7 @@ class Judge:
         vantage = self._vantages.get(key.vantage)
         if observation is None or endpoint is None or vantage is None:
             return None
-        expectation = expect(endpoint, vantage)
+        expectation = self._expectations.expect(endpoint, vantage)
         standing, wants, confirmed = self._weigh(observation, endpoint, vantage)
         verdict = verdict_of(expectation.must, observation, standing, confirmed)
         self._note_unproven(key, verdict)
@@ -137,7 +152,7 @@ class Judge:
         self._shown[key] = (at, standing.proof)
         return standing
 
-    def _note_unproven(self, key: CellKey, verdict: Verdict) -> None:
+    def _note_unproven(self, key: CellKey, verdict: Verdict | None) -> None:
         unproven = self._unproven.setdefault(key.vantage, set())
         if verdict is Verdict.UNPROVEN:
             unproven.add(key.endpoint)

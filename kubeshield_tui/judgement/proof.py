@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from kubeshield_tui.judgement.ledger import Ledger, Sighting, same_scope
+from kubeshield_tui.judgement.ledger import Ledger, Sighting, same_scope, shows_vantage_alive
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
 from kubeshield_tui.model.observation import State
@@ -109,8 +109,9 @@ def _vantage(ledger: Ledger, vantage: Vantage, own: Sighting) -> tuple[str, Cell
         for _, endpoint in reversed(moments):
             key = CellKey(endpoint, vantage.id)
             last = ledger.sightings(key)
-            # One that was asked since and did not answer can't vouch; asking it again would go on for ever.
-            if last and last[-1].at < own.at:
+            # One that was asked since, or that did not answer when it was asked last, can't vouch: two such cells would
+            # call for each other for ever.
+            if last and last[-1].at < own.at and shows_vantage_alive(last[-1]):
                 return "", key
     return "", None
 

@@ -21,10 +21,30 @@ def describe(observation: Observation) -> str:
     return ", ".join(words)
 
 
+def declared(expectation: Expectation) -> tuple[tuple[str, str], ...]:
+    """What is declared for a cell, as (label, text): the line that decides, why, by whom, and what is not sure."""
+    waiver = expectation.waiver
+    told = [("must be", f"{expectation.must}: {expectation.source}")]
+    if waiver is not None:
+        told.append(("exception", f"of {waiver.owner} until {waiver.expires}: {waiver.reason}"))
+    elif expectation.because:
+        told.append(("reason", expectation.because))
+    told.extend(("expired", line) for line in expectation.expired)
+    told.extend(("undecided", f"{line}; held to the strictest") for line in expectation.undecided)
+    return tuple(told)
+
+
 def sentence_of(
     verdict: Verdict, observation: Observation, endpoint: Endpoint, expectation: Expectation, proof: Proof
 ) -> str:
     """Say what a cell amounts to and why: `kubelet n1 from pod:shop: EXPOSED, open, ...`."""
+    doubt = f" Not decided: {expectation.undecided[0]}." if expectation.undecided else ""
+    return _of_verdict(verdict, observation, endpoint, expectation, proof) + doubt
+
+
+def _of_verdict(
+    verdict: Verdict, observation: Observation, endpoint: Endpoint, expectation: Expectation, proof: Proof
+) -> str:
     vantage = observation.vantage
     head = f"{endpoint.name} from {vantage}: {verdict.upper()}, {describe(observation)}."
     match verdict:
@@ -39,7 +59,8 @@ def sentence_of(
         case Verdict.LOST | Verdict.UNTESTED:
             return f"{head} {observation.detail}".rstrip()
         case Verdict.REACHABLE:
-            return head
+            waiver = expectation.waiver
+            return f"{head} Excepted by {waiver.owner} until {waiver.expires}." if waiver else head
 
 
 def _lacking(observation: Observation, proof: Proof) -> str:

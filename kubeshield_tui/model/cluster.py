@@ -95,6 +95,8 @@ class PodRecord(Record, frozen=True):
     labels: Labels = ()
     addresses: tuple[str, ...] = ()
     node: str = ""
+    node_addresses: tuple[str, ...] = ()
+    """Addresses of its node (status.hostIPs): all that is known of nodes where these may not be listed."""
     phase: str = ""
     host_network: bool = False
     ports: tuple[ContainerPort, ...] = ()
@@ -110,6 +112,8 @@ class NamespaceRecord(Record, frozen=True):
     cluster: str
     name: str
     labels: Labels = ()
+    uid: str = ""
+    """The one of kube-system tells one cluster from another, whatever contexts call them."""
 
 
 class PolicyRecord(Record, frozen=True):
@@ -225,13 +229,24 @@ class WebhookRecord(Record, frozen=True):
 
 
 class AggregatedApiRecord(Record, frozen=True):
-    """An APIService that another server answers for."""
+    """An APIService: part of the API, which another server may answer for."""
 
     name: str
     """`v1beta1.metrics.k8s.io`."""
     namespace: str = ""
+    """Namespace of its Service."""
     service: str = ""
+    """Its Service; empty where the API server answers for itself."""
+    port: int = 443
     available: bool | None = None
+
+
+class Skipped(Record, frozen=True):
+    """Something that was found and is not asked: said, so that nobody takes it for covered."""
+
+    name: str
+    """What it is: `Service shop/db`, `node ports of 12 Service ports`."""
+    why: str
 
 
 class Inventory(Record, frozen=True):
@@ -247,3 +262,5 @@ class Inventory(Record, frozen=True):
     ingresses: tuple[IngressRecord, ...] = ()
     webhooks: tuple[WebhookRecord, ...] = ()
     aggregated: tuple[AggregatedApiRecord, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    """What was found there and is not asked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from kubeshield_tui.model.ids import EndpointId
+from kubeshield_tui.model.observation import Posture
 from kubeshield_tui.model.record import Record
 
 
@@ -28,17 +29,53 @@ class TlsMode(StrEnum):
 
     OFF = "off"
     ON = "on"
+    EITHER = "either"
+    """TLS first; where the answer is none, once more without, on a connection of its own."""
 
 
-class Request(Record, frozen=True):
+class Fact(Record, frozen=True, omit_defaults=True):
+    """Something that an answer tells of its server, and where it stands. With no place named it is the whole body."""
+
+    name: str
+    """`version`, `server`, `title`, `mode`, ..."""
+    header: str = ""
+    """Header whose value it is."""
+    json: str = ""
+    """Key whose string it is, wherever in the body."""
+    after: str = ""
+    before: str = ""
+    """It stands between these in the body."""
+
+
+class Reading(Record, frozen=True, omit_defaults=True):
+    """How an answer reads. What is left empty fits everything; of several the first that fits counts."""
+
+    status: str = ""
+    """`401`, `2xx`, or `none`: it was asked, and no answer came before the deadline."""
+    header: str = ""
+    """`Name`, or `Name: fragment of its value`; case does not matter."""
+    body: str = ""
+    """Fragment of the body."""
+    certificate: str = ""
+    """Fragment of subject or issuer: for a conversation's own readings."""
+    posture: Posture | None = None
+    says: str = ""
+    """What it means, in a few words for people."""
+
+
+class Request(Record, frozen=True, omit_defaults=True):
     """One safe, read-only HTTP request. Never a path that serves credentials."""
 
     method: str = "GET"
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
+    keep_body: bool = True
+    """False: the answer's body never leaves the agent (a session token is such a body)."""
+    readings: tuple[Reading, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
-class Conversation(Record, frozen=True):
+class Conversation(Record, frozen=True, omit_defaults=True, cache_hash=True):
     """What is said to an endpoint once TCP is open. A port that greets first gets no TLS and no HTTP."""
 
     tls: TlsMode = TlsMode.OFF
@@ -48,6 +85,8 @@ class Conversation(Record, frozen=True):
     """At most two, on one connection."""
     datagram: str = ""
     """UDP: the protocol that is asked in (`dns`, `ntp`, ...); empty sends an empty datagram."""
+    readings: tuple[Reading, ...] = ()
+    """How the connection itself reads: by its certificate."""
 
 
 class PodRef(Record, frozen=True):
@@ -87,3 +126,5 @@ class Endpoint(Record, frozen=True):
     """How it was found: `kubeconfig`, `Service default/kubernetes`, `targets.txt:3`."""
     declared: str = ""
     """`blocked` or `reachable` where the user's targets file says so."""
+    named: bool = False
+    """The user named this address: it is asked from everywhere, whatever its scope."""

@@ -5,15 +5,19 @@ A session is the fold of its events and its record is their list: screens, repor
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.evidence import Source, Witness
+from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason
 from kubeshield_tui.model.opinion import Inspection, SecondOpinion
+from kubeshield_tui.model.record import Record
 from kubeshield_tui.model.vantage import Vantage, VantageFacts, VantageStatus
 from kubeshield_tui.model.verdict import Judgement
 
@@ -40,6 +44,44 @@ class ClusterRead(Happening, frozen=True):
     inventory: Inventory
 
 
+class ObjectName(Record, frozen=True):
+    """An object of an inventory, named."""
+
+    kind: str
+    """Field of the inventory: `pods`, `services`, ..."""
+    name: str
+    namespace: str = ""
+    """For what is `skipped`: why it was."""
+
+
+class ClusterChanged(Happening, frozen=True):
+    """Objects of a cluster that was read were made, changed or deleted."""
+
+    inventory: Inventory
+    """Those that are new or changed, and the cluster itself as it is now."""
+    gone: tuple[ObjectName, ...] = ()
+
+
+class WatchStatus(StrEnum):
+    """How closely a kind of object is followed."""
+
+    FOLLOWED = "followed"
+    SLOW = "slow"
+    """Changes come late."""
+    FAILED = "failed"
+    """What is known may be out of date."""
+
+
+class WatchChanged(Happening, frozen=True):
+    """A kind of object is followed, slowly followed, or not followed any more."""
+
+    cluster: str
+    what: str
+    """`pods`, `networkpolicies.networking.k8s.io`, ..."""
+    status: WatchStatus
+    detail: str = ""
+
+
 class ClusterFailed(Happening, frozen=True):
     """A cluster could not be asked: the others go on."""
 
@@ -55,7 +97,7 @@ class ReadDenied(Happening, frozen=True):
 
 
 class EndpointFound(Happening, frozen=True):
-    """An endpoint is in the grid."""
+    """An endpoint is in the grid, or is another than it was."""
 
     endpoint: Endpoint
 
@@ -131,6 +173,12 @@ class FindingCleared(Happening, frozen=True):
     finding: FindingId
 
 
+class ExpectationsReviewed(Happening, frozen=True):
+    """What each line of the expectations comes to by now."""
+
+    lines: tuple[DeclaredLine, ...]
+
+
 class SourceCollected(Happening, frozen=True):
     """Something that decides on packets at a host was read, or could not be."""
 
@@ -199,6 +247,8 @@ class SessionEnded(Happening, frozen=True):
 Event = (
     SessionStarted
     | ClusterRead
+    | ClusterChanged
+    | WatchChanged
     | ClusterFailed
     | ReadDenied
     | EndpointFound
@@ -211,6 +261,7 @@ Event = (
     | CellJudged
     | FindingRaised
     | FindingCleared
+    | ExpectationsReviewed
     | SourceCollected
     | Witnessed
     | OpinionHeard

@@ -145,6 +145,8 @@ class Observation(Record, frozen=True):
     """Address that was connected to, where the target is a name."""
     detail: str = ""
     """One sentence for people."""
+    identified: tuple[tuple[str, str], ...] = ()
+    """What the answers tell of the server, (name, value): version, server, title, ..."""
     simulated: bool = False
     """The training range put this answer in: no packet decided it."""
     raw: str = ""

@@ -37,8 +37,6 @@ class Probe(Record, frozen=True):
     host: str
     port: int
     protocol: Protocol = Protocol.TCP
-    component: str = ""
-    """What it is thought to be: the same answer means different things on different components."""
     conversation: Conversation = Conversation()
     timing: Timing = Timing()
 
@@ -56,7 +54,6 @@ def probe_of(endpoint: Endpoint, vantage: VantageId, timing: Timing) -> Probe:
         host=endpoint.host,
         port=endpoint.port,
         protocol=endpoint.protocol,
-        component=endpoint.component,
         conversation=endpoint.conversation,
         timing=timing,
     )

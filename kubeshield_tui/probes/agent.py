@@ -57,6 +57,9 @@ SMALLEST_WINDOW = 64
 ASK_ANEW = 4  # times that a cell is asked again for that
 LINK_MEMORY = 0.1  # seconds that the state of an own link is remembered: far less than an attempt waits
 DOUBTFUL = 10.0  # seconds after a control fell silent in which one round of silence is not enough
+NO_TLS = "wrong version number"  # OpenSSL's words for an answer that is no TLS
+NO_ANSWER = "no answer before the deadline"
+NOT_WHOLE = "no whole answer before the deadline"
 CHOKED = "packets are lost in this vantage's own bursts, a known-open port fell silent too; ask with a lower --rate"
 
 REFUSAL = (
@@ -194,12 +197,13 @@ class Common(object):
         self.confirm = float(told.get("confirm", 3.5))
         self.attempts = max(int(told.get("attempts", 2)), 1)
         self.deadline = float(told.get("deadline", 8.0))
-        self.tls = told.get("tls", "off") == "on"
+        self.tls = told.get("tls") in ("on", "either")
+        self.either = told.get("tls") == "either"
         self.datagram = base64.b64decode(str(told.get("datagram", "")))
         self.server_name = str(told.get("server_name", ""))
         self.requests = [
-            (clean(method), clean(path), [(clean(name), clean(value)) for name, value in headers])
-            for method, path, headers in told.get("requests", ())[:2]
+            (clean(each[0]), clean(each[1]), [(clean(name), clean(value)) for name, value in each[2]], keeps_body(each))
+            for each in told.get("requests", ())[:2]
         ]
 
 
@@ -208,13 +212,18 @@ def clean(text):
     return str(text).replace("\r", "").replace("\n", "")
 
 
+def keeps_body(request):
+    """Whether an answer's body may be told. What a PUT brings is a session token: never."""
+    return request[0] != "PUT" and (len(request) < 4 or bool(request[3]))
+
+
 CONTROL = Common({"timeout": CONTROL_WAIT, "attempts": 1})
 
 
 class Probe(object):
     """One target under way. What most targets never need stands on the class: ten thousand are made at once."""
 
-    addresses = address = family = sock = fd = tls = icmp = begun = due = end = ms = sent = asked = None
+    addresses = address = family = sock = fd = tls = icmp = begun = due = end = ms = sent = asked = first = None
     phase = "queued"
     attempt = wanted = request = anew = 0
     http = ()
@@ -400,7 +409,7 @@ class Agent(object):
             self.active[probe.host] = self.active.get(probe.host, 0) + 1
             self.under_way += 1
             probe.phase = "starting"
-            probe.begun, probe.end = now, now + probe.common.deadline
+            probe.begun, probe.end = now, now + probe.common.deadline if probe.first is None else probe.first.end
         if probe.addresses is None:
             literal = self.literal(probe.connect)
             if literal is None:
@@ -704,7 +713,8 @@ class Agent(object):
             if probe.phase == "http":
                 self.keep_answer(probe)
             if probe.phase != "alert":
-                self.step(probe, name, probe.sent, False, "no answer before the deadline")
+                begun = probe.phase == "http" and probe.buffer
+                self.step(probe, name, probe.sent, False, NOT_WHOLE if begun else NO_ANSWER)
             self.finish(probe, "open", "syn-ack")
 
     def silent(self, probe, name):
@@ -809,7 +819,7 @@ class Agent(object):
             return
         probe.speaking = True
         self.timers.set(probe, left, probe.sent)
-        if not common.tls:
+        if not common.tls or probe.first is not None:
             probe.phase = "http"
             self.ask(probe)
             return
@@ -854,7 +864,19 @@ class Agent(object):
     def tls_failed(self, probe, error):
         detail = why_no_tls(probe.tls, error)
         self.step(probe, "tls", probe.sent, False, detail)
-        self.finish(probe, "open", "syn-ack")
+        if probe.common.either and NO_TLS in detail:
+            self.ask_plainly(probe)
+        else:
+            self.finish(probe, "open", "syn-ack")
+
+    def ask_plainly(self, first):
+        """Ask once more without TLS, on a connection of its own. That it is open is known, whatever comes of that."""
+        again = Probe((first.id, first.host, first.port) + first.connect, first.common)
+        again.first, again.addresses, again.steps = first, [(first.family, first.address)], first.steps
+        again.attempt = first.common.attempts - 1
+        self.release(first)
+        self.by_id[again.id] = again
+        self.ready.appendleft(again)
 
     def ask(self, probe):
         last = probe.request + 1 == len(probe.common.requests)
@@ -930,6 +952,10 @@ class Agent(object):
     def finish(self, probe, state, reason):
         if self.by_id.pop(probe.id, None) is None:
             return
+        first = probe.first
+        if first is not None:
+            state, reason, probe.detail, probe.icmp = "open", "syn-ack", "", None
+            probe.tried, probe.ms, probe.source, probe.tls = first.tried, first.ms, first.source, first.tls
         simple = len(probe.steps) == len(probe.tried) and not probe.detail
         if simple and state == "filtered" and reason == "no-response":
             self.release(probe)
@@ -1332,18 +1358,22 @@ def note_alert(told, reason):
 
 
 def request_bytes(host, port, request, last):
-    method, path, headers = request
+    method, path, headers = request[:3]
     shown = "[%s]" % host if ":" in host else host
     lines = ["%s %s HTTP/1.1" % (method, path), "Host: %s:%d" % (shown, port), "User-Agent: kubeshield"]
     if not any(name.lower() == "accept" for name, _ in headers):
         lines.append("Accept: */*")
     lines.extend("%s: %s" % pair for pair in headers)
+    if method == "PUT":
+        lines.append("Content-Length: 0")
     lines.append("Connection: %s" % ("close" if last else "keep-alive"))
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
 def answer_of(request, data, ms):
     status, reason, headers, body = parse_answer(data)
+    if not request[3]:
+        body = b""
     return {
         "method": request[0], "path": request[1], "status": status, "reason": reason, "headers": headers,
         "body": base64.b64encode(body[:BODY_KEPT]).decode("ascii"), "ms": ms,

@@ -13,6 +13,7 @@ import os
 import ssl
 import time
 import warnings
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,8 @@ from kubeshield_tui.probes import protocol
 from kubeshield_tui.probes.tls_pipe import Stream, TlsPipe
 
 agent: Any = _agent
+Opener = Callable[[], Awaitable[Stream | None]]
+"""Opens one more stream to the same target; None where it can't be had. Whoever gave it closes what it opened."""
 READ_LIMIT = 1 << 18
 """Bytes read of one answer, whatever the server goes on to say."""
 
@@ -29,15 +32,20 @@ READ_LIMIT = 1 << 18
 class Conversation:
     """One conversation; `hold` adds to a result in the agent's words what was said."""
 
-    def __init__(self, probe: Probe, stream: Stream, told: dict[str, Any], connect_ms: float) -> None:
+    def __init__(
+        self, probe: Probe, stream: Stream, told: dict[str, Any], connect_ms: float, opener: Opener | None = None
+    ) -> None:
         self._probe = probe
         self._stream = stream
         self._told = told
         self._connect_ms = connect_ms
+        self._opener = opener
         self._common = agent.Common(protocol.common_of(probe))
         self._tls: ssl.SSLObject | None = None
         self._pipe = TlsPipe(stream)
         self._begun = 0.0
+        self._has_begun = False
+        """A part of an answer came."""
 
     async def hold(self, seconds: float) -> None:
         """Say what the probe wants said, within `seconds`. Never raises for what the peer does."""
@@ -46,7 +54,7 @@ class Conversation:
                 if await self._greeting():
                     await self._speak()
         except TimeoutError:
-            self._step(self._phase(), False, "no answer before the deadline")
+            self._step(self._phase(), False, agent.NOT_WHOLE if self._has_begun else agent.NO_ANSWER)
         except OSError as error:
             reset = error.errno == errno.ECONNRESET
             self._step(self._phase(), False, "reset by the peer" if reset else os.strerror(error.errno or 0))
@@ -81,7 +89,7 @@ class Conversation:
 
     async def _speak(self) -> None:
         self._begun = time.monotonic()
-        if self._common.tls and not await self._handshake():
+        if self._common.tls and not await self._handshake() and not await self._without_tls():
             return
         for number, request in enumerate(self._common.requests):
             last = number + 1 == len(self._common.requests)
@@ -118,6 +126,19 @@ class Conversation:
         await self._pipe.flush()
         agent.shaken_hands(told, self._tls)
         self._step("tls", True, f"{told['version']} {told['cipher']}")
+        return True
+
+    async def _without_tls(self) -> bool:
+        """Whether it goes on without TLS: where the answer was none, on a stream of its own."""
+        is_plain = self._common.either and agent.NO_TLS in self._told["steps"][-1][3]
+        if not is_plain or self._opener is None:
+            return False
+        self._begun = time.monotonic()
+        stream = await self._opener()
+        self._step("connect", stream is not None, "refused" if stream is None else "channel open")
+        if stream is None:
+            return False
+        self._stream, self._tls = stream, None
         return True
 
     async def _late_alert(self) -> None:
@@ -176,6 +197,7 @@ class Conversation:
             self._alert(error)
             return False
         except (OSError, TimeoutError, asyncio.CancelledError):
+            self._has_begun = bool(buffer)
             answers.append(agent.answer_of(request, buffer, agent.since(self._begun)))
             raise
         answer = agent.answer_of(request, buffer, agent.since(self._begun))

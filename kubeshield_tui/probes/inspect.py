@@ -1,7 +1,8 @@
 """The whole safe conversation with one endpoint, on request. With inspect_wire.py the only door to httpx.
 
 The byte stream comes from above (this machine's network, an SSH forwarding), so it is the connection of the vantage.
-Requests are those of the catalogue, GET and HEAD only; redirects are shown, never followed.
+Requests are those of the catalogue: GET, HEAD, and the PUT that a session token is asked with, whose answer is read and
+thrown away. Redirects are shown, never followed.
 """
 
 from __future__ import annotations
@@ -73,12 +74,18 @@ async def inspect(endpoint: Endpoint, secure: bool, opener: Opener) -> Found:
 def requests_of(endpoint: Endpoint) -> tuple[Request, ...]:
     """What is asked: the catalogue's requests, the root where it names none."""
     requests = endpoint.conversation.requests or (Request(path="/"),)
-    return tuple(request for request in requests if request.method in SAFE_METHODS)
+    return tuple(request for request in requests if request.method in SAFE_METHODS or _is_token_request(request))
+
+
+def _is_token_request(request: Request) -> bool:
+    return request.method == "PUT" and not request.keep_body
 
 
 def wants_tls(endpoint: Endpoint, tls: TlsFacts | None) -> bool:
     """Whether to speak TLS: where the catalogue says so, or where the probe found it."""
-    return endpoint.conversation.tls is TlsMode.ON or bool(tls and tls.version)
+    if tls is None:
+        return endpoint.conversation.tls is not TlsMode.OFF
+    return endpoint.conversation.tls is TlsMode.ON or bool(tls.version or tls.alert)
 
 
 async def _converse(endpoint: Endpoint, secure: bool, opener: Opener, found: Found) -> None:
@@ -115,6 +122,6 @@ async def _exchange(client: Any, request: Request) -> HttpExchange:
             headers=tuple(
                 (printable(name, 80), printable(value, 300)) for name, value in response.headers.raw[:HEADERS_LIMIT]
             ),
-            body=printable(body[:BODY_LIMIT], BODY_LIMIT, lines=True),
+            body=printable(body[:BODY_LIMIT] if request.keep_body else "", BODY_LIMIT, lines=True),
             ms=round((time.monotonic() - begun) * 1000, 3),
         )

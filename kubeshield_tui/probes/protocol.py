@@ -23,7 +23,6 @@ from kubeshield_tui.model.observation import (
     HttpExchange,
     Icmp,
     Observation,
-    Posture,
     Reason,
     State,
     Step,
@@ -33,7 +32,7 @@ from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.probes import datagrams
 from kubeshield_tui.probes.certificate import read_certificate
-from kubeshield_tui.probes.posture import posture
+from kubeshield_tui.probes.posture import read
 
 PROTOCOL_VERSION = 1
 _decoder = msgspec.json.Decoder(dict[str, Any])
@@ -75,7 +74,7 @@ def common_of(first: Probe) -> dict[str, object]:
         "deadline": timing.deadline,
         "tls": talk.tls,
         "server_name": talk.server_name,
-        "requests": [[request.method, request.path, request.headers] for request in talk.requests],
+        "requests": [[each.method, each.path, each.headers, each.keep_body] for each in talk.requests],
     }
     if first.protocol is Protocol.UDP:
         common["datagram"] = base64.b64encode(datagrams.payload(talk.datagram)).decode("ascii")
@@ -153,13 +152,14 @@ def observation(probe: Probe, told: dict[str, Any], at: float, raw: bytes) -> Ob
         tls = _tls(told.get("tls"))
         http = tuple(_exchange(item) for item in _list(told.get("http"))[:2])
         steps = tuple(_step(item) for item in _list(told.get("steps"))[:40])
+        posture, says, facts = read(probe.conversation, state, tls, http, steps)
         return Observation(
             endpoint=probe.endpoint,
             vantage=probe.vantage,
             at=at,
             state=state,
             reason=reason,
-            posture=_posture(probe, state, tls, http, steps),
+            posture=posture,
             latency_ms=_number(told.get("ms")),
             attempts=tuple(_attempt(item) for item in _list(told.get("attempts"))[:20]),
             steps=steps,
@@ -169,7 +169,8 @@ def observation(probe: Probe, told: dict[str, Any], at: float, raw: bytes) -> Ob
             banner=printable(_bytes(told.get("banner")), 512) if probe.protocol is Protocol.TCP else "",
             source=printable(told.get("source", ""), 64),
             peer=printable(told.get("peer", ""), 64),
-            detail=printable(told.get("detail", ""), 300) or _datagram(probe, state, told),
+            detail=printable(told.get("detail", ""), 300) or _datagram(probe, state, told) or says,
+            identified=facts,
             simulated=told.get("simulated") is True,
             raw=_raw(told, raw),
         )
@@ -184,13 +185,6 @@ def _raw(told: dict[str, Any], raw: bytes) -> str:
     if isinstance(tls, dict) and tls.get("der"):
         raw = json.dumps({**told, "tls": {**tls, "der": "..."}}, separators=(",", ":")).encode()
     return printable(raw, RAW_LIMIT)
-
-
-def _posture(
-    probe: Probe, state: State, tls: TlsFacts | None, http: tuple[HttpExchange, ...], steps: tuple[Step, ...]
-) -> Posture:
-    not_tls = any(step.name == "tls" and not step.ok and "wrong version number" in step.detail for step in steps)
-    return posture(probe.component, state, tls, http, not_tls)
 
 
 def _datagram(probe: Probe, state: State, told: dict[str, Any]) -> str:

@@ -7,11 +7,11 @@ and 401 for a wrong token.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import json
 import ssl
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -19,15 +19,20 @@ from aiohttp import web
 from kubeshield_tui.range.exec import Executor, exec_in_pod
 from kubeshield_tui.range.restricted import violations
 from kubeshield_tui.range.scenario import Json
-from kubeshield_tui.range.world import CLUSTER_SCOPED, KINDS, SHORT_NAMES, World
+from kubeshield_tui.range.world import CLUSTER_SCOPED, KINDS, SHORT_NAMES, Expired, World
 
 PUBLIC = frozenset({"/version", "/healthz", "/livez", "/readyz"})
 USER = "kubeshield"
+WATCH_SECONDS = 300.0
+"""How long a watch is held that names no time itself."""
+BOOKMARK_SECONDS = 30.0
 VERBS = ["create", "delete", "get", "list", "update", "watch"]
 GROUPS = (
     "networking.k8s.io",
     "discovery.k8s.io",
     "coordination.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiregistration.k8s.io",
     "authorization.k8s.io",
     "authentication.k8s.io",
 )
@@ -120,13 +125,15 @@ class Api:
             return await self._create(request, plural, namespace)
         if request.method != "GET":
             return status(405, "MethodNotAllowed", "the range allows GET and POST here")
-        found = [
-            body for (space, _), body in self._world.objects[plural].items() if not namespace or space == namespace
-        ]
-        found = [body for body in found if _matches(body, request.query.get("labelSelector", ""))]
-        found = [body for body in found if _fields_match(body, request.query.get("fieldSelector", ""))]
+        labels, fields = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+
+        def wanted(body: Json) -> bool:
+            in_namespace = not namespace or body["metadata"].get("namespace") == namespace
+            return in_namespace and _matches(body, labels) and _fields_match(body, fields)
+
+        found = list(filter(wanted, self._world.objects[plural].values()))
         if request.query.get("watch") in {"1", "true"}:
-            return await self._watch(request, plural, namespace, found)
+            return await self._watch(request, plural, found, wanted)
         limit, begin = int(request.query.get("limit") or 0), int(request.query.get("continue") or 0)
         page = found[begin : begin + limit] if limit else found
         metadata = {"resourceVersion": self._world.version()}
@@ -137,24 +144,44 @@ class Api:
             {"kind": f"{kind}List", "apiVersion": api_version, "metadata": metadata, "items": page}
         )
 
-    async def _watch(self, request: web.Request, plural: str, namespace: str, found: list[Json]) -> web.StreamResponse:
+    async def _watch(
+        self, request: web.Request, plural: str, found: list[Json], wanted: Callable[[Json], bool]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        queue = self._world.watch(plural)
+        since = int(request.query.get("resourceVersion") or 0)
         try:
-            if request.query.get("resourceVersion", "0") in {"", "0"}:
-                for body in found:
-                    await response.write(json.dumps({"type": "ADDED", "object": body}).encode() + b"\n")
-            seconds = float(request.query.get("timeoutSeconds") or 300)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while True:
-                        event = await queue.get()
-                        if not namespace or event["object"]["metadata"].get("namespace") == namespace:
-                            await response.write(json.dumps(event).encode() + b"\n")
+            queue = self._world.watch(plural, since or None)
+        except Expired as error:
+            await response.prepare(request)
+            await response.write(_line("ERROR", failure(410, "Expired", str(error))))
+            return response
+        seconds = float(request.query.get("timeoutSeconds") or WATCH_SECONDS)
+        bookmarks = request.query.get("allowWatchBookmarks") in {"1", "true"}
+        try:
+            await response.prepare(request)
+            for body in found if not since else ():
+                await response.write(_line("ADDED", body))
+            async for event in self._events(plural, queue, seconds):
+                if wanted(event["object"]) if event["type"] != "BOOKMARK" else bookmarks:
+                    await response.write(_line(event["type"], event["object"]))
+        except ConnectionError:
+            pass  # who watched went away
         finally:
             self._world.unwatch(plural, queue)
         return response
+
+    async def _events(self, plural: str, queue: asyncio.Queue[Json], seconds: float) -> AsyncIterator[Json]:
+        """What happens for so long, with a bookmark now and then and one at the end."""
+        end = time.monotonic() + seconds
+        api_version, kind = KINDS[plural]
+        while (left := end - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):
+                    event = await queue.get()
+            except TimeoutError:
+                at = {"resourceVersion": self._world.version()}
+                event = {"type": "BOOKMARK", "object": {"apiVersion": api_version, "kind": kind, "metadata": at}}
+            yield event
 
     async def _create(self, request: web.Request, plural: str, namespace: str) -> web.Response:
         if plural not in {"pods", "leases"}:
@@ -182,9 +209,10 @@ class Api:
             return web.json_response(body)
         if request.method == "DELETE" and plural in {"pods", "leases"}:
             self._world.remove(plural, key)
-            return web.json_response(body)
+            # What has no grace to wait for is gone at once, and the answer says so.
+            return web.json_response({"kind": "Status", "status": "Success"} if plural == "leases" else body)
         if request.method == "PUT" and plural == "leases":
-            return web.json_response(self._world.put("leases", await _json(request), "MODIFIED"))
+            return web.json_response(self._world.put("leases", await _json(request)))
         return status(405, "MethodNotAllowed", f"the range does not allow {request.method} on {plural}")
 
     async def _review(self, request: web.Request, answer: Json) -> web.Response:
@@ -223,9 +251,9 @@ async def _json(request: web.Request) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def status(code: int, reason: str, message: str) -> web.Response:
-    """A Status object, as the API server answers what it refuses."""
-    body = {
+def failure(code: int, reason: str, message: str) -> Json:
+    """A Status object."""
+    return {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
@@ -234,7 +262,15 @@ def status(code: int, reason: str, message: str) -> web.Response:
         "reason": reason,
         "code": code,
     }
-    return web.json_response(body, status=code)
+
+
+def status(code: int, reason: str, message: str) -> web.Response:
+    """A Status object as the API server answers what it refuses."""
+    return web.json_response(failure(code, reason, message), status=code)
+
+
+def _line(event: str, body: Json) -> bytes:
+    return json.dumps({"type": event, "object": body}).encode() + b"\n"
 
 
 def _group(name: str) -> Json:

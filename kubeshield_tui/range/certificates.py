@@ -32,13 +32,17 @@ class Authority:
         self._certificate = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def server(self, name: str, addresses: tuple[str, ...], *, client_required: bool = False) -> ssl.SSLContext:
+    def server(
+        self, name: str, addresses: tuple[str, ...], *, client_required: bool = False, organization: str = ""
+    ) -> ssl.SSLContext:
         """A server's TLS context with a certificate of its own."""
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(name)]
         names.extend(x509.IPAddress(ip_address(address)) for address in addresses)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, self._name, key.public_key())
+        subject = x509.NameAttribute(NameOID.COMMON_NAME, name)
+        if organization:
+            subject = x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)
+        builder = _builder(x509.Name([subject]), self._name, key.public_key())
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
         )

@@ -7,9 +7,13 @@ import contextlib
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
 
 from kubeshield_tui.range.certificates import Authority
+from kubeshield_tui.range.servers import Server, servers
 
 Address = tuple[str, int]
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -17,24 +21,10 @@ LOOPBACK = "127.0.0.1"
 FILLERS = 8
 """Connections that fill a backlog of nothing: from then on the kernel drops every SYN."""
 IDLE_SECONDS = 60.0
-_TEXT = "text/plain"
-_JSON = "application/json"
-_HTML = "text/html"
-_REASONS = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
-
-Answers = dict[str, tuple[int, str, str]]
-"""path -> (status, content type, body); the empty path answers everything else."""
-
-KUBELET: Answers = {"": (401, _TEXT, "Unauthorized")}
-READ_ONLY: Answers = {"/healthz": (200, _TEXT, "ok"), "": (404, _TEXT, "404 page not found\n")}
-METADATA_V1: Answers = {
-    "/latest/meta-data/": (200, _TEXT, "ami-id\nhostname\ninstance-id\nlocal-ipv4\n"),
-    "": (404, _TEXT, ""),
-}
-METADATA_V2: Answers = {"": (401, _TEXT, "")}
-PAGE: Answers = {"": (200, _HTML, "<!doctype html><title>Kubernetes Dashboard</title>")}
-WEB: Answers = {"": (200, _HTML, "<!doctype html><title>shop</title>")}
-LOGIN: Answers = {"": (401, _JSON, '{"error":"token required"}')}
+TLS_RECORD = b"\x16"
+"""First byte of a ClientHello. RFC 8446 section 5.1."""
+SPECIAL = frozenset({"dns", "reset", "silent", "ssh", "tarpit"})
+"""What no HTTP server does, beside the kinds of servers.toml."""
 
 
 class Listeners:
@@ -44,27 +34,19 @@ class Listeners:
         self._authority = authority
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
+        self._transports: list[asyncio.DatagramTransport] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cutting: list[tuple[socket.socket, threading.Thread]] = []
 
     async def start(self, behaviour: str, name: str) -> Address:
         """Start a listener; `name` is put into its certificate."""
+        known = servers().get(behaviour)
+        if known is not None and known.client_certificate:
+            return await self._serve(turn_away(self._authority.server(name, (), client_required=True)))
+        if known is not None:
+            secure = self._authority.server(name, (), organization=known.organization) if known.tls else None
+            return await self._serve(http(known), secure)
         match behaviour:
-            case "kubelet":
-                return await self._serve(http(KUBELET), self._authority.server(name, ()))
-            case "kubelet-read-only":
-                return await self._serve(http(READ_ONLY))
-            case "etcd":
-                return await self._serve(turn_away(self._authority.server(name, (), client_required=True)))
-            case "metadata-v1":
-                return await self._serve(http(METADATA_V1))
-            case "metadata-v2":
-                return await self._serve(http(METADATA_V2))
-            case "https-page":
-                return await self._serve(http(PAGE), self._authority.server(name, ()))
-            case "http-page":
-                return await self._serve(http(WEB))
-            case "http-login":
-                return await self._serve(http(LOGIN), self._authority.server(name, ()))
             case "ssh":
                 return await self._serve(greet(b"SSH-2.0-OpenSSH_9.6\r\n"))
             case "silent":
@@ -72,8 +54,22 @@ class Listeners:
             case "tarpit":
                 return await self._serve(trickle)
             case "reset":
-                return await self._serve(reset)
+                return self._cut()
+            case "dns":
+                return await self._serve_datagrams(RefusingDns)
         raise ValueError(f"no such behaviour: {behaviour}")
+
+    def _cut(self) -> Address:
+        """Accepts, then cuts: what a proxy does whose backend is gone.
+
+        In a thread: while the range is busy the reset must not come later than a visitor waits for a greeting.
+        """
+        listening = socket.create_server((LOOPBACK, 0), backlog=128)
+        thread = threading.Thread(target=cut_all, args=(listening,), name="range reset", daemon=True)
+        self._cutting.append((listening, thread))
+        thread.start()
+        address: Address = listening.getsockname()
+        return address
 
     def refuse(self) -> Address:
         """An address that answers with a reset: bound, so that nobody else gets it, and not listening."""
@@ -84,12 +80,16 @@ class Listeners:
         return address
 
     def drop(self) -> Address:
-        """An address that keeps silent: a listener whose backlog is full, so that the kernel drops SYNs."""
-        full = socket.socket()
+        """An address that keeps silent: a listener whose backlog is full, so that the kernel drops SYNs.
+
+        A datagram socket that nobody reads keeps the UDP port of that number as silent.
+        """
+        full, unread = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
         full.bind((LOOPBACK, 0))
         full.listen(0)
-        self._sockets.append(full)
+        self._sockets += [full, unread]
         address: Address = full.getsockname()
+        unread.bind(address)
         for _ in range(FILLERS):
             filler = socket.socket()
             filler.setblocking(False)
@@ -104,8 +104,14 @@ class Listeners:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for transport in self._transports:
+            transport.close()
         for each in self._sockets:
             each.close()
+        for listening, thread in self._cutting:
+            listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
+            thread.join()
+            listening.close()
 
     async def _serve(self, handler: Handler, context: ssl.SSLContext | None = None) -> Address:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,28 +133,57 @@ class Listeners:
         address: Address = server.sockets[0].getsockname()[:2]
         return address
 
+    async def _serve_datagrams(self, make: Callable[[], asyncio.DatagramProtocol]) -> Address:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(make, local_addr=(LOOPBACK, 0))
+        self._transports.append(transport)
+        address: Address = transport.get_extra_info("sockname")[:2]
+        return address
 
-def http(answers: Answers) -> Handler:
+
+def http(server: Server) -> Handler:
     """A small HTTP/1.1 server with fixed answers."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            method, path, *_ = head.split(b"\r\n")[0].decode("latin-1").split(" ")
-            status, kind, body = answers.get(path.partition("?")[0]) or answers[""]
-            closing = b"connection: close" in head.lower()
+            first = await reader.readexactly(1)
+            if first == TLS_RECORD:  # somebody speaks TLS to a server that speaks none: Go's says it so
+                writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                await writer.drain()
+                return
+            head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            method, path, *_ = head.split("\r\n")[0].split(" ")
+            answer = server.answer(method, path.partition("?")[0], head)
+            if answer is None:
+                await reader.read()
+                return
+            body = answer.body.encode()
+            closing = server.closes or "connection: close" in head.lower()
             lines = [
-                f"HTTP/1.1 {status} {_REASONS[status]}",
-                f"Content-Type: {kind}",
+                f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
+                f"Content-Type: {answer.type}",
                 f"Content-Length: {len(body)}",
                 f"Connection: {'close' if closing else 'keep-alive'}",
+                *(f"{name}: {value}" for name, value in answer.headers.items()),
             ]
-            writer.write(("\r\n".join(lines) + "\r\n\r\n" + ("" if method == "HEAD" else body)).encode())
+            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + (b"" if method == "HEAD" else body))
             await writer.drain()
             if closing:
                 return
 
     return handle
+
+
+class RefusingDns(asyncio.DatagramProtocol):
+    """A DNS server that answers strangers with REFUSED."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Keep what answers go through."""
+        self._transport: asyncio.DatagramTransport = transport
+
+    def datagram_received(self, data: bytes, address: Address) -> None:
+        """Answer a question with its own id."""
+        self._transport.sendto(data[:2] + b"\x80\x05" + data[4:], address)
 
 
 def greet(banner: bytes) -> Handler:
@@ -200,8 +235,10 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         await asyncio.sleep(1)
 
 
-async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accepts, then cuts: what a proxy does whose backend is gone."""
-    connection = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+def cut_all(listening: socket.socket) -> None:
+    """Reset every connection until the socket is shut down."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()

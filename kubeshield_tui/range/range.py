@@ -15,7 +15,7 @@ from typing import Self
 from kubeshield_tui.range.api import Api
 from kubeshield_tui.range.certificates import Authority
 from kubeshield_tui.range.listeners import Address, Listeners
-from kubeshield_tui.range.scenario import Json, Scenario, Truth, View, host_port, load_scenario
+from kubeshield_tui.range.scenario import API_SERVER, Json, Scenario, Truth, View, host_port, load_scenario
 from kubeshield_tui.range.ssh import JumpHost
 from kubeshield_tui.range.view import Reject, Sight, spawn_with_sight
 from kubeshield_tui.range.world import World
@@ -35,6 +35,7 @@ class TrainingRange:
         self._jump: JumpHost | None = None
         self._sights: dict[str, Sight] = {}
         self._channels: list[Channel] = []
+        self._going_on: asyncio.Task[None] | None = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -92,6 +93,7 @@ class TrainingRange:
         authority = await asyncio.to_thread(Authority, "range-ca", self._folder)
         token = secrets.token_urlsafe(24)
         world = World(self.scenario)
+        self._going_on = asyncio.create_task(world.go_on(), name="what the scenario has for later")
         self._api = Api(world, token, self._exec)
         shown_host, _ = host_port(self.scenario.address)
         context = authority.server("kube-apiserver", ("127.0.0.1", shown_host))
@@ -107,6 +109,9 @@ class TrainingRange:
             self.targets.write_text(self.scenario.targets)
 
     async def _close(self) -> None:
+        if self._going_on is not None:
+            self._going_on.cancel()
+            await asyncio.gather(self._going_on, return_exceptions=True)
         for part in (self._jump, self._api, self._listeners):
             if part is not None:
                 await part.close()
@@ -118,7 +123,7 @@ class TrainingRange:
     async def _make_sights(self, listeners: Listeners, api_address: Address) -> None:
         sockets: dict[str, Address] = {}
         for address, behaviour in self.scenario.listeners.items():
-            if behaviour == "api-server":
+            if behaviour == API_SERVER:
                 sockets[address] = api_address
             else:
                 sockets[address] = await listeners.start(behaviour, address.replace(":", "-").replace(".", "-"))

@@ -10,14 +10,11 @@ from typing import Any
 import msgspec
 
 from kubeshield_tui.errors import SettingsError
+from kubeshield_tui.range.listeners import SPECIAL
+from kubeshield_tui.range.servers import servers
 
-BEHAVIOURS = frozenset(
-    {
-        "api-server", "kubelet", "kubelet-read-only", "etcd", "metadata-v1", "metadata-v2", "https-page", "http-page",
-        "http-login", "ssh", "silent", "tarpit", "reset",
-    }
-)  # fmt: skip
-"""What a listener can do."""
+API_SERVER = "api-server"
+"""What answers as the range's own API."""
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -70,6 +67,17 @@ class Policy(_Strict, frozen=True, kw_only=True):
     spec: str
 
 
+class Later(_Strict, frozen=True, kw_only=True):
+    """Something that happens while the range runs."""
+
+    after: float
+    """Seconds from the start."""
+    service: Service | None = None
+    """A Service that comes, or is another from now on."""
+    gone: str = ""
+    """`namespace/name` of a Service that goes."""
+
+
 class View(_Strict, frozen=True, kw_only=True):
     """What the network does for one vantage. Everything not named is dropped."""
 
@@ -110,11 +118,14 @@ class Scenario(_Strict, frozen=True, kw_only=True):
     pod: list[Pod]
     service: list[Service]
     policy: list[Policy] = []
+    later: list[Later] = []
     listeners: dict[str, str]
     """`host:port` -> behaviour."""
     view: list[View]
     targets: str = ""
     """Text of a targets file."""
+    discovery: bool = True
+    """False: the targets are the whole grid."""
     tools: dict[str, str] = {}
     """Command -> what it prints on the jump host."""
     truth: dict[str, dict[str, str]] = {}
@@ -133,9 +144,11 @@ def load_scenario(name: str) -> Scenario:
             raise SettingsError(f"--scenario {name}: no such file", "Name a TOML file, or `default`")
         text, where = path.read_text(encoding="utf-8"), name
     else:
-        found = resources.files("kubeshield_tui.range").joinpath("scenarios", f"{name}.toml")
+        folder = resources.files("kubeshield_tui.range").joinpath("scenarios")
+        found = folder.joinpath(f"{name}.toml")
         if not name.isidentifier() or not found.is_file():
-            raise SettingsError(f"--scenario {name!r}: no such scenario", "There is: default")
+            there = sorted(each.name.removesuffix(".toml") for each in folder.iterdir())
+            raise SettingsError(f"--scenario {name!r}: no such scenario", f"There are: {', '.join(there)}")
         text, where = found.read_text(encoding="utf-8"), f"scenario {name}"
     try:
         scenario = msgspec.convert(tomllib.loads(text), Scenario)
@@ -150,10 +163,11 @@ def load_scenario(name: str) -> Scenario:
 def _check(scenario: Scenario, where: str) -> None:
     """What types can't say: names that must exist, words that must be known."""
     vantages = {view.vantage for view in scenario.view}
+    behaviours = {API_SERVER, *SPECIAL, *servers()}
     problems: list[str] = [
         f"listeners.{address}: unknown behaviour {behaviour!r}"
         for address, behaviour in scenario.listeners.items()
-        if behaviour not in BEHAVIOURS
+        if behaviour not in behaviours
     ]
     for view in scenario.view:
         problems.extend(
@@ -164,7 +178,7 @@ def _check(scenario: Scenario, where: str) -> None:
         problems.extend(
             f"view {view.vantage}: instead: unknown behaviour {behaviour!r}"
             for behaviour in view.instead.values()
-            if behaviour not in BEHAVIOURS
+            if behaviour not in behaviours
         )
     for endpoint, row in scenario.truth.items():
         missing, unknown = vantages - row.keys(), row.keys() - vantages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,11 +21,23 @@ KINDS = {
     "endpoints": ("v1", "Endpoints"),
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
     "networkpolicies": ("networking.k8s.io/v1", "NetworkPolicy"),
+    "ingresses": ("networking.k8s.io/v1", "Ingress"),
+    "validatingwebhookconfigurations": ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
+    "mutatingwebhookconfigurations": ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    "apiservices": ("apiregistration.k8s.io/v1", "APIService"),
     "leases": ("coordination.k8s.io/v1", "Lease"),
 }
-CLUSTER_SCOPED = frozenset({"namespaces", "nodes"})
+CLUSTER_SCOPED = frozenset(
+    {"namespaces", "nodes", "validatingwebhookconfigurations", "mutatingwebhookconfigurations", "apiservices"}
+)
 SHORT_NAMES = {"namespaces": "ns", "nodes": "no", "pods": "po", "services": "svc", "networkpolicies": "netpol"}
+EVENTS_KEPT = 1_000
+"""Of a kind: whoever watches from before them is told to list again."""
 _UIDS = uuid.UUID("5a1cb16e-7a3c-4f43-9d0e-6b75626e6574")
+
+
+class Expired(Exception):  # noqa: N818 - a fact
+    """A watch from a version that is forgotten."""
 
 
 class World:
@@ -35,10 +48,12 @@ class World:
         self.objects: dict[str, dict[tuple[str, str], Json]] = {plural: {} for plural in KINDS}
         self._versions = itertools.count(1000)
         self._watchers: dict[str, set[asyncio.Queue[Json]]] = {plural: set() for plural in KINDS}
+        self._past: dict[str, deque[tuple[int, Json]]] = {plural: deque(maxlen=EVENTS_KEPT) for plural in KINDS}
+        self._forgotten = dict.fromkeys(KINDS, 0)
         self._hosts = itertools.count(200)
         self._fill()
 
-    def put(self, plural: str, body: Json, event: str = "ADDED") -> Json:
+    def put(self, plural: str, body: Json) -> Json:
         """Add or replace an object."""
         api_version, kind = KINDS[plural]
         metadata = body.setdefault("metadata", {})
@@ -47,6 +62,7 @@ class World:
         metadata.setdefault("creationTimestamp", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         metadata["resourceVersion"] = str(next(self._versions))
         body = {"apiVersion": api_version, "kind": kind, **body}
+        event = "MODIFIED" if (namespace, name) in self.objects[plural] else "ADDED"
         self.objects[plural][namespace, name] = body
         self._tell(plural, event, body)
         return body
@@ -55,18 +71,30 @@ class World:
         """Remove an object and what it owns."""
         body = self.objects[plural].pop(key, None)
         if body is not None:
-            self._tell(plural, "DELETED", body)
+            metadata = {**body["metadata"], "resourceVersion": str(next(self._versions))}
+            self._tell(plural, "DELETED", {**body, "metadata": metadata})
             uid = body["metadata"]["uid"]
             for pod, owned in list(self.objects["pods"].items()):
                 if any(owner.get("uid") == uid for owner in owned["metadata"].get("ownerReferences", ())):
                     self.remove("pods", pod)
         return body
 
-    def watch(self, plural: str) -> asyncio.Queue[Json]:
-        """A queue of the events to come."""
+    def watch(self, plural: str, since: int | None) -> asyncio.Queue[Json]:
+        """A queue of the events after version `since` (None: from now on). Raises Expired where some are forgotten."""
         queue: asyncio.Queue[Json] = asyncio.Queue()
+        if since is not None:
+            if since < self._forgotten[plural]:
+                raise Expired(f"too old resource version: {since} ({self._forgotten[plural]})")
+            for version, event in self._past[plural]:
+                if version > since:
+                    queue.put_nowait(event)
         self._watchers[plural].add(queue)
         return queue
+
+    def forget(self, plural: str) -> None:
+        """Forget what happened, as a server does after some minutes: who watches from back then must list again."""
+        self._past[plural].clear()
+        self._forgotten[plural] = next(self._versions)
 
     def unwatch(self, plural: str, queue: asyncio.Queue[Json]) -> None:
         """Drop a queue."""
@@ -89,9 +117,27 @@ class World:
         """The current resourceVersion."""
         return str(next(self._versions))
 
+    async def go_on(self) -> None:
+        """Let happen what the scenario has for later; ends with the last of it."""
+        now = 0.0
+        for step in sorted(self.scenario.later, key=lambda each: each.after):
+            await asyncio.sleep(step.after - now)
+            now = step.after
+            if step.service is not None:
+                self._service(step.service)
+            if step.gone:
+                namespace, _, name = step.gone.partition("/")
+                self.remove("services", (namespace, name))
+                self.remove("endpointslices", (namespace, f"{name}-1"))
+
     def _tell(self, plural: str, event: str, body: Json) -> None:
+        told: Json = {"type": event, "object": body}
+        past = self._past[plural]
+        if len(past) == past.maxlen:
+            self._forgotten[plural] = past[0][0]
+        past.append((int(body["metadata"]["resourceVersion"]), told))
         for queue in self._watchers[plural]:
-            queue.put_nowait({"type": event, "object": body})
+            queue.put_nowait(told)
 
     def _fill(self) -> None:
         scenario = self.scenario
@@ -164,14 +210,14 @@ def _node(node: Node, version: str) -> Json:
     roles = {f"node-role.kubernetes.io/{role}": "" for role in node.roles}
     return {
         "metadata": {"name": node.name, "labels": {"kubernetes.io/hostname": node.name, **roles}},
-        "spec": {},
+        "spec": {"providerID": f"aws:///range-1a/{node.name}"},
         "status": {
             "addresses": [
                 {"type": "InternalIP", "address": node.address},
                 {"type": "Hostname", "address": node.name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
-            "nodeInfo": {"kubeletVersion": version},
+            "nodeInfo": {"kubeletVersion": version, "containerRuntimeVersion": "containerd://2.0.5"},
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }

@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from kubeshield_tui.model.cluster import Denied
+from kubeshield_tui.model.cluster import ClusterFacts, Denied, Skipped
 from kubeshield_tui.model.endpoint import Endpoint, Protocol
-from kubeshield_tui.model.expectation import SEVERITIES, Must, Severity
+from kubeshield_tui.model.expectation import SEVERITIES, DeclaredLine, Must, Severity
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Posture, Reason, State
@@ -64,6 +64,10 @@ class ReportCell(msgspec.Struct, frozen=True):
     latency_ms: float | None
     attempts: int
     expected: Must
+    expected_by: str
+    """The line that decides: `baseline "..."`, `targets.txt:3`, `expect.toml:12 "..."`."""
+    undecided: tuple[str, ...]
+    """Lines that might have decided otherwise, each with the fact that is missing."""
     predicted: Predicted
     depth: int | None
     depth_max: int | None
@@ -119,13 +123,19 @@ class Report(msgspec.Struct, frozen=True):
     version: str
     simulated: str
     """What is simulated, in one sentence; empty on a real estate."""
+    clusters: tuple[ClusterFacts, ...]
+    """What was read, and what each was recognised as."""
     vantages: tuple[ReportVantage, ...]
     endpoints: tuple[ReportEndpoint, ...]
     cells: tuple[ReportCell, ...]
     findings: tuple[ReportFinding, ...]
     coverage: Coverage
+    expectations: tuple[DeclaredLine, ...]
+    """Every line of the expectations with what it came to; `notes` say what someone should look at."""
     denied: tuple[Denied, ...]
     """What the cluster did not let us read."""
+    skipped: tuple[Skipped, ...]
+    """What discovery found and does not ask."""
     incomplete: tuple[str, ...]
     """Contexts, vantages and cells that were asked for and could not be measured."""
 
@@ -140,12 +150,15 @@ def make_report(store: Store) -> Report:
         title=store.title,
         version=store.version,
         simulated=store.simulated,
+        clusters=tuple(inventory.cluster for inventory in store.clusters.values()),
         vantages=tuple(_vantage(vantage) for vantage in store.vantages.values()),
         endpoints=tuple(_endpoint(endpoint) for endpoint in store.endpoints.values()),
         cells=tuple(_cells(store)),
         findings=tuple(_finding(finding) for finding in ranked(store.findings.values())),
         coverage=Coverage(tested=store.total - len(left_out), untested=left_out),
+        expectations=store.expectations,
         denied=tuple(store.denied),
+        skipped=tuple(skipped for inventory in store.clusters.values() for skipped in inventory.skipped),
         incomplete=store.incomplete,
     )
 
@@ -196,6 +209,8 @@ def _cell(key: CellKey, cell: Cell) -> ReportCell:
         latency_ms=observation.latency_ms if observation else None,
         attempts=len(observation.attempts) if observation else 0,
         expected=judgement.expectation.must,
+        expected_by=judgement.expectation.source,
+        undecided=judgement.expectation.undecided,
         predicted=judgement.prediction.verdict,
         depth=judgement.depth,
         depth_max=judgement.depth_max,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from textwrap import wrap
 
+from kubeshield_tui.cluster.rights import lost_without
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason
@@ -31,6 +32,9 @@ def _head(store: Store) -> str:
     lines = [
         f"{store.title}: {len(store.endpoints)} endpoints from {len(store.vantages)} vantages: {counts or 'nothing'}"
     ]
+    for inventory in store.clusters.values():
+        told = ", ".join(f"{each.what} {each.name}" for each in inventory.cluster.recognised)
+        lines.append(f"cluster {inventory.cluster.id}: {told or 'nothing tells what it is'}")
     if store.simulated:
         lines.append(f"SIMULATED: {store.simulated}")
     return "\n".join(lines)
@@ -77,7 +81,14 @@ def _coverage(store: Store) -> str:
     lines = [f"measured {store.total - total} of {store.total} cells"]
     if left_out[Reason.OUT_OF_SCOPE]:
         lines[0] += f"; {left_out[Reason.OUT_OF_SCOPE]} out of scope (another target from there)"
-    lines.extend(f"not readable: {denied.what} ({denied.why})" for denied in store.denied)
+    lines.extend(
+        f"EXPECTATIONS: {declared.shown}: {note}" for declared in store.expectations for note in declared.notes
+    )
+    for denied in store.denied:
+        lost = lost_without(denied.what)
+        lines.append(f"not readable: {denied.what} ({denied.why}){f'; not seen: {lost}' if lost else ''}")
+    for inventory in store.clusters.values():
+        lines.extend(f"not asked: {skipped.name}: {skipped.why}" for skipped in inventory.skipped)
     lines.extend(f"INCOMPLETE: {line}" for line in store.incomplete)
     lines.extend(f"removed: {object_}" for _, object_ in store.removed)
     lines.extend(f"LEFT BEHIND: {left.object}: {left.why}" for left in store.left)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kubeshield_tui.cluster.rights import VERSION_READ
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason, State
 from kubeshield_tui.model.vantage import VantageStatus
@@ -35,6 +36,7 @@ def untested(store: Store) -> Iterator[Untested]:
 def incomplete(store: Store) -> tuple[str, ...]:
     """Sentences on each context, vantage and cell that was asked for and not measured; out of scope is not that."""
     lines = [f"cluster {failed.context}: {failed.message}" for failed in store.failed_clusters.values()]
+    lines += [f"cluster {cluster}: nothing could be read" for cluster in _unread(store)]
     failed = set()
     for vantage in store.vantages.values():
         if vantage.facts is None or vantage.status in {VantageStatus.FAILED, VantageStatus.LOST}:
@@ -47,6 +49,14 @@ def incomplete(store: Store) -> tuple[str, ...]:
     )
     lines.extend(f"{vantage}: {count} cells not measured ({reason})" for (vantage, reason), count in counts.items())
     return tuple(lines)
+
+
+def _unread(store: Store) -> Iterator[str]:
+    """Clusters that let us read nothing that endpoints come from: an audit of them says nothing of them."""
+    for cluster, inventory in store.clusters.items():
+        refused = any(denied.cluster == cluster and denied.what != VERSION_READ for denied in store.denied)
+        if refused and not (inventory.nodes or inventory.pods or inventory.services):
+            yield cluster
 
 
 def is_lost(store: Store, key: CellKey) -> bool:

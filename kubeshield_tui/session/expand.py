@@ -170,7 +170,7 @@ def _specs(texts: Iterable[str], cluster: str) -> tuple[VantageSpec, ...]:
 
 def _pod_place(raw: dict[str, Any]) -> tuple[str, bool] | None:
     """A pod's namespace and whether it is on its host's network; None for our own and for those that are done."""
-    from kubeshield_tui.cluster.resources import as_dict
+    from kubeshield_tui.cluster.raw import as_dict
     from kubeshield_tui.vantages.pod_objects import MANAGED_BY
 
     metadata = as_dict(raw.get("metadata"))
@@ -181,7 +181,7 @@ def _pod_place(raw: dict[str, Any]) -> tuple[str, bool] | None:
 
 
 def _if_terminating(raw: dict[str, Any]) -> str | None:
-    from kubeshield_tui.cluster.resources import as_dict
+    from kubeshield_tui.cluster.raw import as_dict
 
     phase = as_dict(raw.get("status")).get("phase")
     return printable(as_dict(raw.get("metadata")).get("name") or "", 253) if phase == "Terminating" else None
@@ -189,7 +189,7 @@ def _if_terminating(raw: dict[str, Any]) -> str | None:
 
 def _node(raw: dict[str, Any]) -> tuple[str, str] | None:
     """A node's name and why it gets no pod, empty if it gets one."""
-    from kubeshield_tui.cluster.resources import as_dict
+    from kubeshield_tui.cluster.raw import as_dict
     from kubeshield_tui.vantages.node import unfit
 
     name = printable(as_dict(raw.get("metadata")).get("name") or "", 253)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from kubeshield_tui.model.cluster import Labels, PodRecord, PolicyRecord
 from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.event import WatchChanged, WatchStatus
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.session.store import Store
@@ -131,3 +132,15 @@ def keys_of_row(store: Store, key: CellKey) -> tuple[CellKey, ...]:
 def keys_of_column(store: Store, key: CellKey) -> tuple[CellKey, ...]:
     """All cells of a vantage."""
     return tuple(CellKey(endpoint, key.vantage) for endpoint in store.endpoints)
+
+
+def lost_clusters(store: Store) -> dict[str, float]:
+    """Clusters of which nothing is followed any more, and since when: their rows stand as they were then."""
+    watches: dict[str, list[WatchChanged]] = {}
+    for (cluster, _), watch in store.watches.items():
+        watches.setdefault(cluster, []).append(watch)
+    return {
+        cluster: min(watch.at for watch in followed)
+        for cluster, followed in watches.items()
+        if all(watch.status is WatchStatus.FAILED for watch in followed)
+    }

@@ -14,16 +14,22 @@ from time import time
 from typing import TYPE_CHECKING
 
 from kubeshield_tui import __version__
-from kubeshield_tui.engine.plan import out_of_scope
+from kubeshield_tui.cluster.rights import VERSION_READ
+from kubeshield_tui.discovery.catalogue import builtin, load
+from kubeshield_tui.discovery.imported import with_open_ports
+from kubeshield_tui.discovery.roster import Roster
 from kubeshield_tui.engine.run import Engine
 from kubeshield_tui.errors import KubeShieldError
+from kubeshield_tui.judgement.expectations import Expectations, known_components
 from kubeshield_tui.model import event as happened
+from kubeshield_tui.model.cluster import Denied
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
-from kubeshield_tui.model.observation import Reason
+from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe, probe_of
 from kubeshield_tui.model.text import printable
-from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus
+from kubeshield_tui.model.vantage import Vantage, VantageKind
+from kubeshield_tui.session.asking import Asking
 from kubeshield_tui.session.doors import (
     ClusterWait,
     LocalChannel,
@@ -36,18 +42,23 @@ from kubeshield_tui.session.expand import Failure, expand, require_zones, resolv
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
+from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
+from kubeshield_tui.settings.expect_file import Declared, read_expectations
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.vantage import VantagePoint
 
 if TYPE_CHECKING:
+    from kubeshield_tui.cluster.client import ClusterClient
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
+REVIEW_SECONDS = 5.0
+"""How often a live session looks whether other things are declared now, and what each line comes to."""
 SETTLE_SECONDS = 0.02
 """How often an audit looks whether it is done."""
 
@@ -66,28 +77,39 @@ class Session:
         self._listeners = list(listeners)
         self._holes = Holes(self.store, self._happen)
         self._points: dict[VantageId, VantagePoint] = {}
-        self._targets: tuple[Endpoint, ...] = ()
+        self._catalogue = builtin()
+        self._rows = Rows(Roster())
         self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
+        self._asking: Asking | None = None
         self._recorder: Recorder | None = None
+        self._followers: list[asyncio.Task[None]] = []
+        """One a cluster that is followed, in a live session."""
         self._closed = False
+        self._expectations = Expectations()
 
     def prepare(self) -> None:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        self._catalogue = load(settings.catalogue)
+        targets: tuple[Endpoint, ...] = ()
         if settings.targets is not None:
             from kubeshield_tui.discovery.targets_file import read_targets
 
-            self._targets = read_targets(settings.targets)
+            targets = read_targets(settings.targets, self._catalogue)
         check_files(settings.vantages)
+        self._rows = Rows(Roster(contexts, with_open_ports(targets, settings.vantages, self._catalogue)))
         if not settings.is_open_ended:
             require_zones(settings)
             require_consent(settings, contexts)
         self._clusters = ClusterWait(contexts)
+        known = known_components(self._catalogue)
+        declared = read_expectations(settings.expect, known) if settings.expect is not None else Declared()
+        self._expectations = Expectations(lambda: self.store.clusters, self._catalogue, declared, time())
 
     async def run(self) -> None:
         """Sweep, then keep asking until cancelled or closed."""
@@ -96,7 +118,7 @@ class Session:
         try:
             await self._start(live=True)
             self._say("watching")
-            await asyncio.Event().wait()
+            await asyncio.gather(*self._followers, self._keep_to_expectations())
         finally:
             await self.close()
 
@@ -109,7 +131,8 @@ class Session:
                 await self._start(live=False)
                 await self._settle()
         except TimeoutError:
-            self._mark_unfinished()
+            if self._asking is not None:
+                self._asking.time_is_up(self.settings.time_limit)
         finally:
             await self.close()
 
@@ -118,6 +141,9 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        for follower in self._followers:
+            follower.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
@@ -125,13 +151,15 @@ class Session:
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
                 await client.close()
+        if self._verdicts is not None:
+            self._verdicts.review()
         self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
         if self._recorder is not None:
             self._recorder.close()
 
     def ask_again(self, keys: Iterable[CellKey]) -> int:
         """Ask cells again now, ahead of the others."""
-        return self._engine.put(filter(self._is_in_scope, keys), urgent=True) if self._engine else 0
+        return self._asking.again(keys) if self._asking else 0
 
     def pause(self, paused: bool) -> None:
         """Stop asking, or go on."""
@@ -192,20 +220,23 @@ class Session:
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
-        self._verdicts = Verdicts(self.store, engine, self._happen, live)
+        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations)
+        self._asking = Asking(self.store, engine, self._verdicts, self._happen)
         self._clusters.start()
+        if settings.catalogue is not None:
+            self._say(f"rows of {printable(settings.catalogue, 200)} lie over the catalogue")
         for note in self._notes:
             self._say(note)
         for context, message, hint in self._unread:
             self._happen(happened.ClusterFailed(at=time(), context=context, message=message, hint=hint))
         self._add_vantages(engine)
-        for endpoint in self._targets:
-            self._happen(happened.EndpointFound(at=time(), endpoint=endpoint))
+        for event in change_events(self._rows.roster.begin()):
+            self._happen(event)
         if self._clusters.contexts:
             self._say("reading clusters")
         async with asyncio.TaskGroup() as group:
             for context in self._clusters.contexts:
-                group.create_task(self._read_cluster(context))
+                group.create_task(self._read_cluster(context, live=live))
             if settings.read_firewalls:
                 group.create_task(self._rules.read_all(with_pods=settings.firewall_pods and settings.consent))
         if settings.read_firewalls:
@@ -222,7 +253,7 @@ class Session:
             self._points[spec.id] = point
             engine.add(spec.id, point)
 
-    async def _read_cluster(self, context: str) -> None:
+    async def _read_cluster(self, context: str, *, live: bool) -> None:
         try:
             client = await connect_cluster(context, self.settings.kubeconfig)
         except KubeShieldError as error:
@@ -232,18 +263,35 @@ class Session:
         self._clusters.answered(context, client)
         if not self.settings.discovery:
             return
+        if not client.version:
+            denied = Denied(cluster=context, what=VERSION_READ, why="not told")
+            self._happen(happened.ReadDenied(at=time(), denied=denied))
+        if live:
+            await self._follow_cluster(client)
+            return
         from kubeshield_tui.discovery.discover import discover
 
         try:
-            found = await discover(client)
+            found = await discover(client, self._catalogue)
         except KubeShieldError as error:
             self._cluster_failed(context, error)
             return
-        self._happen(happened.ClusterRead(at=time(), inventory=found.inventory))
+        change = self._rows.roster.read(found.estate)
+        for event in first_events(found.estate, change):
+            self._happen(event)
         for denied in found.denied:
             self._happen(happened.ReadDenied(at=time(), denied=denied))
-        for endpoint in found.endpoints:
-            self._happen(happened.EndpointFound(at=time(), endpoint=endpoint))
+
+    async def _follow_cluster(self, client: ClusterClient) -> None:
+        """Follow a cluster from now on; returns when its first picture stands."""
+        from kubeshield_tui.discovery.estate import Estate
+        from kubeshield_tui.session.live import LiveCluster
+
+        estate = Estate(client.context, client.version, self._catalogue)
+        assert self._asking is not None
+        cluster = LiveCluster(client, estate, self._rows, self.store, self._happen, self._asking.changed)
+        self._followers.append(asyncio.create_task(cluster.run(), name=f"cluster {client.context.name}"))
+        await cluster.started.wait()
 
     def _cluster_failed(self, context: str, error: KubeShieldError) -> None:
         message = printable(error.message, 500)
@@ -254,8 +302,11 @@ class Session:
     # --- reacting
 
     def _happen(self, event: happened.Event) -> None:
-        before = None
-        if isinstance(event, happened.CellObserved):
+        before: Observation | None = None
+        known: Endpoint | None = None
+        if isinstance(event, happened.EndpointFound):
+            known = self.store.endpoints.get(event.endpoint.id)
+        elif isinstance(event, happened.CellObserved):
             if event.observation.endpoint not in self.store.endpoints:
                 return  # it went while it was being asked
             before = self.store.cell(event.observation.key).observation
@@ -265,47 +316,34 @@ class Session:
         for listener in self._listeners:
             listener(event)
         self._holes.told(event)
+        if self._verdicts is None or self._asking is None:
+            return
         match event:
-            case happened.CellObserved() if self._verdicts is not None:
+            case happened.CellObserved():
                 now = event.observation
                 changed = before is not None and (before.state, before.reason) != (now.state, now.reason)
                 self._verdicts.observed(now, changed)
             case happened.EndpointFound():
-                for vantage in self.store.vantages.values():
-                    self._plan(event.endpoint, vantage)
+                self._asking.endpoint_found(event.endpoint, known)
+            case happened.EndpointGone():
+                self._asking.endpoint_gone(event.endpoint)
             case happened.VantageChanged():
-                self._vantage_changed(event)
-
-    def _vantage_changed(self, event: happened.VantageChanged) -> None:
-        vantage = self.store.vantages[event.vantage]
-        if event.status in {VantageStatus.READY, VantageStatus.FAILED}:
-            for endpoint in tuple(self.store.endpoints.values()):
-                self._plan(endpoint, vantage)
-
-    def _plan(self, endpoint: Endpoint, vantage: Vantage) -> None:
-        key = CellKey(endpoint.id, vantage.id)
-        cell = self.store.cell(key)
-        if cell.observation is not None or cell.untested is Reason.OUT_OF_SCOPE:
-            return
-        if why := out_of_scope(endpoint, vantage):
-            self._untested(key, Reason.OUT_OF_SCOPE, why)
-        elif vantage.status is VantageStatus.FAILED:
-            self._untested(key, Reason.VANTAGE_LOST, vantage.detail)
-        elif vantage.status is VantageStatus.READY and self._engine is not None:
-            self._engine.put((key,))
-
-    def _untested(self, key: CellKey, reason: Reason, why: str) -> None:
-        self._happen(
-            happened.CellUntested(at=time(), endpoint=key.endpoint, vantage=key.vantage, reason=reason, why=why)
-        )
-
-    def _is_in_scope(self, key: CellKey) -> bool:
-        endpoint, vantage = self.store.endpoints.get(key.endpoint), self.store.vantages.get(key.vantage)
-        return endpoint is not None and vantage is not None and not out_of_scope(endpoint, vantage)
+                self._asking.vantage_changed(event)
+                if event.facts is not None:
+                    self._verdicts.refresh()
+            case happened.ClusterRead() | happened.ClusterChanged():
+                self._verdicts.refresh()
 
     def _probe_for(self, key: CellKey) -> Probe | None:
         endpoint = self.store.endpoints.get(key.endpoint)
         return None if endpoint is None else probe_of(endpoint, key.vantage, self.settings.timing)
+
+    async def _keep_to_expectations(self) -> None:
+        """As long as it lives: judge by what is declared now, and say what each line comes to."""
+        while self._verdicts is not None:
+            self._verdicts.refresh()
+            self._verdicts.review()
+            await asyncio.sleep(REVIEW_SECONDS)
 
     # --- ending
 
@@ -316,11 +354,6 @@ class Session:
             if engine.failure is not None:
                 raise engine.failure
             await asyncio.sleep(SETTLE_SECONDS)
-
-    def _mark_unfinished(self) -> None:
-        for key in self._engine.unfinished() if self._engine else ():
-            if self.store.cell(key).observation is None:
-                self._untested(key, Reason.TIME_LIMIT, f"no answer within {self.settings.time_limit:g} s")
 
     def _incomplete(self) -> tuple[str, ...]:
         from kubeshield_tui.session.coverage import incomplete

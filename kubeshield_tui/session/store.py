@@ -7,6 +7,7 @@ burst of answers costs a screen one look, not one message each. No I/O, no clock
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
@@ -14,12 +15,15 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.evidence import Source, Witness
+from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason, State
 from kubeshield_tui.model.opinion import Inspection, SecondOpinion
 from kubeshield_tui.model.vantage import Vantage, VantageStatus
 from kubeshield_tui.model.verdict import Judgement, Verdict
+from kubeshield_tui.session.concern import looks_alike, same_target
+from kubeshield_tui.session.objects import Objects
 
 HISTORY_LENGTH = 16
 """Changes kept of one cell."""
@@ -95,13 +99,16 @@ class Store:
     paused: bool = False
     ended: bool = False
     incomplete: tuple[str, ...] = ()
-    clusters: dict[str, Inventory] = field(default_factory=dict)
+    watches: dict[tuple[str, str], happened.WatchChanged] = field(default_factory=dict)
+    """How closely each kind of a cluster is followed, by cluster and kind."""
     failed_clusters: dict[str, happened.ClusterFailed] = field(default_factory=dict)
     denied: list[Denied] = field(default_factory=list)
     endpoints: dict[EndpointId, Endpoint] = field(default_factory=dict)
     vantages: dict[VantageId, Vantage] = field(default_factory=dict)
     cells: dict[CellKey, Cell] = field(default_factory=dict)
     findings: dict[FindingId, Finding] = field(default_factory=dict)
+    expectations: tuple[DeclaredLine, ...] = ()
+    """All lines of the expectations with what each came to."""
     sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
     """What was read of hosts, by vantage and item."""
     witnesses: dict[CellKey, Witness] = field(default_factory=dict)
@@ -120,12 +127,18 @@ class Store:
     answers: int = 0
     """Answers ever received."""
     answer_times: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))
+    _objects: dict[str, Objects] = field(default_factory=dict)
     _changed: dict[CellKey, int] = field(default_factory=dict)
     _stamps: _Stamps = field(default_factory=_Stamps)
 
     def cell(self, key: CellKey) -> Cell:
         """Return a cell; an empty one where nothing is known yet."""
         return self.cells.get(key, EMPTY_CELL)
+
+    @property
+    def clusters(self) -> dict[str, Inventory]:
+        """What is known of each cluster, by context."""
+        return {name: objects.inventory for name, objects in self._objects.items()}
 
     @property
     def total(self) -> int:
@@ -191,9 +204,7 @@ class Store:
         if before is None and cell.untested is None:
             self.answered += 1
         if before is None or (before.state, before.reason) != (observation.state, observation.reason):
-            if before is not None:
-                past = Past(before.at, before.state, before.reason, cell.verdict)
-                cell.history = (*cell.history, past)[-HISTORY_LENGTH:]
+            cell.history = _past(cell)
             cell.changed_at = observation.at
         cell.observation = observation
         cell.asking = False
@@ -227,8 +238,7 @@ class Store:
     ) -> None:
         match event:
             case happened.EndpointFound():
-                self.endpoints[event.endpoint.id] = event.endpoint
-                self._stamps.structure = self.revision
+                self._found(event.endpoint)
             case happened.EndpointGone():
                 self._forget(event.endpoint)
             case happened.VantageAdded():
@@ -240,17 +250,36 @@ class Store:
             case _:
                 assert_never(event)
 
+    def _found(self, endpoint: Endpoint) -> None:
+        before = self.endpoints.get(endpoint.id)
+        self.endpoints[endpoint.id] = endpoint
+        if before is None or not looks_alike(before, endpoint):
+            self._stamps.structure = self.revision
+        else:
+            self._stamps.status = self.revision
+        if before is not None and not same_target(before, endpoint):
+            for key, cell in self._cells_of(endpoint.id):
+                self.cells[key] = Cell(history=_past(cell), changed_at=cell.changed_at)
+                self._touch(key)
+
     def _forget(self, endpoint: EndpointId) -> None:
         if self.endpoints.pop(endpoint, None) is None:
             return
+        for key, _ in self._cells_of(endpoint):
+            del self.cells[key]
+            self._changed.pop(key, None)
+            self.opinions.pop(key, None)
+            self.inspections.pop(key, None)
+        self._stamps.structure = self.revision
+
+    def _cells_of(self, endpoint: EndpointId) -> Iterator[tuple[CellKey, Cell]]:
+        """Cells that are about to lose what was known, taken out of the counts."""
         for vantage in self.vantages:
             key = CellKey(endpoint, vantage)
-            cell = self.cells.pop(key, None)
-            self._changed.pop(key, None)
-            if cell is not None:
+            if (cell := self.cells.get(key)) is not None:
                 self._count(cell.judgement, -1)
                 self.answered -= cell.observation is not None or cell.untested is not None
-        self._stamps.structure = self.revision
+                yield key, cell
 
     def _vantage_changed(self, event: happened.VantageChanged) -> None:
         known = self.vantages.get(event.vantage)
@@ -276,11 +305,19 @@ class Store:
                 self.title, self.version, self.simulated = event.title, event.version, event.simulated
                 self.started_at = event.at
             case happened.ClusterRead():
-                self.clusters[event.inventory.cluster.id] = event.inventory
+                objects = Objects(event.inventory.cluster)
+                objects.change(event.inventory)
+                self._objects[event.inventory.cluster.id] = objects
+            case happened.ClusterChanged():
+                self._objects[event.inventory.cluster.id].change(event.inventory, event.gone)
+            case happened.WatchChanged():
+                self.watches[event.cluster, event.what] = event
             case happened.ClusterFailed():
                 self.failed_clusters[event.context] = event
             case happened.ReadDenied():
                 self.denied.append(event.denied)
+            case happened.ExpectationsReviewed():
+                self.expectations = event.lines
             case happened.SourceCollected():
                 self.sources[event.source.vantage, event.source.item] = event.source
             case happened.Witnessed():
@@ -309,3 +346,11 @@ class Store:
     def _discard(self, cluster: str, object_: str) -> None:
         if (cluster, object_) in self.objects:
             self.objects.remove((cluster, object_))
+
+
+def _past(cell: Cell) -> tuple[Past, ...]:
+    """A cell's history with its last answer."""
+    last = cell.observation
+    if last is None:
+        return cell.history
+    return (*cell.history, Past(last.at, last.state, last.reason, cell.verdict))[-HISTORY_LENGTH:]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import time
 
 from kubeshield_tui.engine.run import Engine
+from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.judgement.judge import Judge, Outcome
-from kubeshield_tui.model.event import CellJudged, Event, FindingCleared, FindingRaised
+from kubeshield_tui.judgement.review import review
+from kubeshield_tui.model.event import CellJudged, Event, ExpectationsReviewed, FindingCleared, FindingRaised
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId
 from kubeshield_tui.model.observation import Observation
@@ -23,12 +25,15 @@ HOT_AGE_SECONDS = 30.0
 class Verdicts:
     """Judges on each answer. `live`: cells are asked again as they age."""
 
-    def __init__(self, store: Store, engine: Engine, emit: Callable[[Event], None], live: bool) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, emit: Callable[[Event], None], live: bool, expectations: Expectations
+    ) -> None:
         self._store = store
         self._engine = engine
         self._emit = emit
         self._live = live
-        self._judge = Judge(store.endpoints, store.vantages)
+        self._expectations = expectations
+        self._judge = Judge(store.endpoints, store.vantages, expectations)
         self._findings: dict[CellKey, dict[FindingId, Finding]] = {}
 
     def observed(self, observation: Observation, changed: bool) -> None:
@@ -44,12 +49,32 @@ class Verdicts:
                 self._engine.put_later(key, HOT_AGE_SECONDS if hot else AGE_SECONDS)
             self._ask_for(outcome)
 
+    def judge_again(self, keys: Iterable[CellKey]) -> None:
+        """Judge cells anew whose endpoint is described otherwise now."""
+        for key in keys:
+            if (outcome := self._judge.judge(key)) is not None:
+                self._publish(key, outcome)
+
     def gone(self, endpoint: EndpointId, keys: tuple[CellKey, ...]) -> None:
         """Forget an endpoint and clear its findings."""
         self._judge.forget(endpoint)
         for key in keys:
             for finding in self._findings.pop(key, {}):
                 self._emit(FindingCleared(at=time(), finding=finding))
+
+    def refresh(self) -> None:
+        """Judge anew what is declared otherwise, since a cluster told more or an exception expired."""
+        for key in self._judge.refresh(time()):
+            outcome = self._judge.judge(key)
+            if outcome is not None:
+                self._publish(key, outcome)
+                self._ask_for(outcome)
+
+    def review(self) -> None:
+        """Say what each line of the expectations comes to, where that changed."""
+        lines = review(self._expectations, self._store.endpoints.values(), self._store.vantages.values())
+        if lines != self._store.expectations:
+            self._emit(ExpectationsReviewed(at=time(), lines=lines))
 
     def _publish(self, key: CellKey, outcome: Outcome) -> None:
         if self._store.cell(key).judgement != outcome.judgement:

@@ -46,6 +46,10 @@ class Settings(Record, frozen=True):
     zones: tuple[tuple[str, Zone], ...] = ()
     """(vantage spec, zone) as given with --zone."""
     targets: Path | None = None
+    expect: Path | None = None
+    """The user's expectations, laid over the baseline."""
+    catalogue: Path | None = None
+    """Rows that are laid over the built-in catalogue."""
     discovery: bool = True
     consent: bool = False
     """`--yes`: the objects that were shown may be created."""

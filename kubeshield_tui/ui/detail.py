@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from textwrap import wrap
 
+from kubeshield_tui.judgement.sentence import declared
 from kubeshield_tui.model.cluster import PolicyRecord
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import HttpExchange, Observation, State, TlsFacts
@@ -64,6 +65,8 @@ def _answer(store: Store, key: CellKey, cell: Cell, now: float, width: int) -> I
     if judgement is not None:
         yield from _declared(judgement, width)
     yield from _pair("observed", _observed(observation, now), "strong", width)
+    if told := _told(observation):
+        yield from _pair("told", told, "", width)
     if observation.simulated:
         yield from _pair("", "simulated by the training range: no packet decided it", "simulated", width)
     if judgement is not None:
@@ -77,8 +80,9 @@ def _answer(store: Store, key: CellKey, cell: Cell, now: float, width: int) -> I
 def _declared(judgement: Judgement, width: int) -> Iterator[Line]:
     depth = "" if judgement.depth is None else f"   depth {judgement.depth}, at most {judgement.depth_max}"
     yield from _pair("verdict", f"{judgement.verdict.upper()}{depth}", str(judgement.verdict), width)
-    must = judgement.expectation
-    yield from _pair("must be", f"{must.must}: {must.source}", "", width)
+    for label, text in declared(judgement.expectation):
+        token = "unproven" if label in {"undecided", "expired"} else "simulated" if label == "exception" else ""
+        yield from _pair(label, text, token, width)
     yield from _pair("rules say", f"{judgement.prediction.verdict}: {judgement.prediction.because}", "quiet", width)
 
 
@@ -89,6 +93,12 @@ def _observed(observation: Observation, now: float) -> str:
     count = len(observation.attempts)
     tries = f"{count} attempt{'s' if count != 1 else ''}"
     return f"{words}, posture {observation.posture}, {tries}, {age(now - observation.at)}"
+
+
+def _told(observation: Observation) -> str:
+    """What the answers mean and what they tell of the server."""
+    facts = ", ".join(f"{name} {value}" for name, value in observation.identified)
+    return "; ".join(part for part in (observation.detail, facts) if part)
 
 
 def _proof(judgement: Judgement, observation: Observation, width: int) -> Iterator[Line]:

@@ -12,7 +12,7 @@ from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.app import KubeShieldApp
 
 SIZES = ((80, 24), (120, 40), (200, 50))
-SCREENS = ("matrix", "cell", "findings", "vantages", "help", "welcome")
+SCREENS = ("matrix", "cell", "findings", "vantages", "expectations", "help", "welcome")
 
 
 class _Still:
@@ -76,7 +76,7 @@ async def _picture(session: SessionControl, name: str, size: tuple[int, int], th
         await pilot.pause()
         if name == "cell":
             app.screen.open_cell(_interesting(session))  # type: ignore[attr-defined]
-        elif name in {"findings", "vantages"}:
+        elif name in {"findings", "vantages", "expectations"}:
             await app.screen.run_action(name)
         elif name == "help":
             await app.run_action("help")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from time import localtime, strftime
 
+from kubeshield_tui.model.event import WatchStatus
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.vantage import VantageKind, VantageStatus
 from kubeshield_tui.model.verdict import Verdict
-from kubeshield_tui.session.query import pace
+from kubeshield_tui.session.query import lost_clusters, pace
 from kubeshield_tui.session.store import Store
-from kubeshield_tui.ui.symbols import STATUS_TOKENS, Alphabet, status_glyph
+from kubeshield_tui.ui.symbols import STALE, STATUS_TOKENS, Alphabet, status_glyph
 from kubeshield_tui.ui.widgets.layout import short_name
 from kubeshield_tui.ui.widgets.pager import Line, Piece
 
 BAR = 10
+WORDS = {WatchStatus.FAILED: "out of date", WatchStatus.SLOW: "late"}
 HEADLINE = (Verdict.EXPOSED, Verdict.BROKEN, Verdict.UNPROVEN, Verdict.LOST)
 
 
@@ -27,14 +29,44 @@ def title_line(store: Store, now: float, width: int) -> Line:
     versions = ", ".join(inventory.cluster.version for inventory in store.clusters.values())
     if versions:
         pieces.append((f" {versions}", "quiet"))
-    state = "ended" if store.ended else "PAUSED" if store.paused else store.phase
-    clock = strftime("%H:%M:%S", localtime(store.now if store.ended else now))
-    pieces.append((f"   {state} {clock}", "broken" if store.paused else "quiet"))
+    pieces.extend(_state(store, now))
     if width >= 100:
         pieces.append((f"   {len(store.endpoints)} endpoints from {len(store.vantages)} vantages", "quiet"))
         created = len(store.objects)
         pieces.append((f"   {created} objects of ours there" if created else "   reads only", "quiet"))
     return tuple(pieces)
+
+
+def _state(store: Store, now: float) -> list[Piece]:
+    """Whether the picture is live: what stands of a cluster that can't be followed is as it was then."""
+    if store.ended:
+        return [(f"   ended {clock(store.now)}", "quiet")]
+    if store.paused:
+        return [(f"   PAUSED {clock(now)}", "broken")]
+    lost = lost_clusters(store)
+    several = len(store.clusters) > 1
+    said = [
+        (f"   API{f' of {name}' if several else ''} lost since {clock(since)}, its rows: {STALE}", "broken")
+        for name, since in lost.items()
+    ]
+    return said if lost and not several else [(f"   {store.phase} {clock(now)}", "quiet"), *said]
+
+
+def _out_of_date(store: Store) -> list[Piece]:
+    """Kinds that are not followed, or late, in clusters that are."""
+    lost = lost_clusters(store)
+    names: dict[str, list[str]] = {}
+    for watch in store.watches.values():
+        if watch.status is not WatchStatus.FOLLOWED and watch.cluster not in lost:
+            names.setdefault(WORDS[watch.status], []).append(watch.what.partition(".")[0])
+    return [
+        (f"{word}: {', '.join(kinds[:3])}{' ...' * (len(kinds) > 3)}   ", "broken") for word, kinds in names.items()
+    ]
+
+
+def clock(at: float) -> str:
+    """A time of day here."""
+    return strftime("%H:%M:%S", localtime(at))
 
 
 def headline(store: Store, alphabet: Alphabet, now: float) -> Line:
@@ -47,6 +79,7 @@ def headline(store: Store, alphabet: Alphabet, now: float) -> Line:
     if len(pieces) == 1:
         calm = ("nothing exposed   ", "reachable") if store.answers else ("no answer yet   ", "quiet")
         pieces.append(calm)
+    pieces.extend(_out_of_date(store))
     if store.one_failure_away:
         shown = f"{alphabet.verdicts[Verdict.BLOCKED]}1 {store.one_failure_away} one failure away   "
         pieces.append((shown, "blocked"))

@@ -30,6 +30,9 @@ class Alphabet(NamedTuple):
 UNICODE = Alphabet(GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·")
 PLAIN = Alphabet(ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-")
 
+STALE = "*"
+"""Stands before a row of a cluster whose API is lost."""
+
 STATUS_TOKENS = {
     VantageStatus.WAITING: "quiet",
     VantageStatus.OPENING: "quiet",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
-from kubeshield_tui.cluster.resources import as_dict, as_list
+from kubeshield_tui.cluster.raw import as_dict, as_list
 from kubeshield_tui.errors import VantageError
 from kubeshield_tui.model.text import printable
 

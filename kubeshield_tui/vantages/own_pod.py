@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from kubeshield_tui.cluster.access import may
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
-from kubeshield_tui.cluster.resources import as_dict, as_list
+from kubeshield_tui.cluster.raw import as_dict, as_list
+from kubeshield_tui.cluster.rights import Feature, rights_of, shown_rights
 from kubeshield_tui.errors import ClusterError, VantageError
 from kubeshield_tui.model.event import Event, ObjectCreated, ObjectLeft, ObjectRemoved
 from kubeshield_tui.model.text import printable
@@ -71,6 +73,7 @@ class OwnPod:
         Raises VantageError after removing what was made; a cancelled call leaves that to `remove`.
         """
         try:
+            await self._require_removal()
             node = await require_node(self._client, self._node) if self._node else {}
             lease = await self._make("Lease", self._leases, self._lease())
             uid = str(as_dict(lease.get("metadata")).get("uid"))
@@ -125,6 +128,17 @@ class OwnPod:
         if self._reads_firewall:
             return pod_objects.reader_pod(*place, architecture(node))
         return pod_objects.probe_pod(*place, host_network=self._host_network)
+
+    async def _require_removal(self) -> None:
+        """Make nothing that could not be taken away. Raises VantageError where the server says so."""
+        for right in (right for right in rights_of([Feature.OWN_PODS]) if right.verb == "delete"):
+            where = {"namespace": self._namespace, "group": right.group}
+            if await may(self._client, right.verb, right.resource, **where) is False:
+                raise VantageError(
+                    f"own pod in {self._namespace}: may not {shown_rights([right])} there, so nothing was made that "
+                    "could not be removed",
+                    Feature.OWN_PODS.role_hint(self._namespace),
+                )
 
     async def _make(self, kind: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         shown = f"{kind} {self._namespace}/{self.name}"
@@ -220,12 +234,20 @@ async def delete(client: ClusterClient, path: str) -> None:
 async def _ended(client: ClusterClient, path: str, *, patient: bool) -> None:
     """Wait until a pod's containers have ended, a while at most; `patient`: until it is gone.
 
-    Raises NotReadable (404) once it is gone, ClusterError where something holds it.
+    Who may not look waits that while, and takes the server's word after it. Raises NotReadable (404) once it is gone,
+    ClusterError where something holds it.
     """
     end = time.monotonic() + (REMOVE_SECONDS if patient else GRACE_SECONDS)
     for pause in pauses():
         await asyncio.sleep(pause)
-        told = await client.request("GET", path)
+        told = {}
+        try:
+            told = await client.request("GET", path)
+        except NotReadable as error:
+            if error.status != 403:
+                raise
+            if patient:
+                return
         late = time.monotonic() > end
         if patient and late:
             held = printable(", ".join(map(str, as_list(as_dict(told.get("metadata")).get("finalizers")))), 200)
@@ -260,7 +282,7 @@ def refusal(error: ClusterError, namespace: str, node: str = "") -> VantageError
         return VantageError(f"{what}: the namespace is terminating", "Choose another namespace")
     if "exceeded quota" in said or "must specify limits" in said:
         return VantageError(f"{what}: the namespace's quota refuses it: {said}", "It asks for 5m CPU and 16Mi")
-    hint = error.hint or "It needs create, get and delete on pods and leases in that namespace"
+    hint = error.hint or Feature.OWN_PODS.role_hint(namespace)
     if node:
         hint = f"{hint}; or give ssh_config a Host {node}, and it is asked over SSH"
     return VantageError(f"{what}: {said}", hint)

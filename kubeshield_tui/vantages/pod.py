@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
 from kubeshield_tui.cluster.exec import ExecStream, exec_in_pod
-from kubeshield_tui.cluster.resources import as_dict, as_list, pod_record
+from kubeshield_tui.cluster.raw import as_dict, as_list
+from kubeshield_tui.cluster.resources import pod_record
+from kubeshield_tui.cluster.rights import Feature
 from kubeshield_tui.errors import ClusterError, VantageError, VantageLost
 from kubeshield_tui.model.event import Event, ObjectRemoved
 from kubeshield_tui.model.observation import Observation
@@ -140,7 +142,9 @@ class PodVantage:
         try:
             pod = await self._client.request("GET", f"/api/v1/namespaces/{spec.namespace}/pods/{spec.pod}")
         except NotReadable as error:
-            hint = "kubectl get pods shows what is there" if error.status == 404 else "It needs get on pods"
+            hint = Feature.EXEC.role_hint(spec.namespace)
+            if error.status == 404:
+                hint = "kubectl get pods shows what is there"
             raise VantageError(f"{spec.text}: {error.why}", hint) from error
         except ClusterError as error:
             raise VantageError(f"{spec.text}: {error.message}", error.hint) from error

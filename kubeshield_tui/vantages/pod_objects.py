@@ -40,6 +40,22 @@ def lease(namespace: str, name: str, holder: str, now: datetime) -> dict[str, An
     }
 
 
+def trial_namespace(name: str) -> dict[str, Any]:
+    """A namespace of our own for a self-test; what is in it goes with it."""
+    labels = {**LABELS, "pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def deny_all(namespace: str) -> dict[str, Any]:
+    """A policy that admits nobody to the pods of a namespace."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny-all", "namespace": namespace, "labels": dict(LABELS)},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }
+
+
 def renewal(now: datetime) -> dict[str, Any]:
     """A merge patch that renews a Lease."""
     return {"spec": {"renewTime": _micro(now)}}

@@ -92,11 +92,7 @@ class SshConnection:
 
 async def connect(spec: VantageSpec, ssh_config: Path | None) -> SshConnection:
     """Connect to the host of a spec. Raises VantageError."""
-    try:
-        async with asyncio.timeout(ROUTE_SECONDS):
-            files, hops = await asyncio.to_thread(_resolve, spec, ssh_config)
-    except TimeoutError as error:
-        raise VantageError(f"{spec.host}: ssh_config was not read in time", "Does a `Match exec` hang?") from error
+    files, hops = await route_to(spec, ssh_config)
     connection = SshConnection(hops)
     try:
         for position, hop in enumerate(hops):
@@ -107,6 +103,15 @@ async def connect(spec: VantageSpec, ssh_config: Path | None) -> SshConnection:
         await connection.close()
         raise
     return connection
+
+
+async def route_to(spec: VantageSpec, ssh_config: Path | None) -> tuple[tuple[Path, ...], tuple[Hop, ...]]:
+    """Return ssh's files and the hops to the host of a spec; nothing is connected to. Raises VantageError."""
+    try:
+        async with asyncio.timeout(ROUTE_SECONDS):
+            return await asyncio.to_thread(_resolve, spec, ssh_config)
+    except TimeoutError as error:
+        raise VantageError(f"{spec.host}: ssh_config was not read in time", "Does a `Match exec` hang?") from error
 
 
 def _resolve(spec: VantageSpec, ssh_config: Path | None) -> tuple[tuple[Path, ...], tuple[Hop, ...]]:

@@ -189,19 +189,33 @@ class DirectLink:
         opening = asyncio.create_task(self._connected(connection, probe.host, probe.port))
         self._pending.add(opening)
         opening.add_done_callback(self._pending.discard)
-        stream: ForwardedStream | None = None
+        streams: list[ForwardedStream] = []
+
+        async def once_more() -> ForwardedStream | None:
+            second = asyncio.create_task(self._connected(connection, probe.host, probe.port))
+            self._pending.add(second)
+            second.add_done_callback(self._pending.discard)
+            try:
+                streams.append(await asyncio.shield(second))
+            except _RefusedError:
+                return None
+            except asyncio.CancelledError:
+                self._owe(connection, second)
+                raise
+            return streams[-1]
+
         try:
             done, _ = await asyncio.wait({opening}, timeout=limit)
             if not done:
                 self._owe(connection, opening)
                 return "filtered", "no-response", "no answer", False
-            stream = opening.result()
+            streams.append(opening.result())
             ms = round((time.monotonic() - begun) * 1000, 3)
             told["ms"] = ms
             told["attempts"].append(["open", "syn-ack", ms])
             told["steps"].append(["connect", ms, True, "channel open"])
             told["reason"] = "syn-ack"
-            await Conversation(probe, stream, told, ms).hold(probe.timing.deadline - limit)
+            await Conversation(probe, streams[0], told, ms, once_more).hold(probe.timing.deadline - limit)
             return "open", told["reason"], "", False
         except _RefusedError as refused:
             return _answer(refused)
@@ -209,7 +223,7 @@ class DirectLink:
             self._owe(connection, opening)
             raise
         finally:
-            if stream is not None:
+            for stream in streams:
                 stream.close()
             self._users[connection] -= 1
             self._retire(connection)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from kubeshield_tui.cluster.client import ClusterClient
-from kubeshield_tui.cluster.resources import as_dict
+from kubeshield_tui.cluster.client import ClusterClient, NotReadable
+from kubeshield_tui.cluster.raw import as_dict
 from kubeshield_tui.errors import ClusterError
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.vantages import pod_objects
@@ -44,9 +44,10 @@ async def sweep(client: ClusterClient, *, namespace: str = "", force: bool = Fal
         return Swept((), (), ())
     pods = await client.collect(f"/api/v1{within}/pods", _finder("Pod"), query)
     alive = {(each.namespace, each.name) for each in leases if not pod_objects.is_expired(each.spec, now)}
+    alive |= {("", space) for space, _ in alive}  # a namespace of ours lives as long as what is in it
     removed, held, left = [], [], []
-    for found in (*pods, *leases):
-        shown = f"{found.kind} {found.namespace}/{found.name}"
+    for found in (*pods, *leases, *([] if namespace else await _namespaces(client, query))):
+        shown = f"{found.kind} {found.namespace}/{found.name}" if found.namespace else f"{found.kind} {found.name}"
         if (found.namespace, found.name) in alive and not force:
             held.append(shown)
             continue
@@ -58,10 +59,18 @@ async def sweep(client: ClusterClient, *, namespace: str = "", force: bool = Fal
     return Swept(tuple(removed), tuple(held), tuple(left))
 
 
+async def _namespaces(client: ClusterClient, query: dict[str, str]) -> list[_Found]:
+    """Namespaces that self-tests made. Whoever may not list namespaces could not have made one."""
+    try:
+        return await client.collect("/api/v1/namespaces", _finder("Namespace"), query)
+    except NotReadable:
+        return []
+
+
 def _finder(kind: str) -> Any:
     def find(raw: dict[str, Any]) -> _Found | None:
         metadata = as_dict(raw.get("metadata"))
-        namespace, name = metadata.get("namespace"), metadata.get("name")
+        namespace, name = metadata.get("namespace", ""), metadata.get("name")
         if not isinstance(namespace, str) or not isinstance(name, str):
             return None
         return _Found(kind, printable(namespace, 253), printable(name, 253), as_dict(raw.get("spec")))
@@ -70,5 +79,7 @@ def _finder(kind: str) -> Any:
 
 
 def _path(found: _Found) -> str:
+    if found.kind == "Namespace":
+        return f"/api/v1/namespaces/{found.name}"
     group = "/api/v1" if found.kind == "Pod" else "/apis/coordination.k8s.io/v1"
     return f"{group}/namespaces/{found.namespace}/{found.kind.lower()}s/{found.name}"

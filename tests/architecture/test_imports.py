@@ -23,7 +23,7 @@ DOORS = {
     "httpx": ("probes/inspect.py", "probes/inspect_wire.py"),
     "httpcore": ("probes/inspect_wire.py",),
     "nmap": ("probes/nmap.py",),
-    "yaml": ("cluster/", "range/"),
+    "yaml": ("cluster/", "range/", "evidence/netpol/yaml_lines.py"),
     "cryptography": ("probes/certificate.py", "range/"),
     "msgspec": ("",),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("filtered", "ports", "ssh", "ssh-direct", "matrix", "start")
+NAMES = ("filtered", "ports", "ssh", "ssh-direct", "matrix", "start", "discovery", "live", "expectations", "netpol")
 
 
 def main(wanted: list[str]) -> int:

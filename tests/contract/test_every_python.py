@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kubeshield_tui.discovery.catalogue import conversation_of
 from kubeshield_tui.model.endpoint import Conversation, Protocol, Request, TlsMode
 from kubeshield_tui.model.ids import EndpointId, VantageId
 from kubeshield_tui.model.observation import Observation, Posture, Reason, State
@@ -43,6 +45,7 @@ class Service(NamedTuple):
 
 
 SAY = Conversation(requests=(Request(path="/a"), Request(path="/b")))
+TOKEN, ETCD = conversation_of("aws-imds-token", 80), conversation_of("etcd", 2379)
 SECURE = Conversation(tls=TlsMode.ON, requests=(Request(path="/a"), Request(path="/b")))
 
 
@@ -59,6 +62,29 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(5)
     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    await reader.read()
+    writer.close()
+
+
+async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As Go's HTTP server without TLS does."""
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        if await reader.readexactly(1) == b"\x16":
+            writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        else:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n" + b'{"etcdserver":"3.4.1"}')
+    writer.close()
+
+
+async def give(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Aws-Ec2-Metadata-Token-Ttl-Seconds: 1\r\nContent-Length: 6\r\n\r\nAQAEAO")
+    writer.close()
+
+
+async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
     writer.close()
 
@@ -88,6 +114,10 @@ async def services(tmp_path: Path) -> AsyncIterator[dict[str, Service]]:
             ("https", answer, SECURE, context),
             ("greets", greet, SECURE, None),
             ("plain", refuse, SECURE, None),
+            ("etcd without TLS", both, ETCD, None),
+            ("etcd with TLS", give, ETCD, context),
+            ("token", give, TOKEN, None),
+            ("hop limit", keep_silent, TOKEN, None),
         ):
             server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=secure)
             stack.callback(server.close)
@@ -167,12 +197,21 @@ async def test_every_python_says_the_same(services: dict[str, Service]) -> None:
         "https": (State.OPEN, Reason.SYN_ACK, Posture.AUTH_REQUIRED),
         "greets": (State.OPEN, Reason.SYN_ACK, Posture.UNKNOWN),
         "plain": (State.OPEN, Reason.SYN_ACK, Posture.PLAIN),
+        "etcd without TLS": (State.OPEN, Reason.SYN_ACK, Posture.ANONYMOUS),
+        "etcd with TLS": (State.OPEN, Reason.SYN_ACK, Posture.TLS),
+        "token": (State.OPEN, Reason.SYN_ACK, Posture.ANONYMOUS),
+        "hop limit": (State.OPEN, Reason.SYN_ACK, Posture.UNKNOWN),
         "dns": (State.OPEN, Reason.UDP_RESPONSE, Posture.UNKNOWN),
         "full": (State.FILTERED, Reason.NO_RESPONSE, Posture.UNKNOWN),
         "closed": (State.CLOSED, Reason.CONN_REFUSED, Posture.UNKNOWN),
         "closed udp": (State.CLOSED, Reason.PORT_UNREACH, Posture.UNKNOWN),
     }
     assert ours["dns"].detail == "DNS: REFUSED"
+    assert [(step.name, step.ok) for step in ours["etcd without TLS"].steps] == [
+        ("connect", True), ("tls", False), ("connect", True), ("http", True),
+    ]  # fmt: skip
+    assert len(ours["etcd without TLS"].attempts) == 1
+    assert ours["etcd without TLS"].identified == (("version", "3.4.1"),)
     runners = set()
     for python in pythons():
         runner, theirs = await ask(python, services)

@@ -12,7 +12,7 @@ from kubeshield_tui.cluster import exec as exec_module
 from kubeshield_tui.cluster.access import may
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable, connect
 from kubeshield_tui.cluster.exec import exec_in_pod
-from kubeshield_tui.discovery.catalogue import CONVERSATIONS, KUBELET
+from kubeshield_tui.discovery.catalogue import KUBELET, conversation_of
 from kubeshield_tui.discovery.discover import discover
 from kubeshield_tui.errors import ClusterError, VantageError, VantageLost
 from kubeshield_tui.model import event as happened
@@ -57,8 +57,7 @@ KUBELET_PROBE = Probe(
     vantage=VantageId("pod"),
     host="10.0.0.11",
     port=10250,
-    component=KUBELET,
-    conversation=CONVERSATIONS[KUBELET],
+    conversation=conversation_of(KUBELET, 10250),
     timing=Timing(timeout=0.5, confirm=0.5),
 )
 

@@ -22,6 +22,7 @@ from kubeshield_tui.cluster.access import may
 from kubeshield_tui.cluster.client import ClusterClient, connect
 from kubeshield_tui.discovery.discover import Discovery, discover
 from kubeshield_tui.model.cluster import Denied
+from kubeshield_tui.model.event import Progress
 from kubeshield_tui.model.ids import EndpointId, VantageId
 from kubeshield_tui.model.observation import Observation, Reason, State
 from kubeshield_tui.model.probe import Probe, Timing
@@ -30,6 +31,8 @@ from kubeshield_tui.probes import protocol
 from kubeshield_tui.range.api import Api
 from kubeshield_tui.range.range import TrainingRange
 from kubeshield_tui.range.view import Reject, Sight
+from kubeshield_tui.session.session import Session
+from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.local import LocalVantage
 
 Json = dict[str, Any]
@@ -182,7 +185,10 @@ async def test_discovery_finds_the_truths_endpoints_and_nothing_else(
     found = await discover(client)
     written = {endpoint for endpoint in training.scenario.truth if endpoint.startswith("range/")}
     assert sorted(endpoint.id for endpoint in found.endpoints) == sorted(written)
-    assert (found.denied, found.skipped) == ((), ())
+    assert found.denied == ()
+    assert [skipped.why for skipped in found.skipped] == [
+        "no packet tells whether they are open; the firewalls of the nodes do"
+    ]
     assert len(found.inventory.pods) == len(training.scenario.pod)
     assert await may(client, "create", "pods/exec", namespace="shop") is True
 
@@ -241,6 +247,31 @@ async def test_endpoints_stand_in_for_slices_where_there_are_none(
         ("list endpointslices.discovery.k8s.io", "not found"),
         ("list endpoints", "forbidden"),
     ]
+
+
+async def test_two_contexts_of_one_cluster_and_a_target_that_it_has_are_one_grid(
+    training: TrainingRange, tmp_path: Path
+) -> None:
+    config = json.loads(training.kubeconfig.read_text())
+    config["contexts"].append({"name": "again", "context": config["contexts"][0]["context"]})
+    kubeconfig, targets = tmp_path / "kubeconfig", tmp_path / "targets.txt"
+    kubeconfig.write_text(json.dumps(config))
+    targets.write_text("10.0.0.11:10250 expect=reachable\n")
+    said: list[str] = []
+    run = Session(
+        Settings(
+            kubeconfig=kubeconfig, contexts=("range", "again"), targets=targets, vantages=(parse_vantage("local"),)
+        ),
+        local_channel=training.local_channel,
+        listeners=[lambda event: said.append(event.phase) if isinstance(event, Progress) else None],
+    )
+    await run.audit()
+    rows = run.store.endpoints.values()
+    assert {row.cluster for row in rows} == {"range"}
+    assert len({(row.host, row.port, row.component) for row in rows}) == len(rows)
+    kubelet = run.store.endpoints[EndpointId("range/Node/n1:10250/tcp")]
+    assert (kubelet.declared, kubelet.source) == ("reachable", "targets.txt:1; Node n1")
+    assert "again names the same cluster as range: its rows are range's" in said
 
 
 # --- views

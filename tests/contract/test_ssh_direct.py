@@ -29,6 +29,7 @@ pytestmark = pytest.mark.sshd
 
 TLS = Conversation(tls=TlsMode.ON)
 TLS_HTTP = Conversation(tls=TlsMode.ON, requests=(Request(path="/a"), Request(method="HEAD", path="/b")))
+EITHER = Conversation(tls=TlsMode.EITHER, requests=(Request(path="/a"), Request(path="/b")))
 HTTP = Conversation(requests=(Request(path="/a"), Request(path="/b")))
 
 
@@ -70,6 +71,23 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         while head := await reader.readuntil(b"\r\n\r\n"):
             body = b"" if head.startswith(b"HEAD") else b"no\x1b["
             writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\nX: \x1b]0;\r\n\r\n" + body)
+    writer.close()
+
+
+async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """No TLS here, as Go's HTTP server says it."""
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        if await reader.readexactly(1) == b"\x16":
+            writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        else:
+            await answer(reader, writer)
+    writer.close()
+
+
+async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """No TLS here, and without it not a word either."""
+    if await reader.readexactly(1) == b"\x16":
+        writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
     writer.close()
 
 
@@ -126,9 +144,12 @@ async def test_a_conversation_over_forwarding_says_what_the_agent_says(estate: E
 
     servers = [
         await asyncio.start_server(tracked(handler), "127.0.0.1", 0, ssl=secure)
-        for handler, secure in ((answer, None), (answer, context), (greet, None), (answer, mutual), (drip, None))
-    ]
-    plain, secure, greets, asks, drips = (each.sockets[0].getsockname()[1] for each in servers)
+        for handler, secure in (
+            (answer, None), (answer, context), (greet, None), (answer, mutual), (drip, None),
+            (both, None), (once, None),
+        )
+    ]  # fmt: skip
+    plain, secure, greets, asks, drips, either, gone = (each.sockets[0].getsockname()[1] for each in servers)
     probes = [
         saying(plain, HTTP),
         saying(plain, TLS),
@@ -139,6 +160,10 @@ async def test_a_conversation_over_forwarding_says_what_the_agent_says(estate: E
         saying(asks, TLS_HTTP),
         saying(asks, TLS),
         saying(plain, Conversation()),
+        saying(either, EITHER),
+        saying(secure, EITHER),
+        saying(asks, EITHER),
+        saying(gone, EITHER),
     ]
     local = LocalVantage(parse_vantage("local"))
     await local.open()

@@ -1,4 +1,4 @@
-"""Discovery and the world's mess: nothing an API says raises, and what is kept is printable."""
+"""From records to endpoints: what is asked, under which name, and what is said not to be."""
 
 from __future__ import annotations
 
@@ -8,310 +8,331 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as any_of
 
-from kubeshield_tui.cluster import resources
-from kubeshield_tui.cluster.kubeconfig import ContextEntry
-from kubeshield_tui.discovery import catalogue, control_plane, workloads
-from kubeshield_tui.model.endpoint import Conversation, Endpoint, Protocol, Scope, TlsMode
+from kubeshield_tui.cluster.kinds import KINDS
+from kubeshield_tui.discovery import catalogue, workloads
+from kubeshield_tui.discovery.estate import Estate
+from kubeshield_tui.discovery.ground import NODE_ADDRESSES
+from kubeshield_tui.discovery.hosts import host_of
+from kubeshield_tui.model.endpoint import Conversation, Protocol, Scope, TlsMode
+from tests.unit.raw_objects import CONTEXT, Raw, behind, by_id, estate_of, found, named, node, owned, pod, raw, service
+from tests.unit.test_kinds import texts
 
-Raw = dict[str, Any]
-CONTEXT = ContextEntry(name="c", cluster="c", server="https://203.0.113.10:6443")
-SIMPLE = any_of.none() | any_of.booleans() | any_of.integers() | any_of.floats() | any_of.text(max_size=6)
-JSON = any_of.recursive(
-    SIMPLE,
-    lambda inner: any_of.lists(inner, max_size=3) | any_of.dictionaries(any_of.text(max_size=6), inner, max_size=3),
-    max_leaves=6,
-)
+QUICK = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+ALL_KINDS = [version.name for kind in KINDS for version in kind.versions]
 
 
-def likely(**fields: Any) -> Any:
-    """An object with some of these fields, each of them likely or anything."""
-    return any_of.fixed_dictionaries({}, optional={name: values | JSON for name, values in fields.items()}) | JSON
-
-
-def some(values: Any) -> Any:
-    return any_of.lists(values | JSON, max_size=3)
-
-
-NAME = any_of.text(max_size=5) | any_of.sampled_from(["a", "b", "kubernetes", "default", "kube-system"])
-PORT = any_of.integers(-1, 70000)
-ADDRESS = any_of.sampled_from(["10.0.0.1", "::1", "None", "", "x\x1b[2J"])
-LABELS = any_of.dictionaries(
-    any_of.sampled_from(["kubernetes.io/service-name", "component", "node-role.kubernetes.io/master"]), NAME | JSON
-)
-METADATA = likely(name=NAME, namespace=NAME, labels=LABELS)
-REFERENCE = likely(kind=any_of.just("Pod"), name=NAME, namespace=NAME)
-NODE_ADDRESS = any_of.fixed_dictionaries(
-    {},
-    optional={
-        "type": any_of.sampled_from(["InternalIP", "ExternalIP", "Hostname"]) | SIMPLE,
-        "address": ADDRESS | JSON,
-    },
-)
-OBJECTS: dict[str, Any] = {
-    "node": {
-        "status": likely(
-            addresses=any_of.lists(NODE_ADDRESS, max_size=3) | SIMPLE,
-            daemonEndpoints=likely(kubeletEndpoint=likely(Port=PORT)),
-        )
-    },
-    "namespace": {},
-    "pod": {
-        "spec": likely(
-            nodeName=NAME,
-            hostNetwork=any_of.booleans(),
-            containers=some(likely(ports=some(likely(containerPort=PORT, name=NAME, protocol=NAME)))),
-        ),
-        "status": likely(
-            phase=any_of.sampled_from(["Running", "Failed"]), podIP=ADDRESS, podIPs=some(likely(ip=ADDRESS))
-        ),
-    },
-    "policy": {
-        "spec": likely(
-            podSelector=likely(
-                matchLabels=LABELS, matchExpressions=some(likely(key=NAME, operator=NAME, values=some(NAME)))
-            ),
-            policyTypes=some(NAME),
-            egress=some(JSON),
-        )
-    },
-    "service": {
-        "spec": likely(
-            type=NAME,
-            clusterIP=ADDRESS,
-            clusterIPs=some(ADDRESS),
-            externalIPs=some(ADDRESS),
-            ports=some(
-                likely(
-                    port=PORT,
-                    name=NAME,
-                    protocol=any_of.sampled_from(["TCP", "UDP"]),
-                    targetPort=PORT,
-                    nodePort=PORT,
-                    appProtocol=NAME,
-                )
-            ),
-        ),
-        "status": likely(loadBalancer=likely(ingress=some(likely(ip=ADDRESS, hostname=NAME)))),
-    },
-    "slice": {
-        "endpoints": some(
-            likely(addresses=some(ADDRESS), conditions=likely(ready=any_of.booleans()), targetRef=REFERENCE)
-        ),
-        "ports": some(likely(name=NAME, port=PORT)),
-    },
-    "endpoints": {
-        "subsets": some(likely(addresses=some(likely(ip=ADDRESS, targetRef=REFERENCE)), ports=some(likely(port=PORT))))
-    },
-}
-READERS: dict[str, Any] = {
-    "node": lambda raw: resources.node_record(raw, "c"),
-    "namespace": lambda raw: resources.namespace_record(raw, "c"),
-    "pod": lambda raw: resources.pod_record(raw, "c"),
-    "policy": lambda raw: resources.policy_record(raw, "c"),
-    "service": resources.service_record,
-    "slice": resources.slice_record,
-    "endpoints": resources.endpoints_record,
-}
-
-
-def raw(kind: str) -> Any:
-    likely_fields = {"metadata": METADATA, **OBJECTS[kind]}
-    return any_of.fixed_dictionaries({}, optional={name: values | JSON for name, values in likely_fields.items()})
-
-
-def texts(value: Any) -> list[str]:
-    """All text inside a record."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, tuple | list):
-        return [text for item in value for text in texts(item)]
-    fields = getattr(value, "__struct_fields__", ())
-    return [text for field in fields for text in texts(getattr(value, field))]
-
-
-def assert_clean(record: Any) -> None:
-    assert all(text.replace("\n", "").isprintable() for text in texts(record))
-
-
-QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-
-
-@pytest.mark.parametrize("kind", READERS)
 @QUICK
-@given(data=any_of.data())
-def test_no_object_is_too_hostile(kind: str, data: any_of.DataObject) -> None:
-    assert_clean(READERS[kind](data.draw(raw(kind))))
-
-
-@pytest.mark.parametrize("kind", READERS)
-@pytest.mark.parametrize("value", [None, [], "text", 7, True, {}])
-def test_fields_of_a_wrong_kind_are_as_good_as_missing(kind: str, value: object) -> None:
-    reader = READERS[kind]
-    assert reader({}) is None
-    labels = {"kubernetes.io/service-name": "n"}
-    whole = {"metadata": {"name": "n", "namespace": "s", "labels": labels}}
-    assert reader(whole) is not None
-    for field in ("spec", "status", "endpoints", "subsets", "ports"):
-        assert reader({**whole, field: value}) == reader(whole)
-    assert reader({"metadata": value}) is None
+@given(world=any_of.fixed_dictionaries({}, optional={kind: any_of.lists(raw(kind), max_size=3) for kind in ALL_KINDS}))
+def test_endpoints_of_a_hostile_world_can_be_asked(world: dict[str, list[Raw]]) -> None:
+    estate = estate_of(**world)
+    endpoints = estate.endpoints()
+    for endpoint in endpoints:
+        assert all(text.isprintable() for text in texts(endpoint))
+        assert endpoint.host == host_of(endpoint.host) != ""
+        assert 1 <= endpoint.port <= 65535
+    assert len({endpoint.id for endpoint in endpoints}) == len(endpoints)
+    assert all(text and text.isprintable() for text in texts(estate.inventory().cluster.recognised))
+    assert all(skipped.name and skipped.why for skipped in estate.skipped)
 
 
 @QUICK
 @given(
-    nodes=any_of.lists(raw("node"), max_size=3),
-    pods=any_of.lists(raw("pod"), max_size=3),
-    services=any_of.lists(raw("service"), max_size=3),
-    slices=any_of.lists(raw("slice"), max_size=3),
+    order=any_of.permutations(range(4)),
+    world=any_of.fixed_dictionaries(
+        {kind: any_of.lists(raw(kind), max_size=4) for kind in ("nodes", "pods", "services")}
+    ),
 )
-def test_endpoints_of_a_hostile_world_can_be_asked(
-    nodes: list[Raw], pods: list[Raw], services: list[Raw], slices: list[Raw]
-) -> None:
-    node_records = [record for item in nodes if (record := READERS["node"](item))]
-    pod_records = [record for item in pods if (record := READERS["pod"](item))]
-    service_records = [record for item in services if (record := READERS["service"](item))]
-    backends = [record for item in slices if (record := READERS["slice"](item))]
-    skipped: list[workloads.Skipped] = []
-    found = [
-        *control_plane.api_servers(CONTEXT, service_records, backends),
-        *control_plane.etcd_members("c", node_records, pod_records),
-        *control_plane.kubelets(node_records),
-        *workloads.services("c", service_records, backends, node_records, skipped),
-    ]
-    for endpoint in found:
-        assert_clean(endpoint)
-        assert endpoint.id
-        assert endpoint.host
-        assert 1 <= endpoint.port <= 65535
-    assert all(name and why for name, why in skipped)
+def test_the_order_of_a_list_changes_no_id(order: list[int], world: dict[str, list[Raw]]) -> None:
+    def shuffled(listed: list[Raw]) -> list[Raw]:
+        return [listed[number] for number in order if number < len(listed)]
+
+    # Of two objects with one name the last one counts, so names are made different.
+    for listed in world.values():
+        for number, each in enumerate(listed):
+            each["metadata"] = {**named(f"x{number}", "s")["metadata"], **_kept(each.get("metadata"))}
+    one = by_id(found(**world))
+    other = by_id(found(**{kind: shuffled(listed) for kind, listed in world.items()}))
+    assert set(one) == set(other)
 
 
-# --- what is made of a clean world
-
-
-def service(spec: Raw, status: Raw | None = None, name: str = "web", namespace: str = "shop") -> Raw:
-    return {"metadata": {"name": name, "namespace": namespace}, "spec": spec, "status": status or {}}
-
-
-def endpoints_of(*raws: Raw, slices: tuple[Raw, ...] = ()) -> tuple[list[Endpoint], list[workloads.Skipped]]:
-    node = resources.node_record(
-        {"metadata": {"name": "n1"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.11"}]}}, "c"
-    )
-    records = [record for item in raws if (record := resources.service_record(item))]
-    backends = [record for item in slices if (record := resources.slice_record(item))]
-    skipped: list[workloads.Skipped] = []
-    assert node is not None
-    return list(workloads.services("c", records, backends, [node], skipped)), skipped
+def _kept(metadata: Any) -> Raw:
+    kept = metadata if isinstance(metadata, dict) else {}
+    return {key: value for key, value in kept.items() if key in {"labels", "ownerReferences"}}
 
 
 def test_every_address_of_a_service_is_asked() -> None:
-    found, skipped = endpoints_of(
-        service(
-            {
-                "type": "LoadBalancer",
-                "clusterIP": "10.96.0.5",
-                "clusterIPs": ["10.96.0.5", "fd00::5"],
-                "externalIPs": ["198.51.100.7"],
-                "ports": [
-                    {"port": 80, "name": "http", "nodePort": 30080, "targetPort": "web"},
-                    {"port": 53, "name": "dns", "protocol": "UDP"},
-                    {"port": 9, "protocol": "SCTP"},
-                ],
-            },
-            {"loadBalancer": {"ingress": [{"ip": "198.51.100.8"}, {"hostname": "lb.example.org"}]}},
-        )
-    )
-    udp = [each for each in found if each.protocol is Protocol.UDP]
+    spec = {
+        "type": "LoadBalancer",
+        "clusterIP": "10.96.0.5",
+        "clusterIPs": ["10.96.0.5", "fd00::5"],
+        "externalIPs": ["198.51.100.7", "127.0.0.1"],
+        "ports": [
+            {"port": 80, "name": "http", "nodePort": 30080, "targetPort": "web"},
+            {"port": 53, "name": "dns", "protocol": "UDP"},
+            {"port": 9, "protocol": "SCTP"},
+        ],
+    }
+    status = {"loadBalancer": {"ingress": [{"ip": "198.51.100.8"}, {"hostname": "LB.example.org"}]}}
+    machine = node("n1", "10.0.0.11", "fd00::11", "External=203.0.113.11")
+    estate = estate_of(services=[service(spec, status)], nodes=[machine])
+    served = [each for each in estate.endpoints() if each.object == "Service/web"]
+    everywhere = {"10.96.0.5", "fd00::5", "198.51.100.7", "198.51.100.8", "lb.example.org"}
+    udp = [each for each in served if each.protocol is Protocol.UDP]
     assert {(each.host, each.port, each.conversation) for each in udp} == {
-        (host, 53, Conversation(datagram="dns"))
-        for host in ("10.96.0.5", "fd00::5", "198.51.100.7", "198.51.100.8", "lb.example.org")
+        (host, 53, Conversation(datagram="dns")) for host in everywhere
     }
-    tcp = [each for each in found if each.protocol is Protocol.TCP]
-    places = {(each.host, each.port, each.scope) for each in tcp}
-    assert places == {
-        ("10.96.0.5", 80, Scope.CLUSTER),
-        ("fd00::5", 80, Scope.CLUSTER),
-        ("198.51.100.7", 80, Scope.GLOBAL),
-        ("198.51.100.8", 80, Scope.GLOBAL),
-        ("lb.example.org", 80, Scope.GLOBAL),
-        ("10.0.0.11", 30080, Scope.GLOBAL),
+    tcp = [each for each in served if each.protocol is Protocol.TCP]
+    inside = {"10.96.0.5", "fd00::5"}
+    assert {(each.host, each.port, each.scope) for each in tcp} == {
+        *((host, 80, Scope.CLUSTER if host in inside else Scope.GLOBAL) for host in everywhere),
+        *((host, 30080, Scope.GLOBAL) for host in ("10.0.0.11", "fd00::11", "203.0.113.11")),
     }
-    assert len({each.id for each in found}) == len(found)
     assert {each.backend_port for each in tcp} == {"web"}
-    assert skipped == [("Service shop/web:9", "SCTP is not asked yet")]
+    told = {each.name: each.why for each in estate.skipped if each.name.startswith("Service")}
+    assert told["Service shop/web:9"] == "SCTP is not asked yet"
+    assert "another target on every node" in told["Service shop/web:80 at 127.0.0.1"]
+    assert estate.inventory().skipped == estate.skipped
 
 
-def test_behind_a_headless_service_its_ready_pods_are_asked() -> None:
-    def behind(address: str, name: str, ready: bool) -> Raw:
-        reference = {"kind": "Pod", "name": name, "namespace": "shop"}
-        return {"addresses": [address], "conditions": {"ready": ready}, "targetRef": reference}
-
-    found, _ = endpoints_of(
-        service({"clusterIP": "None", "ports": [{"port": 80, "name": "http", "targetPort": 8080}]}),
-        slices=(
-            {
-                "metadata": {"namespace": "shop", "name": "web-x", "labels": {"kubernetes.io/service-name": "web"}},
-                "endpoints": [behind("10.244.0.5", "web-0", True), behind("10.244.0.6", "web-1", False)],
-                "ports": [{"name": "http", "port": 8080}],
-            },
-        ),
+def test_a_name_in_dns_is_said_and_not_asked() -> None:
+    estate = estate_of(
+        services=[service({"type": "ExternalName", "externalName": "db.example.org", "ports": [{"port": 1}]})]
     )
-    assert [(each.host, each.port) for each in found] == [("10.244.0.5", 8080)]
-    assert [pod.name for pod in found[0].backends] == ["web-0"]
+    assert not any(each.object for each in estate.endpoints() if each.component != "kube-apiserver")
+    assert [each for each in estate.skipped if "db.example.org" in each.why]
 
 
-def test_the_apis_own_service_is_the_control_plane_not_a_service() -> None:
-    own = service({"clusterIP": "10.96.0.1", "ports": [{"port": 443}]}, name="kubernetes", namespace="default")
-    assert endpoints_of(own) == ([], [])
-    record = resources.service_record(own)
-    assert record is not None
-    found = list(control_plane.api_servers(CONTEXT, [record], []))
-    assert [(each.host, each.port, each.scope) for each in found] == [
-        ("203.0.113.10", 6443, Scope.GLOBAL),
-        ("10.96.0.1", 443, Scope.CLUSTER),
+def test_behind_a_headless_service_its_ready_pods_are_asked_by_their_names() -> None:
+    slices = behind(
+        "db", ("db-0", "10.244.0.5"), ("db-1", "10.244.0.6"), ("db-9", "127.0.0.1"), port=8080, port_name="http"
+    )
+    slices["endpoints"][1]["conditions"] = {"ready": False}
+    slices["endpoints"].append({"addresses": ["10.7.7.7"]})
+    spec = {"clusterIP": "None", "ports": [{"port": 80, "name": "http", "targetPort": 8080}]}
+    estate = estate_of(services=[service(spec, name="db")], endpointslices=[slices])
+    served = [each for each in estate.endpoints() if each.object == "Service/db"]
+    assert [(each.id, each.host, each.scope) for each in served] == [
+        ("c/shop/Service/db@db-0:8080/tcp", "10.244.0.5", Scope.CLUSTER),
+        ("c/shop/Service/db@10.7.7.7:8080/tcp", "10.7.7.7", Scope.GLOBAL),
+    ]
+    assert [[pod.name for pod in each.backends] for each in served] == [["db-0"], []]
+    assert any(each.name == "Service shop/db:80 at 127.0.0.1" for each in estate.skipped)
+
+
+def test_of_equal_pods_behind_a_headless_service_one_is_asked() -> None:
+    def estate(*suffixes: str) -> Estate:
+        own = owned("ReplicaSet", "web-55", **{"pod-template-hash": "55"})
+        pods = {f"web-55-{suffix}": f"10.244.0.{number}" for number, suffix in enumerate(suffixes)}
+        exporter = pod("x-1", "10.0.0.11", metadata=owned("DaemonSet", "x"), hostNetwork=True)
+        return estate_of(
+            nodes=[node("n1", "10.0.0.11")],
+            pods=[*(pod(name, address, metadata=own) for name, address in pods.items()), exporter],
+            services=[service({"clusterIP": "None", "ports": [{"port": 80}]})],
+            endpointslices=[behind("web", *pods.items(), ("x-1", "10.0.0.11"))],
+        )
+
+    def ids(estate: Estate) -> list[str]:
+        return [each.id for each in estate.endpoints() if each.object == "Service/web"]
+
+    first = estate("b", "a", "c")
+    # A pod on the host's network is another on every node.
+    assert ids(first) == ["c/shop/Service/web@web:80/tcp", "c/shop/Service/web@x/n1:80/tcp"]
+    assert by_id(first.endpoints())["c/shop/Service/web@web:80/tcp"].host == "10.244.0.1"
+    assert any("one is asked, not 2 more" in each.why for each in first.skipped)
+    assert ids(estate("d")) == ids(first)
+
+
+# --- many of something
+
+
+def test_node_ports_are_asked_at_a_said_number_of_nodes() -> None:
+    machines = [node(f"n{number:02}", f"10.0.0.{number}") for number in range(40)]
+    spec = {"clusterIP": "10.96.0.1", "externalTrafficPolicy": "Local", "ports": [{"port": 80, "nodePort": 30080}]}
+    local = behind("web", ("web-1", "10.244.0.1"))
+    local["endpoints"][0]["nodeName"] = "n33"
+    estate = estate_of(nodes=machines, services=[service(spec)], endpointslices=[local])
+    asked = [each.host for each in estate.endpoints() if each.port == 30080]
+    assert len(asked) == NODE_ADDRESSES
+    assert asked[0] == "10.0.0.33"  # the only one that answers
+    assert [each.why for each in estate.skipped if each.name.startswith("node ports")] == [
+        "asked at 16 of 40 addresses of nodes each"
     ]
 
 
-@pytest.mark.parametrize(
-    ("server", "shown", "expected"),
-    [
-        ("https://h.example.org", "", ("h.example.org", 443)),
-        ("http://h", "", ("h", 80)),
-        ("https://[2001:db8::1]:6443/path", "", ("2001:db8::1", 6443)),
-        ("h:6443", "", ("h", 6443)),
-        ("https://127.0.0.1:5000", "203.0.113.10:6443", ("203.0.113.10", 6443)),
-        ("https://h:99999", "", ("", 0)),
-        ("https://h:port", "", ("", 0)),
-        ("https://[::1", "", ("", 0)),
-        ("", "", ("", 443)),
-    ],
-)
-def test_the_address_that_a_kubeconfig_names(server: str, shown: str, expected: tuple[str, int]) -> None:
-    context = ContextEntry(name="c", cluster="c", server=server, shown_address=shown)
-    assert control_plane.shown_server(context) == expected
-    assert len(list(control_plane.api_servers(context, [], []))) == bool(expected[0])
+def test_node_ports_never_fill_the_grid() -> None:
+    machines = [node(f"n{number:02}", f"10.0.0.{number}") for number in range(20)]
+    many = [
+        service({"ports": [{"port": 80, "nodePort": 30000 + number}]}, name=f"s{number}") for number in range(700)
+    ]  # fmt: skip
+    asked = [each for each in found(nodes=machines, services=many) if each.port >= 30000]
+    assert 700 <= len(asked) <= workloads.NODE_PORT_ROWS
 
 
-def test_a_finished_pod_keeps_no_address() -> None:
-    for phase, kept in (("Running", ("10.0.0.1",)), ("Pending", ("10.0.0.1",)), ("Succeeded", ()), ("Failed", ())):
-        status = {"phase": phase, "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}
-        record = resources.pod_record({"metadata": {"name": "p", "namespace": "n"}, "status": status}, "c")
-        assert record is not None
-        assert record.addresses == kept
+# --- pods
 
 
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        ({"policyTypes": ["Egress"]}, ("Egress",)),
-        ({}, ("Ingress",)),
-        ({"ingress": []}, ("Ingress",)),
-        ({"egress": [{}]}, ("Ingress", "Egress")),
-    ],
-)
-def test_directions_of_a_policy_follow_the_apis_defaulting(spec: Raw, expected: tuple[str, ...]) -> None:
-    record = resources.policy_record({"metadata": {"name": "p"}, "spec": spec}, "c")
-    assert record is not None
-    assert record.directions == expected
+def test_ports_of_nodes_that_pods_take() -> None:
+    exporter = pod(
+        "node-exporter-x7", "10.0.0.11", {"containerPort": 9100, "name": "metrics"}, namespace="monitoring",
+        hostNetwork=True, image="quay.io/prometheus/node-exporter:v1.9", metadata=owned("DaemonSet", "node-exporter"),
+    )  # fmt: skip
+    forwarded = pod("game-1", "10.244.0.9", {"containerPort": 7777, "hostPort": 7000, "protocol": "UDP"})
+    bound = pod("one-1", "10.244.0.8", {"containerPort": 80, "hostPort": 8080, "hostIP": "10.0.0.11"})
+    inside = pod("agent-1", "10.244.0.7", {"containerPort": 80, "hostPort": 8082, "hostIP": "127.0.0.1"})
+    done = pod("done-1", "", {"containerPort": 80, "hostPort": 8081})
+    done["status"]["phase"] = "Succeeded"
+    machine = node("n1", "10.0.0.11", "External=203.0.113.11")
+    estate = estate_of(nodes=[machine], pods=[exporter, forwarded, bound, inside, done])
+    endpoints = by_id(estate.endpoints())
+    assert endpoints["c/monitoring/DaemonSet/node-exporter@n1:9100/tcp"].component == "node-exporter"
+    game = [endpoints[f"c/shop/Pod/game-1{at}:7000/udp"] for at in ("", "@203.0.113.11")]
+    assert [(each.host, each.backend_port, each.component) for each in game] == [
+        ("10.0.0.11", "7777", "host-port"),
+        ("203.0.113.11", "7777", "host-port"),
+    ]
+    assert [each.name for each in game[0].backends] == ["game-1"]
+    assert [each.host for each in endpoints.values() if each.port == 8080] == ["10.0.0.11"]
+    assert not [each for each in endpoints.values() if each.port in {8081, 8082}]
+    assert [each.name for each in estate.skipped if "loopback" in each.why] == ["Pod shop/agent-1:8082 at 127.0.0.1"]
+
+
+def test_a_workload_keeps_its_name_when_its_pods_are_replaced() -> None:
+    def ids(suffix: str) -> set[str]:
+        labels = {"pod-template-hash": "6d4f9"}
+        web = pod(f"web-6d4f9-{suffix}", "10.0.0.11", {"containerPort": 8080}, hostNetwork=True,
+                  metadata=owned("ReplicaSet", "web-6d4f9", **labels))  # fmt: skip
+        return {each.id for each in found(nodes=[node("n1", "10.0.0.11")], pods=[web])}
+
+    assert "c/shop/Deployment/web@n1:8080/tcp" in ids("aaaaa")
+    assert ids("aaaaa") == ids("bbbbb")
+
+
+def test_what_a_pod_declares_on_its_node_is_the_nodes_component_not_another_row() -> None:
+    proxy = pod("kube-proxy-1", "10.0.0.11", {"containerPort": 10256}, namespace="kube-system", hostNetwork=True,
+                metadata=owned("DaemonSet", "kube-proxy"))  # fmt: skip
+    endpoints = found(nodes=[node("n1", "10.0.0.11")], pods=[proxy])
+    (row,) = [each for each in endpoints if each.port == 10256]
+    assert (row.id, row.component) == ("c/Node/n1:10256/tcp", "kube-proxy-healthz")
+    assert row.source == "Node n1; Pod kube-system/kube-proxy-1"
+
+
+def test_an_add_on_is_known_by_what_it_is() -> None:
+    """Dashboards and metrics, whatever their Services are called and whichever port these have."""
+    dashboard = pod(
+        "kd-1", "10.244.0.5", {"containerPort": 8443}, image="docker.io/kubernetesui/dashboard:v2.7.0@sha256:0"
+    )
+    renamed = service({"clusterIP": "10.96.0.9", "ports": [{"port": 9999, "targetPort": 8443}]}, name="admin-ui")
+    by_label = service({"clusterIP": "10.96.0.8", "ports": [{"port": 9090}]}, name="prom")
+    by_label["metadata"]["labels"] = {"app.kubernetes.io/name": "prometheus"}
+    own = owned("ReplicaSet", "ksm-55", **{"pod-template-hash": "55"})
+    image = "x/kube-state-metrics:v2"
+    exporter = pod("k-1", "10.244.0.6", {"containerPort": 8080}, {"containerPort": 1234}, image=image, metadata=own)
+    endpoints = by_id(
+        found(
+            services=[renamed, by_label],
+            pods=[dashboard, exporter],
+            endpointslices=[behind("admin-ui", ("kd-1", "10.244.0.5"), port=8443)],
+        )
+    )
+    ui = endpoints["c/shop/Service/admin-ui:9999/tcp"]
+    assert (ui.component, ui.conversation.tls) == ("kubernetes-dashboard", TlsMode.ON)
+    assert endpoints["c/shop/Service/prom:9090/tcp"].component == "prometheus"
+    # No Service leads to it: one pod stands for its Deployment, with the port that the catalogue knows.
+    assert endpoints["c/shop/Deployment/ksm:8080/tcp"].scope is Scope.CLUSTER
+    assert not [each for each in endpoints if ":1234/" in each or "Pod/kd-1" in each]
+
+
+# --- ways in
+
+
+def ingress(name: str, hosts: list[str], addresses: list[str], tls: list[str]) -> Raw:
+    return {
+        **named(name, "shop"),
+        "spec": {"rules": [{"host": host} for host in hosts], "tls": [{"hosts": tls}] if tls else []},
+        "status": {"loadBalancer": {"ingress": [{"ip": address} for address in addresses]}},
+    }
+
+
+def test_an_ingress_is_asked_at_its_address_or_by_its_names() -> None:
+    controller = service({"type": "LoadBalancer", "clusterIP": "10.96.0.2", "ports": [{"port": 443}]},
+                         {"loadBalancer": {"ingress": [{"ip": "198.51.100.9"}]}}, name="nginx")  # fmt: skip
+    many = [ingress(f"i{number}", ["a.example.org"], ["198.51.100.9"], ["a.example.org"]) for number in range(9)]
+    nowhere = ingress("later", ["*.example.org", "b.example.org"], [], [])
+    empty = ingress("empty", ["*.example.org"], [], [])
+    estate = estate_of(services=[controller], ingresses=[*many, nowhere, empty])
+    endpoints = by_id(estate.endpoints())
+    # The balancer's port 443 is the controller's Service already: one row, which names all it is.
+    shared = endpoints["c/shop/Service/nginx@198.51.100.9:443/tcp"]
+    assert shared.source == "Service shop/nginx; Ingress shop/i0; Ingress shop/i1; and 7 more"
+    assert endpoints["c/shop/Ingress/i0@198.51.100.9:80/tcp"].component == "ingress"
+    assert endpoints["c/shop/Ingress/later@b.example.org:80/tcp"].scope is Scope.GLOBAL
+    assert len([each for each in endpoints.values() if each.component == "ingress"]) == 2
+    assert any(each.name == "Ingress shop/empty" for each in estate.skipped)
+
+
+def test_webhooks_and_aggregated_apis_are_known_as_such() -> None:
+    def hook(name: str, **client: Any) -> Raw:
+        return {"name": name, "clientConfig": client}
+
+    hooks = [
+        hook("a", service={"namespace": "shop", "name": "guard", "port": 8443}),
+        hook("b", service={"namespace": "shop", "name": "missing"}),
+        hook("c", url="https://hooks.example.org/x"),
+        hook("d", url="https://127.0.0.1:9/x"),
+    ]
+    called = [
+        service({"clusterIP": "10.96.0.3", "ports": [{"port": 8443}, {"port": 80}]}, name="guard"),
+        service({"clusterIP": "10.96.0.4", "ports": [{"port": 443}, {"port": 80}]}, name="metrics"),
+    ]
+    api = {**named("v1.x"), "spec": {"service": {"namespace": "shop", "name": "metrics"}}}
+    estate = estate_of(
+        services=called,
+        apiservices=[api, named("v1.")],
+        mutatingwebhookconfigurations=[{**named("m"), "webhooks": hooks}],
+    )
+    endpoints = by_id(estate.endpoints())
+    guard = endpoints["c/shop/Service/guard:8443/tcp"]
+    assert (guard.component, guard.conversation) == ("admission-webhook", Conversation(tls=TlsMode.ON))
+    assert endpoints["c/shop/Service/guard:80/tcp"].component == "service"
+    assert endpoints["c/shop/Service/metrics:443/tcp"].component == "aggregated-api"
+    assert endpoints["c/MutatingWebhookConfiguration/m/c:443/tcp"].host == "hooks.example.org"
+    told = {each.name.rpartition("/")[2] for each in estate.skipped if each.name.startswith("Mutating")}
+    assert told == {"b", "d"}
+    assert [each.name for each in estate.inventory().aggregated] == ["v1.x"]
+
+
+def test_the_admission_port_of_ingress_nginx_is_not_its_front_door() -> None:
+    controller = pod("c-1", "10.244.0.5", image="registry.k8s.io/ingress-nginx/controller:v1.11.4")
+    listed = [
+        service({"clusterIP": "10.96.0.3", "ports": [{"port": 443, "targetPort": "https"}]}, name="front"),
+        service({"clusterIP": "10.96.0.4", "ports": [{"port": 443, "targetPort": "webhook"}]}, name="admission"),
+    ]
+    slices = [behind("front", ("c-1", "10.244.0.5"), port=443), behind("admission", ("c-1", "10.244.0.5"), port=8443)]
+    hooks = [{"name": "v", "clientConfig": {"service": {"namespace": "shop", "name": "admission"}}}]
+    endpoints = by_id(
+        found(services=listed, pods=[controller], endpointslices=slices,
+              validatingwebhookconfigurations=[{**named("nginx"), "webhooks": hooks}])
+    )  # fmt: skip
+    assert endpoints["c/shop/Service/front:443/tcp"].component == "service"
+    admission = endpoints["c/shop/Service/admission:443/tcp"]
+    assert (admission.component, admission.conversation.requests) == ("ingress-nginx-admission", ())
+
+
+# --- state
+
+
+def test_a_change_that_concerns_nobody_is_no_change() -> None:
+    estate = estate_of(CONTEXT, pods=[pod("a", "10.244.0.1")])
+    before = estate.endpoints()
+    (record,) = estate.records("pods")
+    assert estate.put("pods", record) is False
+    assert estate.replace("pods", [record]) is False
+    assert estate.endpoints() is before
+    assert estate.drop("pods", ("shop", "nobody")) is False
+    assert estate.drop("pods", ("shop", "a")) is True
+    assert estate.inventory().pods == ()
+    assert estate.put("pods", record) is True
+    assert estate.inventory().pods == (record,)
 
 
 @pytest.mark.parametrize(
@@ -333,13 +354,3 @@ def test_directions_of_a_policy_follow_the_apis_defaulting(spec: Raw, expected: 
 def test_how_a_services_port_is_asked(port: int, name: str, protocol: str, target: str, tls: bool, asks: bool) -> None:
     talk = catalogue.conversation_of_service(port, name, protocol, target)
     assert (talk.tls is TlsMode.ON, bool(talk.requests)) == (tls, asks)
-
-
-def test_no_request_changes_anything_or_asks_for_credentials() -> None:
-    for talk in (*catalogue.CONVERSATIONS.values(), catalogue.HTTP, catalogue.HTTPS):
-        assert len(talk.requests) <= 2
-        for request in talk.requests:
-            assert request.method in {"GET", "HEAD"}
-            lowered = request.path.lower()
-            words = ("secret", "token", "credential", "iam", "exec", "run", "attach", "user-data", "service-accounts")
-            assert not any(word in lowered for word in words)

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubeshield_tui.cluster import client as client_module
-from kubeshield_tui.cluster import resources
+from kubeshield_tui.cluster import credentials, resources, services
 from kubeshield_tui.cluster.client import connect
 from kubeshield_tui.cluster.kubeconfig import read_kubeconfig
+from kubeshield_tui.discovery.catalogue import conversation_of
 from kubeshield_tui.discovery.control_plane import shown_server
 from kubeshield_tui.discovery.targets_file import read_targets
 from kubeshield_tui.errors import ClusterError, KubeShieldError, ProbeError, SettingsError
@@ -28,7 +28,7 @@ from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.probes import agent as agent_module
 from kubeshield_tui.probes import protocol
 from kubeshield_tui.probes.certificate import read_certificate
-from kubeshield_tui.probes.posture import posture
+from kubeshield_tui.probes.posture import read
 from kubeshield_tui.range.scenario import load_scenario
 
 AGENT = Path(agent_module.__file__)
@@ -100,7 +100,7 @@ async def test_a_plugin_that_fails_or_hangs_is_named(tmp_path: Path, monkeypatch
     failing = config(tmp_path / "f", user=plugin("/bin/sh", "-c", "echo log in first >&2; exit 3"))
     with pytest.raises(ClusterError, match=r"/bin/sh.*log in first"):
         await connect("prod", failing)
-    monkeypatch.setattr(client_module, "PLUGIN_SECONDS", 0.3)
+    monkeypatch.setattr(credentials, "PLUGIN_SECONDS", 0.3)
     hanging = config(tmp_path / "h", user=plugin("/bin/sleep", "61"))
     with pytest.raises(ClusterError, match=r"/bin/sleep.*did not end"):
         await connect("prod", hanging)
@@ -173,9 +173,9 @@ def test_no_object_of_the_world_raises_and_all_its_text_is_printable(raw: dict[s
         resources.namespace_record(raw, "c"),
         resources.pod_record(raw, "c"),
         resources.policy_record(raw, "c"),
-        resources.service_record(raw),
-        resources.slice_record(raw),
-        resources.endpoints_record(raw),
+        services.service_record(raw, "c"),
+        services.slice_record(raw, "c"),
+        services.endpoints_record(raw, "c"),
     ]
     for record in records:
         if record is not None:
@@ -246,8 +246,9 @@ def http(path: str, status: int, body: str = "") -> HttpExchange:
     ],
 )
 def test_postures(component: str, tls: TlsFacts | None, answers: list[HttpExchange], wanted: Posture) -> None:
-    assert posture(component, State.OPEN, tls, tuple(answers), False) is wanted
-    assert posture(component, State.FILTERED, tls, tuple(answers), False) is Posture.UNKNOWN
+    talk = conversation_of(component, 0)
+    assert read(talk, State.OPEN, tls, tuple(answers), ()).posture is wanted
+    assert read(talk, State.FILTERED, tls, tuple(answers), ()) == (Posture.UNKNOWN, "", ())
 
 
 def pythons() -> list[str]:

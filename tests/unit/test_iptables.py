@@ -135,7 +135,9 @@ LINES = {
     "-m state --state RELATED,ESTABLISHED -j ACCEPT": "ct state in 6; accept",
     "-m conntrack ! --ctstate NEW,INVALID -j ACCEPT": "ct state ! 9; accept",
     "-m conntrack --ctstate DNAT -j ACCEPT": "ct status in 32; accept",
-    "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP": "ct state ! 6; ct status ! 32; drop",
+    "-m conntrack ! --ctstate ESTABLISHED,RELATED,DNAT -j DROP": (
+        "ct state ! 6; (ct status ! 32 | ct state in 65); drop"
+    ),
     "-m conntrack --ctdir REPLY -j ACCEPT": "ct direction == 1; accept",
     "-m conntrack --ctorigdst 10.0.0.1 --ctorigdstport 80 -j ACCEPT": (
         f"ct original ip daddr == {NET_10[0] + 1}; ct original proto-dst == 80; accept"

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as any_of
 
 from kubeshield_tui.cluster import client as client_module
+from kubeshield_tui.cluster import credentials
 from kubeshield_tui.cluster.client import NotReadable, connect
 from kubeshield_tui.cluster.kubeconfig import RANGE_EXTENSION, Kubeconfig, kubeconfig_paths, read_kubeconfig
 from kubeshield_tui.errors import ClusterError, SettingsError
@@ -349,7 +350,7 @@ async def test_a_plugin_that_fails_is_named_with_what_it_said(tmp_path: Path, bo
 
 
 async def test_a_plugin_that_hangs_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "PLUGIN_SECONDS", 0.5)
+    monkeypatch.setattr(credentials, "PLUGIN_SECONDS", 0.5)
     os.mkfifo(tmp_path / "pipe")
     hold = os.open(tmp_path / "pipe", os.O_RDWR)
     script = plugin(tmp_path, f"echo $$ > {tmp_path}/pid; read line < {tmp_path}/pipe")

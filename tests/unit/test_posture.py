@@ -6,15 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as any_of
 
-from kubeshield_tui.model.observation import HttpExchange, Posture, State, TlsFacts
-from kubeshield_tui.probes.posture import ETCD_PATHS, PUBLIC_PATHS, posture
+from kubeshield_tui.discovery.catalogue import conversation_of
+from kubeshield_tui.discovery.catalogue_rules import PUBLIC_PATHS
+from kubeshield_tui.model.observation import HttpExchange, Posture, State, Step, TlsFacts
+from kubeshield_tui.probes.posture import read
 
 TLS = TlsFacts(version="TLSv1.3")
 COMPONENTS = ("kube-apiserver", "kubelet", "kubelet-read-only", "etcd", "cloud-metadata", "service", "target", "")
 
 
+NO_TLS = Step(name="tls", ms=1.0, ok=False, detail="wrong version number")
+
+
 def said(path: str, status: int, body: str = "") -> HttpExchange:
     return HttpExchange(method="GET", path=path, status=status, body=body)
+
+
+def posture(component: str, state: State, tls: TlsFacts | None, http: tuple[HttpExchange, ...], plain: bool) -> Posture:
+    return read(conversation_of(component, 0), state, tls, http, (NO_TLS,) if plain else ()).posture
 
 
 @pytest.mark.parametrize(
@@ -43,7 +52,12 @@ def said(path: str, status: int, body: str = "") -> HttpExchange:
         ("cloud-metadata", None, (said("/latest/meta-data/", 200),), Posture.ANONYMOUS),
         ("cloud-metadata", None, (said("/latest/meta-data/", 401),), Posture.AUTH_REQUIRED),
         # Any of the answers that lets in decides, whatever the other says.
-        ("cloud-metadata", None, (said("/latest/meta-data/", 404), said("/x", 200)), Posture.ANONYMOUS),
+        (
+            "cloud-metadata",
+            None,
+            (said("/latest/meta-data/", 401), said("/computeMetadata/v1/instance/id", 200)),
+            Posture.ANONYMOUS,
+        ),
         # A web page that loads is what a web server is for.
         ("service", TLS, (said("/", 200),), Posture.TLS),
         ("service", None, (said("/", 200),), Posture.PLAIN),
@@ -81,9 +95,8 @@ def test_public_paths_let_nobody_in(component: str, path: str, query: str) -> No
     assert posture(component, State.OPEN, TLS, (said(path + query, 200, "ok"),), False) is Posture.TLS
 
 
-@pytest.mark.parametrize("path", ETCD_PATHS)
-def test_behind_etcds_certificate_even_those_are_closed(path: str) -> None:
-    assert posture("etcd", State.OPEN, None, (said(path, 200, '{"etcdserver":"3"}'),), False) is Posture.ANONYMOUS
+def test_an_answer_to_what_was_not_asked_lets_nobody_in() -> None:
+    assert posture("kubelet", State.OPEN, TLS, (said("/elsewhere", 200),), False) is Posture.TLS
 
 
 @given(

@@ -30,7 +30,7 @@ from kubeshield_tui.probes.certificate import read_certificate
 from kubeshield_tui.range.certificates import Authority
 
 AGENT = resources.files("kubeshield_tui.probes").joinpath("agent.py").read_bytes()
-PROBE = Probe(endpoint=EndpointId("e"), vantage=VantageId("v"), host="127.0.0.1", port=1, component="kubelet")
+PROBE = Probe(endpoint=EndpointId("e"), vantage=VantageId("v"), host="127.0.0.1", port=1)
 OPEN = {"op": "result", "id": "0", "state": "open", "reason": "syn-ack", "attempts": [["open", "syn-ack", 0.5]]}
 
 
@@ -132,7 +132,7 @@ def test_probes_of_one_shape_share_a_line() -> None:
     assert told["targets"] == [["0", "::1", 443], ["1", "::1", 443]]
     common = told["common"]
     assert (common["protocol"], common["tls"], common["server_name"]) == ("tcp", "on", "n")
-    assert common["requests"] == [["GET", "/x", [["A", "b"]]]]
+    assert common["requests"] == [["GET", "/x", [["A", "b"]], True]]
     assert (common["timeout"], common["confirm"], common["attempts"], common["deadline"]) == (1, 2, 3, 1 + 2 * 2 + 3)
     assert json.loads(protocol.cancel_line(iter(["0", "1"]))) == {"op": "cancel", "ids": ["0", "1"]}
 

@@ -9,6 +9,7 @@ import pytest
 
 from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.model import event as happened
+from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Recognition, Skipped
 from kubeshield_tui.model.endpoint import Scope
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.ids import CellKey
@@ -73,6 +74,22 @@ def test_the_contracts_fields_are_there() -> None:
     assert set(document["vantages"][0]) == {"id", "kind", "zone", "status", "detail"}
     (finding,) = document["findings"]
     assert all(finding[part] for part in ("because", "verify", "remedy"))
+
+
+def test_what_a_cluster_is_and_what_is_not_asked_is_said() -> None:
+    read = store()
+    facts = ClusterFacts(
+        id="prod", server="https://h", recognised=(Recognition(what="cni", name="calico", evidence="DaemonSet x"),)
+    )
+    skipped = (Skipped(name="Service shop/db", why="a name in DNS"),)
+    read.apply(happened.ClusterRead(at=3, inventory=Inventory(cluster=facts, skipped=skipped)))
+    document = json.loads(report_json(read))
+    jsonschema.validate(document, report_schema(), cls=jsonschema.Draft202012Validator)
+    assert document["clusters"][0]["recognised"] == [{"what": "cni", "name": "calico", "evidence": "DaemonSet x"}]
+    assert document["skipped"] == [{"name": "Service shop/db", "why": "a name in DNS"}]
+    text = report_text(read)
+    assert "cluster prod: cni calico" in text
+    assert "not asked: Service shop/db: a name in DNS" in text
 
 
 def test_every_cell_of_the_grid_is_in_the_report_and_coverage_adds_up() -> None:

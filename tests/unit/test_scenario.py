@@ -14,8 +14,9 @@ from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import Zone, parse_vantage
 from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.range.certificates import Authority
-from kubeshield_tui.range.listeners import Listeners
-from kubeshield_tui.range.scenario import BEHAVIOURS, host_port, load_scenario
+from kubeshield_tui.range.listeners import SPECIAL, Listeners
+from kubeshield_tui.range.scenario import host_port, load_scenario
+from kubeshield_tui.range.servers import servers
 from kubeshield_tui.range.world import World
 
 DEFAULT = resources.files("kubeshield_tui.range").joinpath("scenarios", "default.toml").read_text("utf-8")
@@ -84,8 +85,9 @@ def test_the_default_by_name_is_its_file(tmp_path: Path) -> None:
     assert load_scenario(str(path)) == load_scenario("default")
 
 
-def test_every_word_of_the_truth_is_a_word_of_ours() -> None:
-    scenario = load_scenario("default")
+@pytest.mark.parametrize("name", ["default", "catalogue"])
+def test_every_word_of_the_truth_is_a_word_of_ours(name: str) -> None:
+    scenario = load_scenario(name)
     for endpoint, row in scenario.truth.items():
         for vantage in row:
             truth = scenario.truth_of(endpoint, vantage)
@@ -94,8 +96,9 @@ def test_every_word_of_the_truth_is_a_word_of_ours() -> None:
         scenario.truth_of("nothing", "local")
 
 
-def test_views_are_vantages_in_zones() -> None:
-    scenario = load_scenario("default")
+@pytest.mark.parametrize("name", ["default", "catalogue"])
+def test_views_are_vantages_in_zones(name: str) -> None:
+    scenario = load_scenario(name)
     for view in scenario.view:
         assert parse_vantage(view.vantage).text == view.vantage
         Zone(view.zone)
@@ -105,9 +108,10 @@ def test_views_are_vantages_in_zones() -> None:
             assert 0 < port < 65536
 
 
-def test_addresses_that_are_shown_can_be_no_neighbours_of_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["default", "catalogue"])
+def test_addresses_that_are_shown_can_be_no_neighbours_of_ours(name: str, tmp_path: Path) -> None:
     """They are never connected to, and none is loopback: a mistake there would look like a real answer."""
-    scenario = load_scenario("default")
+    scenario = load_scenario(name)
     for address in scenario.listeners:
         assert not host_port(address)[0].startswith("127.")
     targets = tmp_path / "targets.txt"
@@ -120,7 +124,7 @@ def test_ports_with_and_without_brackets() -> None:
     assert host_port("[2001:db8::1]:443") == ("2001:db8::1", 443)
 
 
-@pytest.mark.parametrize("behaviour", sorted(BEHAVIOURS - {"api-server"}))
+@pytest.mark.parametrize("behaviour", sorted({*SPECIAL, *servers()}))
 async def test_every_behaviour_has_a_listener(behaviour: str, tmp_path: Path) -> None:
     listeners = Listeners(Authority("test-ca", tmp_path))
     try:

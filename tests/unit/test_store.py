@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kubeshield_tui.model import event as happened
+from kubeshield_tui.model.cluster import ClusterFacts, Inventory, PodRecord
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason, State
 from kubeshield_tui.model.vantage import VantageStatus
@@ -121,6 +123,7 @@ def test_every_kind_of_event_is_folded_and_survives_its_record() -> None:
         happened.EndpointFound(at=1, endpoint=ONE),
         happened.VantageAdded(at=1, vantage=HERE),
         observed(KEY, 2, State.OPEN),
+        happened.WatchChanged(at=2, cluster="prod", what="pods", status=happened.WatchStatus.SLOW, detail="late"),
         happened.Progress(at=2, phase="first sweep"),
         happened.Paused(at=2, paused=True),
         happened.SessionEnded(at=3, incomplete=("x",)),
@@ -165,3 +168,41 @@ def test_pod_selectors_match_as_the_api_defines_them() -> None:
     assert selects(policy({}, ("tier", "DoesNotExist", ())), web) is False
     assert selects(policy({}, ("app", "Like", ("w*",))), web) is None
     assert selects(policy({"app": "db"}, ("app", "Like", ("w*",))), web) is False
+
+
+def test_an_endpoint_elsewhere_keeps_its_history_and_nothing_else() -> None:
+    store = grid()
+    store.apply(observed(KEY, 2, State.OPEN))
+    exposed = Judgement(endpoint=ONE.id, vantage=HERE.id, verdict=Verdict.EXPOSED)
+    store.apply(happened.CellJudged(at=2, judgement=exposed))
+    revision = store.revision
+    store.apply(happened.EndpointFound(at=3, endpoint=replace(ONE, source="elsewhere")))
+    assert store.cell(KEY).judgement == exposed  # the same place, described otherwise
+    assert not store.changes_since(revision).structure
+    store.apply(happened.EndpointFound(at=4, endpoint=replace(ONE, host="203.0.113.99")))
+    cell = store.cell(KEY)
+    assert (cell.observation, cell.judgement) == (None, None)
+    assert [(past.at, past.state, past.verdict) for past in cell.history] == [(2, State.OPEN, Verdict.EXPOSED)]
+    assert (store.answered, store.verdicts[Verdict.EXPOSED]) == (0, 0)
+    changes = store.changes_since(revision)
+    assert changes.structure
+    assert changes.cells == (KEY,)
+    store.apply(observed(KEY, 5, State.FILTERED))
+    assert len(store.cell(KEY).history) == 1
+
+
+def test_a_cluster_is_folded_piece_by_piece() -> None:
+    facts = ClusterFacts(id="prod", server="https://203.0.113.10:6443")
+    pods = tuple(PodRecord(cluster="prod", namespace="a", name=name) for name in "xyz")
+    store = Store()
+    store.apply(happened.ClusterRead(at=1, inventory=Inventory(cluster=facts, pods=pods)))
+    changed = replace(pods[1], phase="Running")
+    gone = (happened.ObjectName(kind="pods", namespace="a", name="x"),)
+    newer = replace(facts, version="v1.31.0")
+    part = Inventory(cluster=newer, pods=(changed,))
+    store.apply(happened.ClusterChanged(at=2, inventory=part, gone=gone))
+    assert store.clusters["prod"] == Inventory(cluster=newer, pods=(changed, pods[2]))
+    watch = happened.WatchChanged(at=3, cluster="prod", what="pods", status=happened.WatchStatus.FAILED, detail="x")
+    store.apply(watch)
+    assert store.watches == {("prod", "pods"): watch}
+    assert store.changes_since(store.revision - 1).status

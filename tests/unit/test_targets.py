@@ -81,6 +81,10 @@ def test_the_same_target_twice_is_one(tmp_path: Path) -> None:
         ("[fe80::1%eth0]:80", "another interface on every vantage"),
         ("host:53/sctp", "'sctp' is not a protocol"),
         ("host:80 expect=open", "expect=open"),
+        ("host:80 component=", "is not a target"),
+        ("host:80 component=kubelt", "component=kubelt is not in the catalogue"),
+        ("host:80 compnent=kubelet", "is not a target"),
+        ("host:53 component=cluster-dns", "cluster-dns speaks udp"),
         ("[host]:80", "is not a target"),
         ("[1:2]:80", "no IP address and no host name"),
         ("[10.0.0.1:80]:80", "no IP address"),
@@ -132,7 +136,7 @@ def test_what_a_target_is_thought_to_be() -> None:
     def one(line: str) -> tuple[str, bool, tuple[str, ...]]:
         found = next(parse_line(line, "t:1", "t:1"))
         talk = found.conversation
-        return found.component, talk.tls is TlsMode.ON, tuple(request.path for request in talk.requests)
+        return found.component, talk.tls is not TlsMode.OFF, tuple(request.path for request in talk.requests)
 
     assert one("h:6443")[:2] == ("kube-apiserver", True)
     assert one("h:10250")[:2] == ("kubelet", True)
@@ -142,6 +146,27 @@ def test_what_a_target_is_thought_to_be() -> None:
     assert one("h:443") == ("target", True, ("/",))
     assert one("h:80") == ("target", False, ("/",))
     assert one("h:5432") == ("target", False, ())  # nothing is sent to a protocol that is not known
+
+
+def test_a_target_is_asked_as_the_component_that_its_line_names(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "10.0.0.5:9443 component=kube-scheduler expect=blocked\n10.0.0.5:9443\n"
+        "[fd00:ec2::254]:80 component=aws-imds-ipv6\n169.254.169.254:80\n"
+        "169.254.169.254:80 expect=blocked component=aws-imds-token\n10.0.0.6:53/udp component=cluster-dns\n",
+    )
+    found = read_targets(path)
+    assert [(each.component, each.declared, each.group, each.scope) for each in found] == [
+        ("kube-scheduler", "blocked", "control plane", Scope.GLOBAL),
+        ("target", "", "targets", Scope.GLOBAL),
+        ("aws-imds-ipv6", "", "cloud metadata", Scope.NODE),
+        ("cloud-metadata", "", "targets", Scope.NODE),
+        ("aws-imds-token", "blocked", "cloud metadata", Scope.NODE),  # at one address with the one before it
+        ("cluster-dns", "", "targets", Scope.GLOBAL),
+    ]
+    assert len({each.id for each in found}) == 6
+    assert found[0].conversation.tls is TlsMode.ON
+    assert [request.path for request in found[0].conversation.requests] == ["/healthz", "/metrics"]
 
 
 @pytest.mark.parametrize(

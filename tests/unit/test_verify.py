@@ -6,6 +6,7 @@ import shlex
 
 from msgspec.structs import replace
 
+from kubeshield_tui.discovery.catalogue import conversation_of
 from kubeshield_tui.judgement.findings import verify_commands
 from tests.unit.estate import endpoint, vantage
 
@@ -18,6 +19,21 @@ def test_what_a_node_saw_is_verified_on_that_node() -> None:
     assert command.endswith(" -- nc -vz -w 3 10.0.0.11 10255")
     over_ssh = replace(by_pod, spec=replace(by_pod.spec, host="n1"))
     assert verify_commands(kubelet, over_ssh) == ("ssh n1 'nc -vz -w 3 10.0.0.11 10255'",)
+
+
+def test_a_request_is_verified_as_it_was_asked() -> None:
+    def asked(component: str) -> str:
+        target = replace(endpoint("m", host="10.0.0.1", port=80), conversation=conversation_of(component, 80))
+        return verify_commands(target, vantage("local"))[0]
+
+    assert asked("kubelet") == "curl -sk -m 5 -I https://10.0.0.1:80/pods"
+    assert asked("azure-imds") == 'curl -sk -m 5 -H "Metadata: true" http://10.0.0.1:80/metadata/versions'
+    assert asked("etcd") == "curl -sk -m 5 https://10.0.0.1:80/version"
+    # A session token is asked for, and not printed.
+    assert asked("aws-imds-token") == (
+        'curl -sk -m 5 -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 1" -o /dev/null -w "%{http_code}" '
+        "http://10.0.0.1:80/latest/api/token"
+    )
 
 
 def test_what_an_api_calls_a_host_stays_one_word() -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from kubeshield_tui.evidence.netfilter import iptables_values as values
 from kubeshield_tui.evidence.netfilter.elements import Key, beginning_with
+from kubeshield_tui.evidence.netfilter.iptables_doubts import DOUBTFUL, doubtful
 from kubeshield_tui.evidence.netfilter.iptables_options import Module, Option
 from kubeshield_tui.evidence.netfilter.iptables_values import Unreadable
 from kubeshield_tui.evidence.netfilter.ruleset import (
@@ -86,8 +87,8 @@ def translate(module: Module, context: Context) -> Iterator[Found]:
     name = module.name or context.protocol
     if not module.name and not module.options:
         return
-    if name in _DOUBTFUL:
-        yield from _doubtful(module, *_DOUBTFUL[name])
+    if name in DOUBTFUL:
+        yield from doubtful(module, *DOUBTFUL[name])
         return
     known = _MODULES.get(name)
     if known is None:
@@ -103,56 +104,6 @@ def translate(module: Module, context: Context) -> Iterator[Found]:
 
 Translated = tuple[Found, ...] | None
 """None: an option that is not known."""
-
-
-def _doubtful(module: Module, kind: Doubt, likely: dict[str, bool | None]) -> Iterator[Found]:
-    """One thing that can't be known a module, so that a rule forks once; options that hold always say nothing."""
-    names = {option.name for option in module.options}
-    if module.name == "recent" and "--set" in names:
-        return
-    guess = next((likely[name] for name in likely if name in names), likely.get(""))
-    if guess is not None and any(option.negated and option.name in likely for option in module.options):
-        guess = not guess
-    yield Unsure(kind=kind, text=module.text, likely=guess)
-
-
-_DOUBTFUL: dict[str, tuple[Doubt, dict[str, bool | None]]] = {
-    "limit": (Doubt.RATE, {"": True}),
-    "hashlimit": (Doubt.RATE, {"--hashlimit-above": False, "": True}),
-    "connlimit": (Doubt.RATE, {"--connlimit-upto": True, "": False}),
-    "recent": (Doubt.RATE, {"": False}),
-    "quota": (Doubt.RATE, {"": True}),
-    "connbytes": (Doubt.RATE, {}),
-    "rateest": (Doubt.RATE, {}),
-    "statistic": (Doubt.RANDOM, {}),
-    "random": (Doubt.RANDOM, {}),
-    "nth": (Doubt.RANDOM, {}),
-    "cluster": (Doubt.RANDOM, {}),
-    "cpu": (Doubt.RANDOM, {}),
-    "time": (Doubt.TIME, {}),
-    "string": (Doubt.PAYLOAD, {"": False}),
-    "u32": (Doubt.PAYLOAD, {}),
-    "bpf": (Doubt.PAYLOAD, {}),
-    "length": (Doubt.PAYLOAD, {}),
-    "tcpmss": (Doubt.PAYLOAD, {}),
-    "ecn": (Doubt.PAYLOAD, {}),
-    "osf": (Doubt.PAYLOAD, {}),
-    "helper": (Doubt.PAYLOAD, {"": False}),
-    "esp": (Doubt.PAYLOAD, {}),
-    "ah": (Doubt.PAYLOAD, {}),
-    "ipv6header": (Doubt.PAYLOAD, {}),
-    "owner": (Doubt.LOCAL, {}),
-    "cgroup": (Doubt.LOCAL, {}),
-    "socket": (Doubt.LOCAL, {}),
-    "mac": (Doubt.LINK, {}),
-    "physdev": (Doubt.LINK, {"--physdev-is-bridged": False}),
-    "pkttype": (Doubt.LINK, {}),
-    "devgroup": (Doubt.LINK, {}),
-    "policy": (Doubt.LINK, {"--pol": None}),
-    "rpfilter": (Doubt.ROUTING, {"--invert": False, "": True}),
-    "realm": (Doubt.ROUTING, {}),
-    "geoip": (Doubt.SET, {}),
-}
 
 
 def _nothing(option: Option, context: Context) -> Translated:
@@ -262,11 +213,15 @@ def _states(option: Option) -> Translated:
     )
     if not status:
         return (not_in_state if option.negated else in_state,)
-    if not state:
-        return (not_in_status if option.negated else in_status,)
-    if option.negated:
-        return (not_in_state, not_in_status)
-    return (AnyOf(groups=((in_state,), (not_in_state, in_status))),)
+    if not option.negated:
+        return (AnyOf(groups=((in_state,), (not_in_state, in_status))) if state else in_status,)
+    # Without a connection there is no status, and so neither of the two: the kernel then lets the negation hold.
+    untracked = Match(left=Field(name="ct state"), operator=ANY_BIT, right=Constant(value=NO_CONNECTION))
+    neither = AnyOf(groups=((not_in_status,), (untracked,)))
+    return (not_in_state, neither) if state else (neither,)
+
+
+NO_CONNECTION = values.STATES["INVALID"] | values.STATES["UNTRACKED"]
 
 
 def _mark(field: str) -> Callable[[Option, Context], Translated]:

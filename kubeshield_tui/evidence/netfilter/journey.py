@@ -165,6 +165,8 @@ class Journey:
     def _track(self, flow: Flow) -> None:
         if flow.connection is not None or flow.state == UNTRACKED:
             return
+        if not self.walk.program.tracks(flow.family):
+            return
         known = self.connection
         if flow.told_state:
             if flow.told_state != INVALID:

@@ -206,6 +206,8 @@ def _statements(told: list[Any], family: str) -> tuple[Statements, tuple[int, in
                 counter = (int(body["packets"]), int(body["bytes"]))
         elif name in PLAIN:
             statements.append(PLAIN[name])
+        elif name == "reject":
+            statements.append(_reject(body, hidden=family == "inet" and not _names_family(statements)))
         elif name in READERS:
             statements += READERS[name](body)
         elif name not in WITHOUT_EFFECT:
@@ -250,17 +252,25 @@ def _rate(name: str) -> Callable[[Any], Statements]:
     return reader
 
 
-def _reject(body: Any) -> Statements:
+def _reject(body: Any, *, hidden: bool) -> Reject:
     if not isinstance(body, dict) or "type" not in body:
-        return (Reject(answer="icmpx-port-unreachable"),)
+        return Reject(answer="icmpx-port-unreachable")
     kind = printable(body["type"])
     if kind == "tcp reset":
-        return (Reject(answer="tcp-reset"),)
+        return Reject(answer="tcp-reset", presumes=HIDDEN_FAMILY if hidden else "")
     code = body.get("expr", "port-unreachable")
     if isinstance(code, int):
         names = ICMP6_CODES if kind == "icmpv6" else ICMP_CODES
         code = next((name for name, number in names.items() if number == code), "")
-    return (Reject(answer=f"{kind}-{printable(code)}" if code else ""),)
+    return Reject(answer=f"{kind}-{printable(code)}" if code else "")
+
+
+def _names_family(statements: list[Statement]) -> bool:
+    """Whether a condition tells the family, so that nft had nothing to leave out."""
+    return any(
+        isinstance(each, Match) and isinstance(each.left, Field) and each.left.name.startswith(("ip ", "ip6 "))
+        for each in statements
+    )
 
 
 def _nat(kind: str) -> Callable[[Any], Statements]:
@@ -335,6 +345,7 @@ def _xt(body: Any) -> Statements:
     return (Opaque(kind=Doubt.MODULE, text=text),)
 
 
+HIDDEN_FAMILY = "both families: nft's listing leaves out `meta nfproto` before `reject with tcp reset`"
 OPERATORS = frozenset({"==", "!=", "<", ">", "<=", ">=", "in", "!"})
 RATES = frozenset({"limit", "quota", "ct count", "connlimit"})
 PLAIN: Mapping[str, Statement] = {
@@ -352,7 +363,6 @@ READERS: Mapping[str, Callable[[Any], Statements]] = {
     "jump": _jump("jump"),
     "goto": _jump("goto"),
     "vmap": _vmap,
-    "reject": _reject,
     "dnat": _nat("dnat"),
     "snat": _nat("snat"),
     "masquerade": _nat("masquerade"),

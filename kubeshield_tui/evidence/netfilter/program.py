@@ -15,13 +15,17 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Bits,
     Chain,
     Constant,
+    Doubt,
+    Expression,
     Field,
     Joined,
     Mapped,
     Match,
+    Opaque,
     Rule,
     Ruleset,
     SetName,
+    Statement,
     Table,
     Translate,
     Unsure,
@@ -52,6 +56,7 @@ class Program:
         self.ruleset = ruleset
         self._plans: dict[tuple[str, str, bool], tuple[Base, ...]] = {}
         self._indexes: dict[int, _Index] = {}
+        self._tracks: dict[str, bool] = {}
         self._reads: tuple[frozenset[str], frozenset[str]] | None = None
 
     def chains(self, family: str, hook: str, *, nat: bool) -> tuple[Base, ...]:
@@ -76,6 +81,19 @@ class Program:
     def translates(self, family: str) -> bool:
         """Whether any chain translates: all four hooks then bind connections, also those that have no chain."""
         return any(self.chains(family, hook, nat=True) for hook in NAT_HOOKS)
+
+    def tracks(self, family: str) -> bool:
+        """Whether any rule needs conntrack: only then does the kernel track, and enter chains of type nat at all."""
+        if family not in self._tracks:
+            self._tracks[family] = any(
+                _needs_conntrack(statement)
+                for table in self.ruleset.tables
+                if table.family in SEEING[family]
+                for chain in table.chains.values()
+                for rule in chain.rules
+                for statement in rule.statements
+            )
+        return self._tracks[family]
 
     def rules(self, chain: Chain, start: int, flow: Flow) -> Iterator[Rule]:
         """Yield the rules of a chain from `start` on that can match; others are left out where that is certain."""
@@ -104,6 +122,36 @@ class Program:
                         reading.take(rule)
             self._reads = frozenset(reading.fields), frozenset(reading.sets)
         return self._reads
+
+
+def _needs_conntrack(statement: Statement) -> bool:
+    match statement:
+        case Translate():
+            return True
+        case Opaque() | Unsure():
+            return statement.kind is Doubt.MODULE or statement.text.startswith("ct ")  # what is not understood may
+        case Assign():
+            return statement.field.startswith("ct ") or _reads_conntrack(statement.value)
+        case Match():
+            return _reads_conntrack(statement.left)
+        case VerdictMap():
+            return _reads_conntrack(statement.key)
+        case _:
+            return False
+
+
+def _reads_conntrack(what: Expression) -> bool:
+    match what:
+        case Field():
+            return what.name.startswith("ct ")
+        case Bits():
+            return _reads_conntrack(what.left) or _reads_conntrack(what.right)
+        case Joined():
+            return any(map(_reads_conntrack, what.parts))
+        case Mapped():
+            return _reads_conntrack(what.key)
+        case _:
+            return False
 
 
 class _Index:

@@ -146,6 +146,8 @@ class Reject(Record, frozen=True):
     """
 
     answer: str
+    presumes: str = ""
+    """What is taken for granted here, since the tool's listing may leave a condition out."""
 
 
 class Translate(Record, frozen=True):

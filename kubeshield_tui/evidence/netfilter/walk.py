@@ -294,6 +294,8 @@ class Walk:
         wrong_family = answer.startswith("icmp-" if is_six else "icmpv6-")
         if wrong_family or (answer == "tcp-reset" and self.flow.protocol != TCP):
             return MISSED
+        if statement.presumes:
+            self.choose(Doubt.MODULE, statement.presumes, (statement.presumes,), same=statement.presumes)
         self.mark(f"reject with {answer}" if answer else "reject")
         return Verdict(kind="reject", target=answer)
 

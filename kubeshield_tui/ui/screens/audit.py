@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.control import SessionControl
-from kubeshield_tui.session.query import keys_of_column, keys_of_row
+from kubeshield_tui.session.query import keys_of_column, keys_of_row, lost_clusters
 from kubeshield_tui.ui.detail import opinion_line
 from kubeshield_tui.ui.summary import cell_line, headline, legend, title_line, vantage_line
 from kubeshield_tui.ui.widgets.lines import Lines
@@ -51,6 +51,7 @@ class AuditScreen(Screen[None]):
         Binding("slash", "filter", "Filter", id="grid.filter"),
         Binding("f", "findings", "Findings", id="grid.findings"),
         Binding("v", "vantages", "Vantages", show=False, id="grid.vantages"),
+        Binding("x", "expectations", "Expectations", show=False, id="grid.expectations"),
         Binding("space", "pause", "Pause", show=False, id="grid.pause"),
         Binding("r", "again('cell')", "Ask again", id="grid.ask"),
         Binding("R", "again('row')", "Ask the row again", show=False, id="grid.ask_row"),
@@ -108,8 +109,10 @@ class AuditScreen(Screen[None]):
         matrix = self.query_one(Matrix)
         if changes.structure:
             matrix.rebuild()
-        elif changes.cells:
+        if changes.cells:
             matrix.touch(changes.cells)
+        if changes.status:
+            matrix.show_lost(lost_clusters(self.store))
         if changes.vantages:
             matrix.refresh_line(1)
         self._revision = changes.revision
@@ -160,6 +163,12 @@ class AuditScreen(Screen[None]):
         from kubeshield_tui.ui.screens.vantages import VantagesScreen
 
         self.app.push_screen(VantagesScreen(self.store))
+
+    def action_expectations(self) -> None:
+        """Show what is declared, and what each line came to."""
+        from kubeshield_tui.ui.screens.expectations import ExpectationsScreen
+
+        self.app.push_screen(ExpectationsScreen(self.store))
 
     def action_pause(self) -> None:
         """Stop asking, or go on."""

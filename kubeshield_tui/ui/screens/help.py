@@ -25,6 +25,7 @@ KEYS = (
     ("/", "filter by name, address, namespace or verdict; esc clears"),
     ("f", "findings, the worst first; enter goes to the cell"),
     ("v", "vantages with their health"),
+    ("x", "expectations: what each declared line came to, what has expired or is unused"),
     ("r  R  C", "ask the cell, its row, its column again"),
     ("m  M", "ask nmap of the cell, of its column; in a cell M asks from every vantage"),
     ("space", "pause, go on"),

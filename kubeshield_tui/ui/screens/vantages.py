@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.summary import WORDS
 from kubeshield_tui.ui.symbols import STATUS_TOKENS, status_glyph
 from kubeshield_tui.ui.widgets.pager import Line
 
@@ -23,9 +24,24 @@ class VantagesScreen(PageScreen[None]):
         return (((f" {len(self.store.vantages)} vantages", "strong"),),)
 
     def page_lines(self) -> Sequence[Line]:
-        """Each with its facts; then what could not be read or was left."""
+        """Each with its facts; then what the clusters are, and what could not be read, is not asked or was left."""
         lines = [line for vantage in self.store.vantages.values() for line in self._lines(vantage)]
+        lines.extend(
+            ((f" cluster {inventory.cluster.id}: {each.what} {each.name}", ""), (f"  {each.evidence}", "quiet"))
+            for inventory in self.store.clusters.values()
+            for each in inventory.cluster.recognised
+        )
         lines.extend(((f" not readable: {denied.what} ({denied.why})", "unproven"),) for denied in self.store.denied)
+        lines.extend(
+            ((f" cluster {watch.cluster}: {WORDS[watch.status]}: {watch.what} ({watch.detail})", "unproven"),)
+            for watch in self.store.watches.values()
+            if watch.status in WORDS
+        )
+        lines.extend(
+            ((f" not asked: {skipped.name}: {skipped.why}", "quiet"),)
+            for inventory in self.store.clusters.values()
+            for skipped in inventory.skipped
+        )
         lines.extend(
             ((f" cluster {failed.context}: {failed.message}. {failed.hint}", "exposed"),)
             for failed in self.store.failed_clusters.values()

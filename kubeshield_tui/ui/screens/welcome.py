@@ -1,7 +1,11 @@
-"""The first screen: what can be chosen, what would be sent and created. Nothing is connected before a yes."""
+"""The first screen: what can be chosen, what would be sent and created, what rights are missing.
+
+Nothing is connected to before a key says so: `c` for access reviews alone, `s` for the run.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from msgspec.structs import replace
@@ -17,6 +21,7 @@ from textual.widgets.selection_list import Selection
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model.vantage import VantageSpec, Zone, parse_vantage
 from kubeshield_tui.session.offer import Offer, intent_of
+from kubeshield_tui.session.preflight import ClusterStanding, check_rights, wanted_in
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.widgets.choices import Choices
 
@@ -42,6 +47,7 @@ class WelcomeScreen(Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "start", "Start", id="welcome.start"),
+        Binding("c", "check", "Check rights", id="welcome.check"),
         Binding("d", "demo", "Training range", id="welcome.demo"),
         Binding("z", "zone", "Zone", id="welcome.zone"),
     ]
@@ -60,17 +66,14 @@ class WelcomeScreen(Screen[None]):
                 continue
         self._specs |= {spec.id: spec for spec in offer.vantages}
         self._chosen: set[str] = {spec.id for spec in offer.vantages} or {"local"}
+        self._standings: dict[str, ClusterStanding] = {}
+        """What access reviews told, by context."""
         self._shown = ""
         """What would be created, as it was last shown."""
 
     def compose(self) -> ComposeResult:
         """Choices on the left, consequences on the right."""
-        before = (
-            "namespaces and nodes were listed; no probe is"
-            if self._offer.was_read
-            else "nothing is connected to and nothing is"
-        )
-        yield Static(Content(f"KubeShield   {before} sent before you say start"), id="head")
+        yield Static(id="head")
         with Horizontal():
             with Vertical(classes="side"):
                 yield Static("Clusters", classes="heading")
@@ -80,15 +83,15 @@ class WelcomeScreen(Screen[None]):
                 yield Input(placeholder="add: ssh:HOST, pod:NAMESPACE, pod:NAMESPACE/POD, node:NODE", id="add")
                 yield Static(Content("\n".join(self._offer.problems)), id="problem")
             with VerticalScroll(classes="side", can_focus=False):
+                yield Static("Rights", classes="heading")
+                yield Static(id="rights")
                 yield Static("Will be sent", classes="heading")
                 yield Static(id="sends")
                 yield Static("Will be created", classes="heading")
                 yield Static(id="creates")
                 yield Checkbox("Yes, create these and remove them at the end", id="consent")
                 yield Button("Start (s)", variant="primary", id="start")
-        yield Static(
-            Content("s start   d training range   z zone of the vantage   space choose   tab next   q quit"), id="keys"
-        )
+        yield Static(Content("s start   c check rights   d training range   z zone   space choose   q quit"), id="keys")
 
     def on_mount(self) -> None:
         """Say what it would do."""
@@ -109,12 +112,28 @@ class WelcomeScreen(Screen[None]):
     def _vantages(self) -> list[Selection[str]]:
         return [
             Selection(
-                Content.assemble(name, (f"  zone {self._zones.get(spec.text, spec.default_zone)}", "$text-muted")),
+                Content.assemble(
+                    name, self._mark(spec), (f"  zone {self._zones.get(spec.text, spec.default_zone)}", "$text-muted")
+                ),
                 name,
                 name in self._chosen,
             )
             for name, spec in self._specs.items()
         ]
+
+    def _mark(self, spec: VantageSpec) -> tuple[str, str]:
+        """How the rights of a vantage stand, as a sign and a word; nothing before that was asked."""
+        if not self._standings:
+            return "", ""
+        contexts = self.chosen().contexts
+        told = self._standings.get(spec.cluster or (contexts[0] if contexts else ""))
+        found = next((each for each in told.standings if each.wanted.subject == spec.id), None) if told else None
+        if found is None or found.works is None:
+            return "", ""
+        alphabet = cast("KubeShieldApp", self.app).alphabet
+        if found.works:
+            return f"  {alphabet.ready} may", "$verdict-reachable"
+        return f"  {alphabet.broken} may not", "$verdict-exposed"
 
     def chosen(self) -> Settings:
         """Settings of what is chosen now."""
@@ -143,11 +162,40 @@ class WelcomeScreen(Screen[None]):
         self.query_one("#sends", Static).update(Content("\n".join(f"• {line}" for line in intent.sends)))
         creates = "\n".join(f"• {line}" for line in intent.creates) or "nothing"
         self.query_one("#creates", Static).update(Content(creates))
+        self.query_one("#head", Static).update(Content(f"KubeShield   {self._before()} sent before you say start"))
+        self.query_one("#rights", Static).update(Content("\n".join(self._rights(settings))))
         consent = self.query_one("#consent", Checkbox)
         consent.display = bool(intent.creates)
         if creates != self._shown:
             consent.value = False  # a yes is to the list that was shown, not to what is added to it
         self._shown = creates
+
+    def _before(self) -> str:
+        """What was done already."""
+        if self._standings:
+            return "rights were reviewed; no probe is"
+        if self._offer.was_read:
+            return "namespaces and nodes were listed; no probe is"
+        return "nothing is connected to and nothing is"
+
+    def _rights(self, settings: Settings) -> Iterator[str]:
+        """What access reviews told of what is chosen, and what asking them would mean."""
+        unasked = []
+        for context in settings.contexts:
+            wanted = wanted_in(settings, context, settings.contexts[0], live=True)
+            told = self._standings.get(context)
+            if told is not None:
+                yield from told.lines(wanted)
+            if told is None or not told.knows(wanted):
+                unasked.append(context)
+        if unasked:
+            checked = "not all checked" if self._standings else "not checked"
+            yield (
+                f"• {checked}: c asks {', '.join(unasked)} for the version and, by access reviews, what this user may "
+                "do. Reviews change nothing"
+            )
+        elif not settings.contexts:
+            yield "• none needed: no cluster is chosen"
 
     @on(SelectionList.SelectedChanged, "#vantages")
     def _vantages_changed(self) -> None:
@@ -182,6 +230,21 @@ class WelcomeScreen(Screen[None]):
 
     def _complain(self, sentence: str) -> None:
         self.query_one("#problem", Static).update(Content(sentence))
+
+    def action_check(self) -> None:
+        """Have the chosen clusters review what the run would need."""
+        settings = self.chosen()
+        if not settings.contexts:
+            self._complain("Choose a cluster: rights are rights in one")
+            return
+        self._complain("")
+        self.query_one("#rights", Static).update(Content(f"• asking {', '.join(settings.contexts)} ..."))
+        self.run_worker(self._check(settings), exclusive=True, group="rights")
+
+    async def _check(self, settings: Settings) -> None:
+        told = await check_rights(settings, settings.contexts, live=True)
+        self._standings |= {each.context: each for each in told}
+        self._refill()
 
     def action_zone(self) -> None:
         """Give the highlighted vantage its next zone."""

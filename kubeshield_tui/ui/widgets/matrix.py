@@ -6,7 +6,7 @@ The header and the first column are drawn by the same widget, so they stand stil
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -21,7 +21,7 @@ from textual.strip import Strip
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.session.store import Cell, Store
-from kubeshield_tui.ui.symbols import STATUS_TOKENS, Alphabet, short, token_of, word
+from kubeshield_tui.ui.symbols import STALE, STATUS_TOKENS, Alphabet, short, token_of, word
 from kubeshield_tui.ui.themes import Palette
 from kubeshield_tui.ui.widgets.layout import EMPTY_GRID, Column, Detail, Grid, Row, fit, lay_out
 from kubeshield_tui.ui.widgets.tally import Tally
@@ -72,6 +72,7 @@ class Matrix(ScrollView, can_focus=True):
         self.wanted = ""
         self._tally = Tally(store)
         self._was_moved = False
+        self._lost: frozenset[str] = frozenset()
         self._row_of: dict[str, int] = {}
         self._group_row: dict[str, int] = {}
         self._marks: list[str] = []
@@ -93,7 +94,7 @@ class Matrix(ScrollView, can_focus=True):
 
     def rebuild(self) -> None:
         """Lay out anew: endpoints or vantages came or went, a group was folded, the filter or the size changed."""
-        row = self._row(self.cursor_row)
+        before, top = self.grid.rows, self.scroll_offset.y
         grid = lay_out(self.store, (self.size.width or 80) - 1, self.folded, self.wanted)
         self._row_of = {each.endpoint: number for number, each in enumerate(grid.rows) if each.endpoint}
         self._group_row = {each.group: number for number, each in enumerate(grid.rows) if each.endpoint is None}
@@ -103,15 +104,34 @@ class Matrix(ScrollView, can_focus=True):
             self.alphabet.line if not number or zone is not zones[number - 1] else " "
             for number, zone in enumerate(zones)
         ]
-        self._tally.reset()
-        if row is not None and row in grid.rows and self._was_moved:
-            self.cursor_row = grid.rows.index(row)  # the cursor stays with its endpoint
-        elif not self._was_moved:
-            self.cursor_row = 1  # the first endpoint, until the user chose another
-        self.cursor_row = min(self.cursor_row, max(len(grid.rows) - 1, 0))
+        self._tally.follow()
         self.virtual_size = Size(grid.width, len(grid.rows) + HEADER_LINES)
+        in_sight = top <= self.cursor_row < top + max(self.size.height - HEADER_LINES, 1)
+        left = self.cursor_row
+        if self._was_moved:
+            self.cursor_row = self._now_at(before, left)  # the cursor stays with its endpoint
+        else:
+            self.cursor_row = min(1, max(len(grid.rows) - 1, 0))  # the first endpoint, until the user chose another
+        if before and top:  # and what is in sight stays where it is
+            above = self._now_at(before, top) if not in_sight else top + self.cursor_row - left
+            self.scroll_to(self.scroll_offset.x, max(above, 0), animate=False)
         self.refresh()
         self.post_message(self.CursorMoved())
+
+    def _now_at(self, before: Sequence[Row], number: int) -> int:
+        """Where a row is now; where the next one is that is still there, if it is gone."""
+        for row in (*before[number:], *reversed(before[:number])):
+            now = self._group_row.get(row.group) if row.endpoint is None else self._row_of.get(row.endpoint)
+            if now is not None:
+                return now
+        return 0
+
+    def show_lost(self, clusters: Iterable[str]) -> None:
+        """Mark the rows of clusters whose API is lost: they may be out of date."""
+        lost = frozenset(clusters)
+        if lost != self._lost:
+            self._lost = lost
+            self.refresh()
 
     def touch(self, keys: Iterable[CellKey]) -> int:
         """Repaint the rows of these cells that are in sight; returns how many."""
@@ -209,14 +229,16 @@ class Matrix(ScrollView, can_focus=True):
         for position, column in enumerate(self.grid.columns):
             cell = store.cell(CellKey(row.endpoint, column.vantage))
             bad = bad or cell.verdict in WORST
-            style, mark, text = token(token_of(cell)), self._marks[position], self._text(cell, column)
-            if mark == " " and position != chosen:
+            style, edge, text = token(token_of(cell)), self._marks[position], self._text(cell, column)
+            if edge == " " and position != chosen:
                 segments.append(Segment(fit(" " + text, column.width), style))
                 continue
-            segments.append(Segment(mark, token("quiet")))
+            segments.append(Segment(edge, token("quiet")))
             segments.append(Segment(fit(text, column.width - 1), style + REVERSE if position == chosen else style))
         style = self.palette.strong if here else self.palette.text if bad else self.palette.token("quiet")
-        name = Segment(fit(f"  {row.label}", self.grid.first), style)
+        endpoint = store.endpoints.get(row.endpoint)
+        mark = STALE if endpoint is not None and endpoint.cluster in self._lost else " "
+        name = Segment(fit(f"{mark} {row.label}", self.grid.first), style)
         return self._line([name, *segments])
 
     def _text(self, cell: Cell, column: Column) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from kubeshield_tui.model.ids import CellKey, EndpointId
 from kubeshield_tui.model.verdict import Verdict
@@ -19,12 +19,20 @@ class Tally:
         self._known: dict[CellKey, Verdict] = {}
         self._counts: dict[str, Counter[Verdict]] = {}
 
-    def reset(self) -> None:
-        """Count anew: endpoints came or went."""
-        self._groups = {endpoint.id: endpoint.group or "targets" for endpoint in self._store.endpoints.values()}
-        self._known.clear()
-        self._counts.clear()
-        self.update(self._store.cells)
+    def follow(self) -> None:
+        """Take over which endpoints there are, at the cost of those that came, went or changed their group."""
+        before, store = self._groups, self._store
+        self._groups = {endpoint.id: endpoint.group or "targets" for endpoint in store.endpoints.values()}
+        if before == self._groups:
+            return
+        other = [known for known, group in before.items() if self._groups.get(known) != group]
+        for key in self._cells(other):
+            if (known := self._known.pop(key, None)) is not None:
+                self._counts[before[key.endpoint]][known] -= 1
+        self.update(self._cells(new for new, group in self._groups.items() if before.get(new) != group))
+
+    def _cells(self, endpoints: Iterable[EndpointId]) -> Iterator[CellKey]:
+        return (CellKey(endpoint, vantage) for endpoint in endpoints for vantage in self._store.vantages)
 
     def update(self, keys: Iterable[CellKey]) -> None:
         """Take over what changed."""

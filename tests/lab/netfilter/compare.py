@@ -1,4 +1,4 @@
-"""Whether the kernel did what evaluation says can happen: the outcome as both ends saw it, and the path rule by rule."""
+"""Whether the kernel did what evaluation says can happen: the outcome at both ends, and the path rule by rule."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def explain(case: Case, firewall: Firewall, outcomes: Sequence[Outcome]) -> str:
     ends, _ = firewall.branches(case.packet)
     lines = [f"{case.packet}", f"  seen: through={case.got_through} answered={case.answered} error={case.error}"]
     for outcome in outcomes:
-        lines.append(f"  said: {outcome.verdict} {outcome.answer} {outcome.leg} by {outcome.decider.text} {outcome.nat}")
+        lines.append(
+            f"  said: {outcome.verdict} {outcome.answer} {outcome.leg} by {outcome.decider.text} {outcome.nat}"
+        )
     ours = path_of(ends[0].end)
     for leg in dict.fromkeys([*case.paths, *ours]):
         here, there = ours.get(leg, []), case.paths.get(leg, [])

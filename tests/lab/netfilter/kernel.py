@@ -1,4 +1,4 @@
-"""Doors to the kernel of a network namespace: rules through libnftables, conntrack and the rule trace through netlink."""
+"""Doors to the kernel of a network namespace: libnftables for rules, netlink for conntrack and the rule trace."""
 
 from __future__ import annotations
 

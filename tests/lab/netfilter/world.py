@@ -1,4 +1,4 @@
-"""The three hosts of the laboratory with more addresses each, all neighbours known, and listeners where packets may end.
+"""The three hosts of the laboratory with more addresses, all neighbours known, and listeners where packets may end.
 
 Neighbours are permanent: rules that drop neighbour discovery must not decide whether a packet arrives.
 """
@@ -43,7 +43,9 @@ class World:
         self.host = self._host()
         self.listeners = [
             *self._listeners(self.server, SERVERS),
-            *self._listeners(self.router, {**ROUTERS, "ip": [*ROUTERS["ip"], "127.0.0.1"], "ip6": [*ROUTERS["ip6"], "::1"]}),
+            *self._listeners(
+                self.router, {**ROUTERS, "ip": [*ROUTERS["ip"], "127.0.0.1"], "ip6": [*ROUTERS["ip6"], "::1"]}
+            ),
         ]
 
     def _addresses(self) -> None:
@@ -68,9 +70,7 @@ class World:
                     self._neighbour("router", far, address, self._hardware(host, link))
 
     def _neighbour(self, host: str, link: str, address: str, hardware: str) -> None:
-        self.network.on(
-            host, "ip", "neigh", "replace", address, "lladdr", hardware, "dev", link, "nud", "permanent"
-        )
+        self.network.on(host, "ip", "neigh", "replace", address, "lladdr", hardware, "dev", link, "nud", "permanent")
 
     def _hardware(self, host: str, link: str) -> str:
         return json.loads(self.network.on(host, "ip", "-j", "link", "show", "dev", link))[0]["address"]

@@ -1,0 +1,1 @@
+"""What a run stands on, looked at one by one: `kubeshield doctor`."""
