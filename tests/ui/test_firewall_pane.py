@@ -15,7 +15,7 @@ from kubeshield_tui.ui.screens.consent import ConsentScreen
 from tests.ui.stage import FakeSession, app_on, ready, until
 from tests.unit.estate import vantage
 from tests.unit.host_readings import ACCEPT, AT, DROP, at_address, counter, nft, port
-from tests.unit.test_ways import API, JUMP, N1, SHOP, WEB, collect, estate, node_over_ssh
+from tests.unit.test_ways import API, JUMP, N1, OUTSIDE, SHOP, collect, estate, node_over_ssh
 
 KEY = CellKey(API.id, VantageId("ssh:jump"))
 BY_POD = replace(
@@ -76,10 +76,8 @@ def test_hosts_that_nobody_read_say_how_they_could_be() -> None:
     assert "not read: --vantage node:n1 (or ssh:HOST) would be the way to them" in text(estate(JUMP))
     assert "by a pod made for it, after your yes" in text(estate(JUMP, BY_POD))
     local = estate(vantage("local"), vantage("script:a.ndjson"))
-    outside = CellKey(WEB.id, VantageId("script:a.ndjson"))
-    local.clusters.clear()
-    assert "its answers come from a file" in text(local, outside)
-    assert "no host on this way is known" in text(local, CellKey(WEB.id, VantageId("local")))
+    assert "its answers come from a file" in text(local, CellKey(OUTSIDE.id, VantageId("script:a.ndjson")))
+    assert "no host on this way is known" in text(local, CellKey(OUTSIDE.id, VantageId("local")))
 
 
 def test_old_readings_say_their_age_and_decide_nothing() -> None:
