@@ -45,6 +45,7 @@ from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
+from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.expect_file import Declared, read_expectations
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
@@ -75,6 +76,8 @@ class Session:
         self.store = Store()
         self._local_channel = local_channel
         self._listeners = list(listeners)
+        self.worlds = Worlds(self.store)
+        """Each cluster as policies see it."""
         self._holes = Holes(self.store, self._happen)
         self._points: dict[VantageId, VantagePoint] = {}
         self._catalogue = builtin()
@@ -311,6 +314,7 @@ class Session:
                 return  # it went while it was being asked
             before = self.store.cell(event.observation.key).observation
         self.store.apply(event)
+        self.worlds.told(event)
         if self._recorder is not None:
             self._recorder(event)
         for listener in self._listeners:
