@@ -6,12 +6,11 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
-    from kubeshield_tui.evidence.netpol.manifests import Reading
     from kubeshield_tui.evidence.netpol.party import End, Question
     from kubeshield_tui.evidence.netpol.world import World
 
@@ -25,7 +24,9 @@ def add_netpol(parser: argparse.ArgumentParser) -> None:
     """Flags of `explain netpol`."""
     parser.description = "What network policies say of one connection, or of all. Exits 0 whatever the answer."
     add = parser.add_argument
-    add("--manifests", type=Path, nargs="+", required=True, metavar="PATH", help="files, folders, or - for input")
+    add("--manifests", type=Path, nargs="+", metavar="PATH", help="files, folders, or - for input")
+    add("--context", action="append", default=argparse.SUPPRESS, metavar="C", help="a live cluster instead")
+    add("--kubeconfig", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="kubeconfig of the live cluster")
     add("--from", dest="source", metavar="P", help="NAMESPACE/POD, an IP address or node:NAME")
     add("--to", dest="destination", metavar="P", help="the same, or service:NAMESPACE/NAME")
     add("--port", type=int, metavar="N", help="destination port; of a Service: the Service's")
@@ -34,21 +35,78 @@ def add_netpol(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("text", "json"), default="text", help="default: text")
 
 
+class Source(NamedTuple):
+    """What the answer is made from."""
+
+    world: World
+    name: str
+    """`the manifests`, `context prod`."""
+    problems: tuple[str, ...]
+    """What could not be used or read, one line each."""
+    is_whole: bool
+    """No text, and no list, was left unread."""
+
+
 def netpol(arguments: argparse.Namespace) -> int:
     """Run the command."""
     question = _question(arguments)
-    from kubeshield_tui.evidence.netpol.manifest_files import read_manifests
-
-    reading = read_manifests(arguments.manifests)
-    world = reading.world()
-    _say_problems(reading)
+    source = _live(arguments) if _is_live(arguments) else _manifests(arguments.manifests)
+    for line in source.problems[:PROBLEMS_SHOWN]:
+        print(line, file=sys.stderr)
+    if len(source.problems) > PROBLEMS_SHOWN:
+        print(f"and {len(source.problems) - PROBLEMS_SHOWN} more", file=sys.stderr)
     if question is None:
-        _print_connectivity(world, as_json=arguments.format == "json")
+        _print_connectivity(source.world, as_json=arguments.format == "json")
         return 0
     for flag, end in (("--from", question.source), ("--to", question.destination)):
-        _require(world, reading, flag, end)
-    _print_answer(world, question, as_json=arguments.format == "json")
+        _require(source, flag, end)
+    _print_answer(source.world, question, as_json=arguments.format == "json")
     return 0
+
+
+def _is_live(arguments: argparse.Namespace) -> bool:
+    """Whether a cluster is asked instead of files. Raises SettingsError unless one of them is named."""
+    is_live = bool(arguments.context) or arguments.kubeconfig is not None
+    if is_live and arguments.manifests:
+        raise SettingsError("--manifests stands beside --context or --kubeconfig", "Ask files, or a live cluster")
+    if not is_live and not arguments.manifests:
+        raise SettingsError("--manifests missing", "Name files or folders, or a live cluster with --context")
+    return is_live
+
+
+def _manifests(paths: list[Path]) -> Source:
+    from kubeshield_tui.evidence.netpol.manifest_files import read_manifests
+
+    reading = read_manifests(paths)
+    world = reading.world()
+    problems = tuple(problem.text for problem in reading.problems)
+    return Source(world, "the manifests", problems, all(problem.what for problem in reading.problems))
+
+
+def _live(arguments: argparse.Namespace) -> Source:
+    """Read a cluster. Raises SettingsError and ClusterError."""
+    import asyncio
+
+    from kubeshield_tui.session.doors import resolve_contexts
+    from kubeshield_tui.settings.schema import Settings
+
+    contexts = resolve_contexts(Settings(kubeconfig=arguments.kubeconfig, contexts=tuple(arguments.context)))
+    if len(contexts) != 1:
+        raise SettingsError("explain netpol asks one cluster at a time", "Name one --context")
+    return asyncio.run(_read(contexts[0], arguments.kubeconfig))
+
+
+async def _read(context: str, kubeconfig: Path | None) -> Source:
+    from kubeshield_tui.evidence.netpol.live import read_world
+    from kubeshield_tui.session.doors import connect_cluster
+
+    client = await connect_cluster(context, kubeconfig)
+    try:
+        world, denied = await read_world(client)
+    finally:
+        await client.close()
+    problems = tuple(f"{item.cluster}: {item.what}: {item.why}; what depends on it is unknown" for item in denied)
+    return Source(world, f"context {context}", problems, not denied)
 
 
 def _question(arguments: argparse.Namespace) -> Question | None:
@@ -89,12 +147,13 @@ def _end(flag: str, text: str) -> End:
     return end
 
 
-def _require(world: World, reading: Reading, flag: str, end: End) -> None:
-    """Refuse an end that is not in the manifests, naming those that are like it."""
+def _require(source: Source, flag: str, end: End) -> None:
+    """Refuse an end that was not read, naming those that are like it."""
     from difflib import get_close_matches
 
     from kubeshield_tui.evidence.netpol.party import EndKind
 
+    world = source.world
     match end.kind:
         case EndKind.POD:
             is_there, there = world.pod(end.namespace, end.name) is not None, [it.text for it in world.pods]
@@ -109,16 +168,9 @@ def _require(world: World, reading: Reading, flag: str, end: End) -> None:
         return
     close = get_close_matches(end.text, there, NAMES_SHOWN, 0.4) or sorted(there)[:NAMES_SHOWN]
     hint = f"There are {', '.join(close)}" if close else "There are none; workloads count as pods of their name"
-    if any(not problem.what for problem in reading.problems):
-        hint += "; some of the manifests could not be read"
-    raise SettingsError(f"{flag} {end.text} is not in the manifests", hint)
-
-
-def _say_problems(reading: Reading) -> None:
-    for problem in reading.problems[:PROBLEMS_SHOWN]:
-        print(problem.text, file=sys.stderr)
-    if len(reading.problems) > PROBLEMS_SHOWN:
-        print(f"and {len(reading.problems) - PROBLEMS_SHOWN} more", file=sys.stderr)
+    if not source.is_whole:
+        hint += "; some of it could not be read"
+    raise SettingsError(f"{flag} {end.text} is not in {source.name}", hint)
 
 
 def _print_answer(world: World, question: Question, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from kubeshield_tui.errors import VantageLost
 from kubeshield_tui.model.observation import Reason, State
@@ -217,10 +218,11 @@ class RestartableApi(Api):
 
 
 class PodFaults(TrainingRange):
-    """A range that can break: its API, the streams to it, the agents in its pods."""
+    """A range that can break: its API, the streams to it, the agents in its pods. Nothing else changes in it."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.scenario = replace(self.scenario, later=[])
         self._agents: dict[str, ProcessChannel] = {}
 
     async def _exec(self, pod: Json) -> Channel:

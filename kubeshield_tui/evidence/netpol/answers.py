@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kubeshield_tui.evidence.netpol.lookup import Name
 from kubeshield_tui.evidence.netpol.party import Party, PartyKind, Traffic
 from kubeshield_tui.evidence.netpol.policy import Direction
 from kubeshield_tui.evidence.netpol.tiers import Enquiry, outcome_of
@@ -13,8 +14,6 @@ from kubeshield_tui.model.prediction import Predicted
 if TYPE_CHECKING:
     from kubeshield_tui.evidence.netpol.world import World
 
-Name = tuple[str, str]
-"""Namespace and name."""
 _Pair = tuple[int, int, str, int]
 """Kinds of two pods, protocol and port."""
 _Direction = tuple[int, int, bool, str, int]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from kubeshield_tui.evidence.netpol.connectivity import Connection, PortRanges
 from kubeshield_tui.evidence.netpol.verdict import DirectionVerdict, PathVerdict, PolicyEffect, Verdict
 
+PATHS_SHOWN = 20
+"""Paths of one answer that text spells out: a Service may have a thousand backends."""
 _INDENT = "      "
 
 
@@ -62,12 +65,16 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     port = f":{question.port}" if question.port else ""
     arrow = f"{question.source.text} -> {question.destination.text}{port}/{question.protocol.lower()}"
     yield f"{arrow}   {verdict.verdict.upper()}"
-    for path in verdict.paths:
+    for path in verdict.paths[:PATHS_SHOWN]:
         if len(verdict.paths) > 1:
             yield ""
             yield f"  by {path.source} -> {path.destination}:{path.port}   {path.verdict.upper()}"
         for direction in (path.egress, path.ingress):
             yield from _direction_lines(direction)
+    rest = Counter(path.verdict for path in verdict.paths[PATHS_SHOWN:])
+    if rest:
+        yield ""
+        yield f"  and {rest.total()} more paths: {', '.join(f'{count} {name}' for name, count in sorted(rest.items()))}"
     if verdict.assumptions:
         yield ""
         yield "  hangs on" if verdict.verdict == "unknown" else "  taken into account"

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from kubeshield_tui.evidence.netpol.near_miss import hit_text, miss_of, rule_text
 from kubeshield_tui.evidence.netpol.party import TRANSPORTS, EndKind, PartyKind, Question, same_pod
-from kubeshield_tui.evidence.netpol.policy import Direction, OpaquePolicy, Policy, Rule, Tier
+from kubeshield_tui.evidence.netpol.policy import Direction, ObjectKey, OpaquePolicy, Policy, Rule, Tier
 from kubeshield_tui.evidence.netpol.services import Path, Resolved, resolve
 from kubeshield_tui.evidence.netpol.tiers import (
     ALLOW,
@@ -17,6 +17,7 @@ from kubeshield_tui.evidence.netpol.tiers import (
     NOTHING,
     PASS,
     Enquiry,
+    Outcome,
     Selected,
     Without,
     always_allowed,
@@ -38,11 +39,8 @@ from kubeshield_tui.evidence.netpol.verdict import (
 from kubeshield_tui.evidence.netpol.world import World
 from kubeshield_tui.model.prediction import Predicted
 
-_WANTED = {
-    Predicted.ALLOW: Effect.ALLOW,
-    Predicted.DENY: Effect.DENY,
-    Predicted.UNKNOWN: Effect.UNKNOWN,
-}
+_FINAL = frozenset({Effect.ALLOW, Effect.DENY, Effect.PASS})
+"""Effects that end an admin tier."""
 _EFFECTS = {ALLOW: Effect.ALLOW, DENY: Effect.DENY, PASS: Effect.PASS, NEXT: Effect.NONE}
 
 
@@ -149,7 +147,7 @@ def _direction(world: World, enquiry: Enquiry) -> DirectionVerdict:
         subject=enquiry.subject.text,
         isolated=bool(isolating) and exempt_of(enquiry) is False,
         policies=tuple(effects),
-        because=_because(enquiry, outcome.verdict, effects),
+        because=_because(enquiry, outcome, effects),
         reasons=tuple(reasons),
     )
 
@@ -234,26 +232,27 @@ def _unmatched(enquiry: Enquiry, policy: Policy, effect: Effect) -> PolicyEffect
 
 
 def _mark_deciding(placed: list[_Placed], verdict: Predicted) -> list[PolicyEffect]:
-    """Mark the policies that a verdict rests on: the first that decides in its tier, or all alike of a union."""
-    wanted = _WANTED[verdict]
-    marked, is_over, passed = [], False, None
-    for tier, effect in placed:
-        decides = effect.effect is wanted and not is_over and tier is not passed
-        marked.append(replace(effect, decides=True) if decides else effect)
-        if tier is passed or wanted is Effect.UNKNOWN:
-            continue
-        if effect.effect is Effect.PASS:
-            passed = tier
-        elif decides and tier is not Tier.NETWORK_POLICY:
-            is_over = True
-    if wanted is not Effect.UNKNOWN and any(it.decides for it in marked):
-        first = next(tier for (tier, _), it in zip(placed, marked, strict=True) if it.decides)
-        return [replace(it, decides=it.decides and tier is first) for (tier, _), it in zip(placed, marked, strict=True)]
-    return marked
+    """Mark the policies that a verdict rests on: those of the first tier that decides, or all that leave it open."""
+    effects = [effect for _, effect in placed]
+    keys = {effect.key for effect in effects if effect.effect is Effect.UNKNOWN}
+    if verdict is not Predicted.UNKNOWN:
+        keys = _deciding(placed, Effect.ALLOW if verdict is Predicted.ALLOW else Effect.DENY)
+    return [replace(effect, decides=True) if effect.key in keys else effect for effect in effects]
 
 
-def _because(enquiry: Enquiry, verdict: Predicted, effects: list[PolicyEffect]) -> str:
-    subject, peer = enquiry.subject, enquiry.peer
+def _deciding(placed: list[_Placed], wanted: Effect) -> set[ObjectKey]:
+    for tier in Tier:
+        final = [effect for place, effect in placed if place is tier and effect.effect in _FINAL]
+        # Of a union all that say so count; elsewhere the first that is sure ends the tier.
+        counting = final if tier is Tier.NETWORK_POLICY else final[:1]
+        keys = {effect.key for effect in counting if effect.effect is wanted}
+        if keys:
+            return keys
+    return set()
+
+
+def _because(enquiry: Enquiry, outcome: Outcome, effects: list[PolicyEffect]) -> str:
+    subject, peer, verdict = enquiry.subject, enquiry.peer, outcome.verdict
     if subject.kind is not PartyKind.POD:
         return f"{subject.text} is no pod, no policy selects it"
     if same_pod(subject, peer) is True and not enquiry.is_hairpin:
@@ -273,4 +272,4 @@ def _because(enquiry: Enquiry, verdict: Predicted, effects: list[PolicyEffect]) 
         case Predicted.DENY:
             return f"isolated by {', '.join(deciding)}, no rule allows it"
         case _:
-            return "it can't be decided"
+            return f"it hangs on {', '.join(sorted({reason.assumption for reason in outcome.reasons}))}"

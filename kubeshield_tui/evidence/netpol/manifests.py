@@ -20,7 +20,7 @@ from kubeshield_tui.evidence.netpol.objects import (
     pod_of,
     pods_of_workload,
 )
-from kubeshield_tui.evidence.netpol.parse import is_policy, parse_policy
+from kubeshield_tui.evidence.netpol.parse import is_policy, parse_policy, unread_policies
 from kubeshield_tui.evidence.netpol.parse_parts import DEFAULT_NAMESPACE
 from kubeshield_tui.evidence.netpol.party import BrokenPod, ImpliedNamespace, TemplatePod
 from kubeshield_tui.evidence.netpol.policy import ObjectKey, OpaquePolicy, PodSet, Policy, Reach, Where
@@ -92,8 +92,7 @@ class Reading:
     def refuse(self, where: Where, why: str, may_hold_policies: bool) -> None:
         """Note a text that can't be read: where it may hold policies, nothing is known any more."""
         if may_hold_policies:
-            key = ObjectKey(kind="document", namespace="", name=where.text)
-            self._unreadable.append(OpaquePolicy(key=key, reach=Reach.SUBJECT, why=why))
+            self._unreadable.append(unread_policies(where.text, why))
             why = f"{why}; it may hold policies, so nothing is known until it can be read"
         self._problem(where, "", why)
 

@@ -51,15 +51,11 @@ def in_pod_set(pods: PodSet, party: Party) -> Tri:
     if pods.namespace is not None and pods.namespace != party.namespace:
         return False
     namespaces = selects(pods.namespaces, party.namespace_labels) if pods.namespaces else True
-    if namespaces is False:
-        return False
     return both(namespaces, selects(pods.pods, party.labels) if pods.pods else True)
 
 
 def block_holds(block: Block, party: Party) -> Tri:
     """Whether an address range holds the address of an end; unknown where only some, or none, of them is known."""
-    if not party.addresses:
-        return unknown(Assumption.ADDRESS_NOT_KNOWN, f"ipBlock {block.text} and {party.text}")
     held = {
         version == block.version
         and block.first <= value <= block.last
@@ -68,7 +64,7 @@ def block_holds(block: Block, party: Party) -> Tri:
     }
     if len(held) == 1:
         return held.pop()
-    return unknown(Assumption.ADDRESS_NOT_KNOWN, f"ipBlock {block.text} and the addresses of {party.text}")
+    return unknown(Assumption.ADDRESS_NOT_KNOWN, f"{block.text} and {party.text}")
 
 
 def peer_matches(peer: Peer, party: Party, profile: Profile) -> Tri:
@@ -112,8 +108,7 @@ def port_matches(port: PortMatch, destination: Party, traffic: Traffic) -> Tri:
 
 
 def _named_port(port: PortMatch, destination: Party, traffic: Traffic) -> Tri:
-    if destination.kind is not PartyKind.POD:
-        return False
+    # Nodes and addresses outside declare no ports: no name ever matches them.
     declared = [found for found in destination.ports if found.name == port.name]
     ours = [found for found in declared if found.protocol == traffic.protocol]
     plain = [found for found in ours if not found.sidecar]

@@ -59,6 +59,12 @@ def parse_policy(raw: dict[str, Any], where: Where = Where()) -> Policy | Opaque
         return _opaque(whole, where, error)
 
 
+def unread_policies(what: str, why: str, namespace: str | None = None) -> OpaquePolicy:
+    """Stands for policies that may be there and could not be read: of a namespace, or of the whole cluster."""
+    key = ObjectKey(kind="unread", namespace=namespace or "", name=what)
+    return OpaquePolicy(key=key, reach=Reach.SUBJECT, why=why, subject=PodSet(namespace=namespace))
+
+
 def _parsed(whole: Cursor, where: Where) -> Policy | OpaquePolicy:
     version, kind = whole.get("apiVersion"), whole.get("kind")
     group, _, number = version.text().rpartition("/")

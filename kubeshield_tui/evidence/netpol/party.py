@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -58,10 +58,8 @@ def parse_end(text: str) -> End | None:
     namespace, slash, name = (rest if is_service else text).partition("/")
     if slash and namespace and name and "/" not in name:
         return End(kind=EndKind.SERVICE if is_service else EndKind.POD, namespace=namespace, name=name)
-    try:
-        return End(kind=EndKind.ADDRESS, name=str(ip_address(text)))
-    except ValueError:
-        return None
+    address = address_of(text)
+    return None if address is None else End(kind=EndKind.ADDRESS, name=str(address))
 
 
 class Question(Record, frozen=True):
@@ -86,16 +84,22 @@ Address = tuple[int, int]
 """Family (4 or 6) and value."""
 
 
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is, None where it is none. An IPv4 address in IPv6's clothes is one of IPv4."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv4Address):
+        return address
+    # A scope names an interface of one machine only.
+    return None if address.scope_id else address.ipv4_mapped or address
+
+
 def addresses_of(texts: tuple[str, ...]) -> tuple[Address, ...]:
     """Addresses of texts; what is no IP address is left out."""
-    found = []
-    for text in texts:
-        try:
-            address = ip_address(text)
-        except ValueError:
-            continue
-        found.append((address.version, int(address)))
-    return tuple(found)
+    found = (address_of(text) for text in texts)
+    return tuple((address.version, int(address)) for address in found if address is not None)
 
 
 class LabelView(NamedTuple):

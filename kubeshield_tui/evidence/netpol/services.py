@@ -140,12 +140,12 @@ def _to_service(world: World, source: Party, end: End, question: Question, traff
 
 def _to_node(world: World, source: Party, node: Party, question: Question, traffic: Traffic) -> Resolved:
     """A node's own port, a node port of a Service, a host port of a pod, or a hostNetwork pod's port."""
-    for service in world.services:
-        for port in service.ports:
-            if port.node_port == traffic.port and port.protocol == traffic.protocol and port.node_port:
-                what = f"Service {service.namespace}/{service.name} by its node port {port.node_port}"
-                return _through(world, source, _Entry(service, port, node, traffic, is_external=True), what)
-    for pod in _pods_on(world, node):
+    found = world.node_port(traffic.port, traffic.protocol)
+    if found is not None:
+        service, port = found
+        what = f"Service {service.namespace}/{service.name} by its node port {port.node_port}"
+        return _through(world, source, _Entry(service, port, node, traffic, is_external=True), what)
+    for pod in world.pods_on(node.node):
         for declared in pod.ports:
             if declared.protocol != traffic.protocol:
                 continue
@@ -158,13 +158,6 @@ def _to_node(world: World, source: Party, node: Party, question: Question, traff
                     paths=tuple(_external_paths(world, source, node, traffic, pod, behind, True)), notes=(note,)
                 )
     return Resolved(paths=tuple(_paths(source, node, traffic)))
-
-
-def _pods_on(world: World, node: Party) -> Iterator[Party]:
-    for end in world.pods:
-        pod = world.pod(end.namespace, end.name)
-        if pod is not None and pod.node == node.node and not pod.is_finished:
-            yield pod
 
 
 def _through(world: World, source: Party, entry: _Entry, what: str) -> Resolved:
@@ -269,11 +262,9 @@ def _selected(world: World, service: ServiceRecord) -> Iterator[Party]:
             Requirement(key=key, operator=Operator.IN, values=(value,)) for key, value in service.selector
         )
     )
-    for end in world.pods:
-        if end.namespace == service.namespace:
-            party = world.pod(end.namespace, end.name)
-            if party and not party.is_finished and not party.broken and selects(selector, party.labels) is not False:
-                yield party
+    for party in world.pods_in(service.namespace):
+        if not party.is_finished and not party.broken and selects(selector, party.labels) is not False:
+            yield party
 
 
 def _target(port: ServicePort, party: Party) -> int:

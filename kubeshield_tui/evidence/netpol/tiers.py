@@ -138,10 +138,8 @@ def outcome_of(enquiry: Enquiry, selected: Selected) -> Outcome:
 
 
 def always_allowed(enquiry: Enquiry) -> Tri:
-    """Whether this connection is allowed whatever policies say, since a node and its own pods are its ends."""
+    """Whether a pod's connection is allowed whatever policies say, since its own node is the other end."""
     subject, peer = enquiry.subject, enquiry.peer
-    if subject.kind is not PartyKind.POD:
-        return True  # no policy selects what is no pod
     if not peer.is_node_like:
         return False
     local = same_node(subject, peer)

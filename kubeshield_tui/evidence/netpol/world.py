@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from kubeshield_tui.evidence.netpol.answers import Answers, Name
+from kubeshield_tui.evidence.netpol.answers import Answers
+from kubeshield_tui.evidence.netpol.lookup import FINISHED, Lookup, Name
 from kubeshield_tui.evidence.netpol.party import (
     Address,
     BrokenPod,
@@ -21,11 +22,17 @@ from kubeshield_tui.evidence.netpol.policy import ObjectKey, OpaquePolicy, Polic
 from kubeshield_tui.evidence.netpol.policy_index import PolicyIndex
 from kubeshield_tui.evidence.netpol.profile import Profile
 from kubeshield_tui.evidence.netpol.tiers import Enquiry, Selected
-from kubeshield_tui.model.cluster import BackendRecord, NamespaceRecord, NodeRecord, PodRecord, ServiceRecord
+from kubeshield_tui.model.cluster import (
+    BackendRecord,
+    NamespaceRecord,
+    NodeRecord,
+    PodRecord,
+    ServicePort,
+    ServiceRecord,
+)
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 """The label that the control plane gives every namespace, since 1.21."""
-FINISHED = frozenset({"Succeeded", "Failed"})
 WorldRecord = (
     PodRecord
     | TemplatePod
@@ -53,7 +60,7 @@ class World:
         self._behind: dict[Name, dict[Name, BackendRecord]] = {}
         self.policies = PolicyIndex()
         self._parties: dict[Name, Party] = {}
-        self._addresses: dict[Address, End] | None = None
+        self._made_lookup: Lookup | None = None
         self.answers = Answers(self)
 
     @property
@@ -85,7 +92,7 @@ class World:
                     self._forget_labels()
             case ServiceRecord():
                 self._services[record.namespace, record.name] = record
-                self._addresses = None
+                self._made_lookup = None
             case BackendRecord():
                 self._put_slice((record.namespace, record.name), record)
 
@@ -103,7 +110,7 @@ class World:
                     self._forget_labels()
             case "Service":
                 self._services.pop(name, None)
-                self._addresses = None
+                self._made_lookup = None
             case "EndpointSlice":
                 self._put_slice(name, None)
             case _:
@@ -116,7 +123,7 @@ class World:
             self._pods[name] = record
         self._parties.pop(name, None)
         self.answers.forget_pod(name)
-        self._addresses = None
+        self._made_lookup = None
 
     def _put_slice(self, name: Name, record: BackendRecord | None) -> None:
         before = self._slices.pop(name, None)
@@ -128,7 +135,7 @@ class World:
 
     def _forget_labels(self) -> None:
         self._parties.clear()
-        self._addresses = None
+        self._made_lookup = None
         self.policies.forget_classes()
 
     def _forget_answers(self, namespace: str | None) -> None:
@@ -171,8 +178,7 @@ class World:
             text = f"{record.namespace}/{record.name}"
             return Party(kind=PartyKind.POD, text=text, namespace=record.namespace, name=record.name, broken=record.why)
         template = record if isinstance(record, TemplatePod) else None
-        pod = template.pod if template else record
-        assert isinstance(pod, PodRecord)
+        pod = record.pod if isinstance(record, TemplatePod) else record
         text = f"{pod.namespace}/{pod.name}"
         is_finished = pod.phase in FINISHED
         return Party(
@@ -231,27 +237,36 @@ class World:
 
     def holder(self, address: str) -> End | None:
         """What holds an address: a pod, a node or a Service; None for what is outside."""
-        if self._addresses is None:
-            self._addresses = dict(self._held())
-        return next((self._addresses.get(value) for value in addresses_of((address,))), None)
+        return next((self._lookup.addresses.get(value) for value in addresses_of((address,))), None)
 
-    def _held(self) -> Iterator[tuple[Address, End]]:
-        """Every address that is held, the strongest claim last."""
-        for service in self._services.values():
-            end = End(kind=EndKind.SERVICE, namespace=service.namespace, name=service.name)
-            for text in (*service.external_ips, *service.balancers):
-                yield from ((address, end) for address in addresses_of((text,)))
-        for (namespace, name), record in self._pods.items():
-            if isinstance(record, PodRecord) and not record.host_network and record.phase not in FINISHED:
-                end = End(kind=EndKind.POD, namespace=namespace, name=name)
-                yield from ((address, end) for address in addresses_of(record.addresses))
-        for node in self._nodes.values():
-            end = End(kind=EndKind.NODE, name=node.name)
-            yield from ((address, end) for address in addresses_of(node.addresses))
-        for service in self._services.values():
-            end = End(kind=EndKind.SERVICE, namespace=service.namespace, name=service.name)
-            yield from ((address, end) for address in addresses_of(service.addresses))
+    def node_port(self, port: int, protocol: str) -> tuple[ServiceRecord, ServicePort] | None:
+        """The Service, and its port, that a port of every node leads to."""
+        return self._lookup.node_ports.get((port, protocol))
+
+    def pods_on(self, node: str) -> list[Party]:
+        """The pods of a node."""
+        return self._parties_of(self._lookup.on_node.get(node, ()))
+
+    def pods_in(self, namespace: str) -> list[Party]:
+        """The pods of a namespace."""
+        return self._parties_of(self._lookup.in_namespace.get(namespace, ()))
+
+    def _parties_of(self, names: Iterable[Name]) -> list[Party]:
+        return [party for name in names if (party := self.pod(*name)) is not None]
+
+    @property
+    def _lookup(self) -> Lookup:
+        if self._made_lookup is None:
+            pods = {name: _record_of(pod) for name, pod in self._pods.items()}
+            self._made_lookup = Lookup(pods, self._nodes.values(), self._services.values())
+        return self._made_lookup
 
     def selected(self, enquiry: Enquiry) -> Selected:
         """Policies that may speak in one direction of a connection."""
         return self.policies.selected(enquiry.subject, enquiry.peer, enquiry.direction)
+
+
+def _record_of(pod: PodRecord | TemplatePod | BrokenPod) -> PodRecord | None:
+    if isinstance(pod, TemplatePod):
+        return pod.pod
+    return pod if isinstance(pod, PodRecord) else None

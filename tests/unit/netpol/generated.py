@@ -189,16 +189,35 @@ in_cluster = st.one_of(
     st.builds(lambda space, pods: {"pods": {"namespaceSelector": space, "podSelector": pods}}, spaces, selectors),
 )
 everywhere = st.one_of(in_cluster, st.sampled_from([{"networks": ["10.0.0.0/28"]}, {"nodes": {}}]))
-admin_policies = st.lists(
-    st.tuples(
+protocols = st.sampled_from(
+    (
+        [{"tcp": {"destinationPort": {"number": 80}}}],
+        [{"udp": {}}, {"tcp": {"destinationPort": {"range": {"start": 79, "end": 81}}}}],
+        [{"destinationNamedPort": "web"}],
+    )
+)
+
+
+def admin_rules(key: str, who: st.SearchStrategy[Raw]) -> st.SearchStrategy[list[Raw]]:
+    needed = {"action": actions, key: st.lists(who, min_size=1, max_size=2)}
+    return st.lists(st.fixed_dictionaries(needed, optional={"protocols": protocols}), max_size=2)
+
+
+def admin_policies_of(priorities: st.SearchStrategy[int], most: int = 3) -> st.SearchStrategy[list[Raw]]:
+    item = st.tuples(
         st.sampled_from(["Admin", "Baseline"]),
-        st.integers(1, 2),
+        priorities,
         in_cluster,
-        st.lists(st.builds(lambda do, who: {"action": do, "from": [who]}, actions, in_cluster), max_size=2),
-        st.lists(st.builds(lambda do, who: {"action": do, "to": [who]}, actions, everywhere), max_size=2),
-    ),
-    max_size=3,
-).map(lambda items: [admin(number, *item) for number, item in enumerate(items)])
+        admin_rules("from", in_cluster),
+        admin_rules("to", everywhere),
+    )
+    return st.lists(item, max_size=most).map(lambda items: [admin(number, *it) for number, it in enumerate(items)])
+
+
+admin_policies = admin_policies_of(st.integers(1, 2))
+ordered_admin_policies = admin_policies_of(st.integers(0, 1000), 5).filter(
+    lambda items: len({item["spec"]["priority"] for item in items}) == len(items)
+)
 
 
 def mixed_world(raw: list[Raw], profile: Profile) -> World:

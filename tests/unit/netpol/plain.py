@@ -23,10 +23,11 @@ class PlainPod(NamedTuple):
 
 
 class PlainWorld(NamedTuple):
-    """Labels of namespaces, and policies as the API has them."""
+    """Labels of namespaces, and policies as the API has them; those of the admin API each with its own priority."""
 
     namespaces: dict[str, dict[str, str]]
     policies: list[Raw]
+    admin: tuple[Raw, ...] = ()
 
     def allows(self, source: PlainPod, destination: PlainPod, protocol: str, port: int) -> bool:
         """Whether a connection may be made."""
@@ -45,6 +46,9 @@ class PlainWorld(NamedTuple):
     ) -> bool:
         if not subject.namespace:
             return True
+        first = self._tier("Admin", direction, subject, peer, destination, protocol, port)
+        if first is not None:
+            return first
         applying = [
             policy
             for policy in self.policies
@@ -53,13 +57,49 @@ class PlainWorld(NamedTuple):
             and direction in _types(policy["spec"])
         ]
         if not applying:
-            return True
+            last = self._tier("Baseline", direction, subject, peer, destination, protocol, port)
+            return True if last is None else last
         key, peers = ("egress", "to") if direction == "Egress" else ("ingress", "from")
         return any(
             _ports(rule.get("ports"), destination, protocol, port)
             and self._peers(rule.get(peers), policy["metadata"]["namespace"], peer)
             for policy in applying
             for rule in policy["spec"].get(key) or []
+        )
+
+    def _tier(
+        self,
+        tier: str,
+        direction: str,
+        subject: PlainPod,
+        peer: PlainPod,
+        destination: PlainPod,
+        protocol: str,
+        port: int,
+    ) -> bool | None:
+        """What a tier of the admin API decides; None where it passes or says nothing."""
+        key, peers = ("egress", "to") if direction == "Egress" else ("ingress", "from")
+        for policy in sorted(self.admin, key=lambda item: int(item["spec"]["priority"])):
+            spec = policy["spec"]
+            if spec["tier"] != tier or not self._admin_peer(spec["subject"], subject):
+                continue
+            for rule in spec[key]:
+                if any(self._admin_peer(item, peer) for item in rule[peers]) and _protocols(
+                    rule.get("protocols"), destination, protocol, port
+                ):
+                    return None if rule["action"] == "Pass" else rule["action"] == "Accept"
+        return None
+
+    def _admin_peer(self, item: Raw, peer: PlainPod) -> bool:
+        if "networks" in item:
+            return any(ip_address(peer.address) in ip_network(cidr) for cidr in item["networks"])
+        if not peer.namespace or "nodes" in item:
+            return False
+        if "namespaces" in item:
+            return _selects(item["namespaces"], self.namespaces[peer.namespace])
+        pods = item["pods"]
+        return _selects(pods["namespaceSelector"], self.namespaces[peer.namespace]) and _selects(
+            pods["podSelector"], peer.labels
         )
 
     def _peers(self, peers: list[Raw] | None, namespace: str, peer: PlainPod) -> bool:
@@ -115,5 +155,23 @@ def _ports(ports: list[Raw] | None, destination: PlainPod, protocol: str, port: 
             if (wanted, protocol, port) in destination.ports:
                 return True
         elif wanted <= port <= item.get("endPort", wanted):
+            return True
+    return False
+
+
+def _protocols(protocols: list[Raw] | None, destination: PlainPod, protocol: str, port: int) -> bool:
+    if not protocols:
+        return True
+    for item in protocols:
+        if "destinationNamedPort" in item:
+            if (item["destinationNamedPort"], protocol, port) in destination.ports:
+                return True
+            continue
+        if protocol.lower() not in item:
+            continue
+        wanted = item[protocol.lower()].get("destinationPort")
+        if wanted is None or wanted.get("number") == port:
+            return True
+        if "range" in wanted and wanted["range"]["start"] <= port <= wanted["range"]["end"]:
             return True
     return False

@@ -124,6 +124,13 @@ class TestOrder:
         assert says(world, "ops/web", "shop/db") == ALLOW
         assert says(world, "ops/agent", "shop/db") == UNKNOWN
 
+    def test_a_tie_is_named_only_where_it_is_the_question(self) -> None:
+        named = "{action: Accept, to: [{domainNames: [a.example.org]}]}"
+        everywhere = "{action: Deny, to: [{networks: [0.0.0.0/0]}]}"
+        other = "{action: Deny, to: [{networks: [192.0.2.0/24]}]}"
+        world = shop_with(cnp(egress(named, everywhere), "a"), cnp(egress(other), "b"))
+        assert hangs_on(ask(world, "shop/web", "203.0.113.9")) == {Assumption.DOMAIN_NAME}
+
 
 class TestPeers:
     def test_a_namespace_selector_that_is_absent_selects_all(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, settings
@@ -9,14 +10,18 @@ from hypothesis import strategies as st
 
 from kubeshield_tui.evidence.netpol.explain import decide, evaluate
 from kubeshield_tui.evidence.netpol.parse import is_policy, parse_policy
+from kubeshield_tui.evidence.netpol.policy import Where
 from kubeshield_tui.model.cluster import NamespaceRecord, PodRecord
 from tests.unit.netpol.generated import (
     LAX,
+    admin_policies,
     asked,
     changes,
     every_question,
+    mess,
     objects,
     parsed,
+    policies,
     questions,
     world_of,
 )
@@ -57,3 +62,31 @@ def test_after_every_change_the_answers_are_those_of_a_world_made_anew(
             fresh.put(record)
         for question in wanted:
             assert decide(world, asked(question)) is decide(fresh, asked(question))
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place inside an object."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        yield from _paths(item, (*path, key))
+
+
+def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    key, *rest = path
+    if isinstance(value, list):
+        return [_replaced(item, tuple(rest), new) if place == key else item for place, item in enumerate(value)]
+    return {**value, key: _replaced(value[key], tuple(rest), new)}
+
+
+@settings(LAX, max_examples=300)
+@given(st.one_of(policies, admin_policies).filter(bool), st.data())
+def test_one_wrong_value_in_a_good_policy_raises_nothing(raw: list[Raw], data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(list(_paths(raw[0]))[1:]))
+    broken = _replaced(raw[0], path, data.draw(mess))
+    world = world_of([])
+    world.put(parse_policy(broken, Where(file="a.yaml", line=1)))
+    for question in every_question((80,)):
+        assert decide(world, asked(question)) is evaluate(world, asked(question)).verdict

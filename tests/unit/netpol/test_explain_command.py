@@ -120,6 +120,19 @@ def test_wrong_use_is_named_with_exit_code_2(shop: Path, capsys: Shown, flags: l
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (question(), "--manifests missing"),
+        (["--manifests", "x.yaml", "--context", "prod", *question()], "--manifests stands beside --context"),
+        (["--kubeconfig", "/no/such/config", *question()], "/no/such/config"),
+    ],
+)
+def test_files_or_one_live_cluster(capsys: Shown, flags: list[str], said: str) -> None:
+    assert run(["explain", "netpol", *flags]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_path_that_is_not_there(tmp_path: Path, capsys: Shown) -> None:
     assert explain(tmp_path / "none", *question()) == 2
     assert "no such file or folder" in capsys.readouterr().err

@@ -185,6 +185,10 @@ class TestWithout:
         assert self.verdict(closed, Without(policies=frozenset({self.KEY}))) == DENY
         assert self.verdict(closed, EVERY_POLICY) == ALLOW
 
+    def test_so_is_a_protocol_that_is_not_defined(self) -> None:
+        question = ask(shop_with(policy(DB)), "shop/web", "shop/db", 0, "ICMP").question
+        assert evaluate(shop_with(policy(DB)), question, EVERY_POLICY).verdict == ALLOW
+
     def test_nothing_is_remembered_of_it(self) -> None:
         world = shop_with(policy(DB))
         assert self.verdict(world, EVERY_POLICY) == ALLOW
@@ -236,6 +240,15 @@ class TestText:
         assert "from[0] podSelector app=api: pod shop/web has app=web" in text
         assert "(a.yaml:" in text
         assert "<- decides" in text
+
+    def test_many_backends_are_counted_not_listed(self) -> None:
+        service = "\n---\napiVersion: v1\nkind: Service\nmetadata: {name: many, namespace: shop}\n"
+        service += "spec: {selector: {role: many}, ports: [{port: 80}]}\n"
+        pods = "".join(pod(f"shop/p-{number}", f"10.0.2.{number}", "role: many") for number in range(25))
+        lines = list(verdict_lines(ask(shop_with(service, pods), "shop/web", "service:shop/many")))
+        assert lines[0].endswith("ALLOW")
+        assert len([line for line in lines if line.startswith("  by ")]) == 20
+        assert lines[-1] == "  and 5 more paths: 5 allow"
 
     def test_hostile_text_does_not_reach_it(self) -> None:
         reading_text = "\n---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n"

@@ -75,6 +75,16 @@ def test_nodes_may_be_selected_by_policies_for_hosts() -> None:
     assert says(world, "203.0.113.9", "node:n1") == UNKNOWN
     assert says(shop("GlobalNetworkPolicy", "{}", "", CALICO), "203.0.113.9", "node:n1") == UNKNOWN
     assert says(shop("CiliumNetworkPolicy", "{endpointSelector: {}}"), "203.0.113.9", "node:n1") == ALLOW
+    cluster_wide = shop("CiliumClusterwideNetworkPolicy", "{endpointSelector: {}}", "")
+    assert says(cluster_wide, "203.0.113.9", "node:n1") == ALLOW
+
+
+@pytest.mark.parametrize("order", [("shop/web", "ops/web"), ("ops/web", "shop/web")])
+def test_pods_that_are_alike_are_told_apart_by_their_namespace(order: tuple[str, str]) -> None:
+    world = shop("CiliumNetworkPolicy", "{endpointSelector: {}}")
+    found = {name: says(world, "ops/agent", name) for name in order}
+    assert found == {"shop/web": UNKNOWN, "ops/web": ALLOW}
+    assert {name: says(world, name, "ops/agent") for name in order} == found
 
 
 def test_a_pod_still_reaches_itself_and_left_out_it_is_not_there() -> None:

@@ -29,6 +29,7 @@ from tests.unit.netpol.generated import (
     asked,
     every_question,
     mixed_world,
+    ordered_admin_policies,
     parsed,
     policies,
     profiles,
@@ -45,6 +46,16 @@ from tests.unit.netpol.plain import PlainPod, PlainWorld, Raw
 def test_the_word_by_word_evaluation_says_the_same(raw: list[Raw]) -> None:
     plain, world = PlainWorld(SPACES, raw), world_of(raw)
     for question in every_question():
+        expected = Predicted.ALLOW if plain.allows(*question) else Predicted.DENY
+        assert decide(world, asked(question)) is expected, question
+        assert evaluate(world, asked(question)).verdict is expected, question
+
+
+@LAX
+@given(policies, ordered_admin_policies)
+def test_so_it_does_of_tiers_with_priorities_of_their_own(raw: list[Raw], more: list[Raw]) -> None:
+    plain, world = PlainWorld(SPACES, raw, tuple(more)), world_of(raw + more)
+    for question in every_question((79, 80)):
         expected = Predicted.ALLOW if plain.allows(*question) else Predicted.DENY
         assert decide(world, asked(question)) is expected, question
         assert evaluate(world, asked(question)).verdict is expected, question
