@@ -120,7 +120,7 @@ class Ways:
         target = endpoint.host if address(endpoint.host) is not None else observation.peer if observation else ""
         source = (observation.source if observation else "") or self._likely_source(vantage, target)
         visit = visit_of(source, target, endpoint.port, str(endpoint.protocol))
-        if visit is None:
+        if visit is None or self._stays_in_pod(vantage, visit):
             return ()
         stops: list[Stop] = []
         first = self._first(vantage, visit)
@@ -177,6 +177,13 @@ class Ways:
         nodes = [each for each in fit if each in self._nodes_by_address]
         found = fit if len(fit) == 1 else nodes
         return found[0] if len(found) == 1 else ""
+
+    def _stays_in_pod(self, vantage: Vantage, visit: Visit) -> bool:
+        """Whether a pod asks itself: no host sees that. (One in its host's network asks the host.)"""
+        if vantage.spec.kind is not VantageKind.POD or visit.source in self._nodes_by_address:
+            return False
+        own = vantage.facts.addresses if vantage.facts is not None else ()
+        return visit.target in own or ip_address(visit.target).is_loopback
 
     def _of_node(self, layer: str, node: NodeName, visit: Visit) -> Stop:
         reader = self._readers.get(node)

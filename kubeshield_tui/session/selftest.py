@@ -18,8 +18,8 @@ from kubeshield_tui.cluster.client import ClusterClient, NotReadable
 from kubeshield_tui.cluster.exec import ExecStream, exec_in_pod
 from kubeshield_tui.cluster.raw import as_dict
 from kubeshield_tui.errors import ClusterError, VantageError
-from kubeshield_tui.evidence.enforcement import SelfTest
 from kubeshield_tui.model.event import Event, ObjectCreated, ObjectLeft, ObjectRemoved
+from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.ids import EndpointId
 from kubeshield_tui.model.observation import Observation, Reason, State
 from kubeshield_tui.model.probe import Probe, Timing

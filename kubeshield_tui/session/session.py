@@ -38,6 +38,7 @@ from kubeshield_tui.session.doors import (
     make_vantage,
     resolve_contexts,
 )
+from kubeshield_tui.session.enforcing import require_clusters
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
@@ -98,6 +99,7 @@ class Session:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        require_clusters(settings, contexts)
         self._catalogue = load(settings.catalogue)
         targets: tuple[Endpoint, ...] = ()
         if settings.targets is not None:

@@ -134,6 +134,8 @@ def _needs_conntrack(statement: Statement) -> bool:
             return statement.field.startswith("ct ") or _reads_conntrack(statement.value)
         case Match():
             return _reads_conntrack(statement.left)
+        case AnyOf():
+            return any(_reads_conntrack(each.left) for group in statement.groups for each in group)
         case VerdictMap():
             return _reads_conntrack(statement.key)
         case _:

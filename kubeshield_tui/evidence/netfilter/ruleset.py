@@ -104,14 +104,15 @@ class SetName(Record, frozen=True):
 
 Expression = Field | Constant | Bits | Joined | Generated | Mapped | Unsure
 
-EQUAL, UNEQUAL, ANY_BIT, NO_BIT = "==", "!=", "in", "!"
+EQUAL, UNEQUAL, ANY_BIT, NO_BIT, UNEQUAL_EACH = "==", "!=", "in", "!", "!= each"
 
 
 class Match(Record, frozen=True):
     """A condition: `left operator right`. Without it being true the rest of the rule is not looked at.
 
     Operators: `==` and `!=` (with a set: is or is not a member), `<`, `>`, `<=`, `>=`, `in` (any bit of right is set)
-    and `!` (none is). A field that the packet does not have makes every operator false, `!=` too.
+    and `!` (none is). A field that the packet does not have makes every operator false, `!=` too. `!= each` is of a
+    concatenation: it differs in all parts, and where only some differ it can't be known.
     """
 
     left: Expression
