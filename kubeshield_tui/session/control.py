@@ -10,6 +10,7 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.settings.schema import Settings
 
 if TYPE_CHECKING:
+    from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
 
 
@@ -44,6 +45,11 @@ class SessionControl(Protocol):
 
     async def inspect(self, key: CellKey) -> None:
         """Hold the whole safe conversation with a cell's endpoint; it is in `store.inspections`, failures too."""
+        ...
+
+    @property
+    def chains(self) -> Chains:
+        """The layers on the way of every cell, and what would be without some of them."""
         ...
 
     @property

@@ -43,6 +43,7 @@ from kubeshield_tui.session.expand import Failure, expand, require_zones, resolv
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
+from kubeshield_tui.session.rejudging import Rejudging
 from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
@@ -54,6 +55,7 @@ from kubeshield_tui.vantages.vantage import VantagePoint
 
 if TYPE_CHECKING:
     from kubeshield_tui.cluster.client import ClusterClient
+    from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
 
@@ -88,6 +90,7 @@ class Session:
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
+        self._rejudging: Rejudging | None = None
         self._asking: Asking | None = None
         self._recorder: Recorder | None = None
         self._followers: list[asyncio.Task[None]] = []
@@ -152,6 +155,8 @@ class Session:
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
+        if self._rejudging is not None:
+            self._rejudging.finish()
         self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
@@ -183,6 +188,13 @@ class Session:
         from kubeshield_tui.session.opinions import inspect_into
 
         await inspect_into(self.store, self._points, key, self._happen)
+
+    @cached_property
+    def chains(self) -> Chains:
+        """The layers on the way of every cell."""
+        from kubeshield_tui.session.chains import Chains
+
+        return Chains(self.store, self.worlds, self.firewalls, self.settings)
 
     @cached_property
     def firewalls(self) -> Firewalls:
@@ -225,7 +237,8 @@ class Session:
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
-        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations)
+        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations, self.chains.of)
+        self._rejudging = Rejudging(self.store, self.chains.changed, self._verdicts.judge_again)
         self._asking = Asking(self.store, engine, self._verdicts, self._happen)
         self._clusters.start()
         if settings.catalogue is not None:
@@ -322,6 +335,8 @@ class Session:
         for listener in self._listeners:
             listener(event)
         self._holes.told(event)
+        if self._rejudging is not None:
+            self._rejudging.told(event)
         if self._verdicts is None or self._asking is None:
             return
         match event:

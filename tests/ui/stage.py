@@ -12,8 +12,10 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import Vantage, VantageStatus, Zone
+from kubeshield_tui.session.chains import Chains
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.app import KubeShieldApp
 from tests.unit.estate import answer, endpoint, vantage
@@ -86,6 +88,7 @@ class FakeSession:
         self.heard: tuple[CellKey, ...] = ()
         self.inspected: CellKey | None = None
         self.firewalls = Firewalls(store)
+        self.chains = Chains(store, Worlds(store), self.firewalls, self.settings)
         self.read: list[tuple[CellKey, bool]] = []
         self.watched: list[tuple[CellKey, bool]] = []
 
