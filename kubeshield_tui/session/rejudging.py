@@ -1,4 +1,4 @@
-"""Judges again what evidence bears on: a change of a cluster, a host that was read, a self-test; news of a moment at once.
+"""Judges again what evidence bears on, news of a moment at once: a change of a cluster, a host read, a self-test.
 
 What changed is looked for by namespace and host: a policy costs the cells of its namespace, not the grid.
 """
