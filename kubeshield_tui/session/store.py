@@ -14,7 +14,7 @@ from typing import NamedTuple, assert_never
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import SelfTest, Source
+from kubeshield_tui.model.evidence import SelfTest, Source, Witness
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -113,6 +113,8 @@ class Store:
     """All lines of the expectations with what each came to."""
     sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
     """What was read of hosts, by vantage and item."""
+    witnesses: dict[CellKey, Witness] = field(default_factory=dict)
+    """The last probe of a cell that was watched on its way."""
     self_tests: dict[str, SelfTest] = field(default_factory=dict)
     """The newest of each cluster."""
     opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
@@ -324,6 +326,8 @@ class Store:
                 self.expectations = event.lines
             case happened.SourceCollected():
                 self.sources[event.source.vantage, event.source.item] = event.source
+            case happened.Witnessed():
+                self.witnesses[event.witness.key] = event.witness
             case happened.SelfTested():
                 self.self_tests[event.test.cluster] = event.test
             case happened.OpinionHeard():
