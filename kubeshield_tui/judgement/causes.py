@@ -117,9 +117,9 @@ def _rank(member: Member) -> tuple[int, int, int, str, str, str]:
 
 def _cause(known: FindingId, members: list[Member], raised_at: Mapping[FindingId, float]) -> Cause:
     worst = members[0].finding
-    reach, cells = _reach(members), tuple(CellKey(each.finding.endpoint, each.finding.vantage) for each in members)
-    objects = [f"{each.finding.namespace}/{each.finding.object}".strip("/") for each in members]
-    times = [raised_at[each.finding.id] for each in members if each.finding.id in raised_at]
+    reach, findings = _reach(members), [each.finding for each in members]
+    objects = [f"{each.namespace}/{each.object}".strip("/") for each in findings if not each.endpoint]
+    times = [raised_at[each.id] for each in findings if each.id in raised_at]
     return Cause(
         id=known,
         code=worst.code,
@@ -132,28 +132,24 @@ def _cause(known: FindingId, members: list[Member], raised_at: Mapping[FindingId
         endpoint=worst.endpoint,
         vantage=worst.vantage,
         cluster=worst.cluster,
-        namespace=worst.namespace if len({each.finding.namespace for each in members}) == 1 else "",
-        object=worst.object if len({each.finding.object for each in members}) == 1 else "",
+        namespace=worst.namespace if len({each.namespace for each in findings}) == 1 else "",
+        object=worst.object if len({each.object for each in findings}) == 1 else "",
         component=worst.component,
         reached_from=worst.reached_from,
-        cells=cells if worst.endpoint else (),
-        objects=tuple(filter(None, objects)) if not worst.endpoint else (),
+        cells=tuple(CellKey(each.endpoint, each.vantage) for each in findings if each.endpoint),
+        objects=tuple(filter(None, objects)),
         reach=reach,
         since=min(times, default=0.0),
     )
 
 
 def _reach(members: list[Member]) -> Reach:
-    findings = [each.finding for each in members]
-    if not findings[0].endpoint:
-        return Reach(
-            vantages=len(findings[0].reached_from), namespaces=len({each.namespace for each in findings} - {""})
-        )
-    vantages = {each.vantage for each in findings}
-    namespaces = {each.vantage.spec.namespace for each in members if each.vantage is not None} - {""}
+    cells = [each for each in members if each.finding.endpoint]
+    visitors = {each.vantage.spec.namespace for each in cells if each.vantage is not None}
+    owners = {each.finding.namespace for each in members if not each.finding.endpoint}
     return Reach(
-        cells=len(findings),
-        endpoints=len({each.endpoint for each in findings}),
-        vantages=max(len(vantages), len(findings[0].reached_from)),
-        namespaces=len(namespaces),
+        cells=len(cells),
+        endpoints=len({each.finding.endpoint for each in cells}),
+        vantages=max(len({each.finding.vantage for each in cells}), len(members[0].finding.reached_from)),
+        namespaces=len((visitors | owners) - {""}),
     )

@@ -43,8 +43,8 @@ class FindingsScreen(Screen[CellKey]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f", "back", "Back")]
     keys: ClassVar[Line] = (
-        (" esc", "heading"), (" back  ", "quiet"), ("enter", "heading"), (" its cells, then to the cell  ", "quiet"),
-        ("← →", "heading"), (" fold, unfold  ", "quiet"), ("tab", "heading"), (" read on", "quiet"),
+        (" esc", "heading"), (" back  ", "quiet"), ("enter", "heading"), (" cells, then the cell  ", "quiet"),
+        ("left right", "heading"), (" fold, unfold  ", "quiet"), ("tab", "heading"), (" read on", "quiet"),
     )  # fmt: skip
 
     def __init__(self, store: Store) -> None:

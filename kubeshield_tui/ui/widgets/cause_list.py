@@ -26,14 +26,14 @@ from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.symbols import Alphabet, short, token_of
 from kubeshield_tui.ui.themes import Palette
-from kubeshield_tui.ui.widgets.layout import fit, fit_label, row_label
+from kubeshield_tui.ui.widgets.layout import cut_middle, fit, fit_label, row_label
 from kubeshield_tui.ui.widgets.pager import Line
 
 REVERSE = Style(reverse=True)
 SEVERITY_TOKENS = {Severity.CRITICAL: "exposed", Severity.HIGH: "broken", Severity.MEDIUM: "unproven"}
 WIDE = 100
 """Columns from which there is room for all counts and the time."""
-SEVERITY, COUNT, SINCE = 10, 22, 7
+SEVERITY, COUNT, SHORT_COUNT, SINCE = 10, 22, 10, 6
 LABEL, VANTAGE = 60, 30
 
 
@@ -160,8 +160,10 @@ class CauseList(ScrollView, can_focus=True):
         if len(members_of(cause)) > 1:
             mark = self.alphabet.unfolded if cause.id in self._unfolded else self.alphabet.folded
         head, wide = f" {mark} ", width >= WIDE
-        count = cause.count if wide else cause.count.partition(",")[0]
-        tail = f"{count:>{COUNT}}  {since(cause, self.store.now):>{SINCE - 1}} " if wide else f"{count:>10} "
+        if wide:
+            tail = f"{cut_middle(cause.count, COUNT):>{COUNT}}  {since(cause, self.store.now):>{SINCE}} "
+        else:
+            tail = f"{cut_middle(cause.count.partition(',')[0], SHORT_COUNT):>{SHORT_COUNT}} "
         what = fit(cause.what, min(max(width - len(head) - SEVERITY - cell_len(tail) - 1, 10), self._widest))
         strong = cause.severity in SEVERITY_TOKENS
         return (
