@@ -48,6 +48,12 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     add("--per-namespace", action="store_true", help="an own pod in every namespace that has pods, 40 at most")
     add("--per-node", action="store_true", help="an own pod on every schedulable node, 40 at most")
     add("--pod-namespace", default=None, metavar="NS", help="namespace of own pods for nodes (default: default)")
+    add("--read-firewalls", action="store_true", help="read the rules of SSH hosts and nodes when the run begins")
+    add(
+        "--firewall-pods",
+        action="store_true",
+        help="read them also on node:NODE without SSH, by a pod with CAP_NET_ADMIN in the node's network; needs --yes",
+    )
     add_timing(parser, again=again)
 
 
@@ -130,6 +136,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         consent=arguments.yes,
         pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
         pod_namespace=_pod_namespace(arguments.pod_namespace),
+        read_firewalls=arguments.read_firewalls or arguments.firewall_pods,
+        firewall_pods=arguments.firewall_pods,
         per_namespace=arguments.per_namespace,
         per_node=arguments.per_node,
         timing=timing_from(arguments),

@@ -11,7 +11,7 @@ import msgspec
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Source
+from kubeshield_tui.model.evidence import Source, Witness
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -185,6 +185,12 @@ class SourceCollected(Happening, frozen=True):
     source: Source
 
 
+class Witnessed(Happening, frozen=True):
+    """A probe was watched as it passed the hosts on its way."""
+
+    witness: Witness
+
+
 class OpinionHeard(Happening, frozen=True):
     """nmap was asked of a cell."""
 
@@ -257,6 +263,7 @@ Event = (
     | FindingCleared
     | ExpectationsReviewed
     | SourceCollected
+    | Witnessed
     | OpinionHeard
     | Inspected
     | ObjectCreated

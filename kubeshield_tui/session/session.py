@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from time import time
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
+from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.expect_file import Declared, read_expectations
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
@@ -51,6 +53,8 @@ from kubeshield_tui.vantages.vantage import VantagePoint
 
 if TYPE_CHECKING:
     from kubeshield_tui.cluster.client import ClusterClient
+    from kubeshield_tui.session.firewalls import Firewalls
+    from kubeshield_tui.session.host_rules import HostRules
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
@@ -72,6 +76,8 @@ class Session:
         self.store = Store()
         self._local_channel = local_channel
         self._listeners = list(listeners)
+        self.worlds = Worlds(self.store)
+        """Each cluster as policies see it."""
         self._holes = Holes(self.store, self._happen)
         self._points: dict[VantageId, VantagePoint] = {}
         self._catalogue = builtin()
@@ -176,15 +182,28 @@ class Session:
 
         await inspect_into(self.store, self._points, key, self._happen)
 
-    async def collect_host(self, vantage: VantageId) -> None:
-        """Read what decides on packets at an SSH vantage's host."""
-        from kubeshield_tui.evidence.collect.host import collect_host
-        from kubeshield_tui.vantages.ssh import SshVantage
+    @cached_property
+    def firewalls(self) -> Firewalls:
+        """Hosts whose rules were read, and the ways of cells through them."""
+        from kubeshield_tui.session.firewalls import Firewalls
 
-        point = self._points.get(vantage)
-        if isinstance(point, SshVantage):
-            for source in await collect_host(vantage, point.spec.host, point.run):
-                self._happen(happened.SourceCollected(at=time(), source=source))
+        return Firewalls(self.store)
+
+    async def read_rules(self, key: CellKey, *, with_pods: bool = False) -> None:
+        """Read what decides on packets at the hosts on a cell's way."""
+        await self._rules.read_way(key, with_pods=with_pods)
+
+    async def witness(self, key: CellKey, *, with_pods: bool = False) -> None:
+        """Watch a probe of a cell pass the hosts on its way."""
+        probe = self._probe_for(key)
+        if probe is not None:
+            await self._rules.witness(key, probe, with_pods=with_pods)
+
+    @cached_property
+    def _rules(self) -> HostRules:
+        from kubeshield_tui.session.host_rules import HostRules
+
+        return HostRules(self.store, self.firewalls, self._points, self._clusters, self.settings, self._happen)
 
     # --- starting
 
@@ -221,6 +240,10 @@ class Session:
         async with asyncio.TaskGroup() as group:
             for context in self._clusters.contexts:
                 group.create_task(self._read_cluster(context, live=live))
+            if settings.read_firewalls:
+                group.create_task(self._rules.read_all(with_pods=settings.firewall_pods and settings.consent))
+        if settings.read_firewalls:
+            await self._rules.look()  # once the clusters say which hosts are nodes
         self._say("first sweep")
 
     def _add_vantages(self, engine: Engine) -> None:
@@ -291,6 +314,7 @@ class Session:
                 return  # it went while it was being asked
             before = self.store.cell(event.observation.key).observation
         self.store.apply(event)
+        self.worlds.told(event)
         if self._recorder is not None:
             self._recorder(event)
         for listener in self._listeners:

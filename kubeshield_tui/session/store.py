@@ -14,7 +14,7 @@ from typing import NamedTuple, assert_never
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Source
+from kubeshield_tui.model.evidence import Source, Witness
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -111,6 +111,8 @@ class Store:
     """All lines of the expectations with what each came to."""
     sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
     """What was read of hosts, by vantage and item."""
+    witnesses: dict[CellKey, Witness] = field(default_factory=dict)
+    """The last probe of a cell that was watched on its way."""
     opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
     inspections: dict[CellKey, Inspection] = field(default_factory=dict)
     objects: list[tuple[str, str]] = field(default_factory=list)
@@ -318,6 +320,8 @@ class Store:
                 self.expectations = event.lines
             case happened.SourceCollected():
                 self.sources[event.source.vantage, event.source.item] = event.source
+            case happened.Witnessed():
+                self.witnesses[event.witness.key] = event.witness
             case happened.OpinionHeard():
                 self.opinions[event.opinion.key] = event.opinion
             case happened.Inspected():

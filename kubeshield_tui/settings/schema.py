@@ -57,6 +57,10 @@ class Settings(Record, frozen=True):
     pod_namespace: str = DEFAULT_POD_NAMESPACE
     """Where pods for nodes (`node:NODE`, --per-node) are made. Not the context's namespace: a vantage's id must not
     depend on who asks."""
+    read_firewalls: bool = False
+    """Read the rules of all hosts that vantages stand on when the run begins."""
+    firewall_pods: bool = False
+    """Also of nodes that SSH does not lead to, by a pod with CAP_NET_ADMIN in the node's network."""
     per_namespace: bool = False
     """One own pod in every namespace that has pods."""
     per_node: bool = False

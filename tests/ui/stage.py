@@ -9,9 +9,10 @@ from textual.pilot import Pilot
 
 from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.model import event as happened
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import Vantage, VantageStatus, Zone
+from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.app import KubeShieldApp
@@ -84,6 +85,9 @@ class FakeSession:
         self.ran = 0
         self.heard: tuple[CellKey, ...] = ()
         self.inspected: CellKey | None = None
+        self.firewalls = Firewalls(store)
+        self.read: list[tuple[CellKey, bool]] = []
+        self.watched: list[tuple[CellKey, bool]] = []
 
     async def run(self) -> None:
         self.ran += 1
@@ -108,8 +112,11 @@ class FakeSession:
     async def inspect(self, key: CellKey) -> None:
         self.inspected = key
 
-    async def collect_host(self, vantage: VantageId) -> None:
-        return None
+    async def read_rules(self, key: CellKey, *, with_pods: bool = False) -> None:
+        self.read.append((key, with_pods))
+
+    async def witness(self, key: CellKey, *, with_pods: bool = False) -> None:
+        self.watched.append((key, with_pods))
 
 
 def app_on(session: FakeSession, **keywords: object) -> KubeShieldApp:
