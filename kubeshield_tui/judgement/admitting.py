@@ -27,11 +27,14 @@ class Admitting(Record, frozen=True):
     why: str
     """What the connection matches it by."""
     change: str
+    is_sure: bool = True
+    """False: it may admit it."""
 
     @property
     def text(self) -> str:
         """One sentence."""
-        return f"{f'{self.policy.text} {self.rule}'.rstrip()} admits it ({self.why}): {self.change}"
+        admits = f"admits it ({self.why})" if self.is_sure else "may admit it"
+        return f"{f'{self.policy.text} {self.rule}'.rstrip()} {admits}: {self.change}"
 
 
 class Admission(Record, frozen=True):
@@ -55,7 +58,7 @@ def admission(world: World, question: Question, direction: Direction, without: I
         for effect in _admitting(told):
             if effect.rule is None:
                 unread[effect.key] = Admitting(
-                    policy=effect.key, rule="", why=effect.why, change="read it, and see whether it admits this"
+                    policy=effect.key, rule="", why=effect.why, change=f"read it ({effect.why})", is_sure=False
                 )
                 continue
             key = RuleKey(policy=effect.key, direction=direction, index=effect.rule)
@@ -87,7 +90,9 @@ def _admitted(world: World, effect: PolicyEffect, direction: Direction, ends: li
         change = f"put a rule that denies before {effect.rule_text}: no NetworkPolicy overrules it"
     elif rule is not None:
         change = _change(world, rule, direction, ends)
-    return Admitting(policy=effect.key, rule=effect.rule_text, why=effect.why, change=change)
+    return Admitting(
+        policy=effect.key, rule=effect.rule_text, why=effect.why, change=change, is_sure=effect.effect is Effect.ALLOW
+    )
 
 
 def _change(world: World, rule: Rule, direction: Direction, ends: list[Party]) -> str:

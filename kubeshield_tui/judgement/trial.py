@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kubeshield_tui.evidence.netpol.explain import decide
-from kubeshield_tui.evidence.netpol.party import End, Question
+from kubeshield_tui.evidence.netpol.explain import decide, evaluate
+from kubeshield_tui.evidence.netpol.party import End, EndKind, Question
 from kubeshield_tui.evidence.netpol.policy import Policy
 from kubeshield_tui.evidence.netpol.world import World
 from kubeshield_tui.model.expectation import Must
@@ -42,11 +42,16 @@ class KnownFlow(Record, frozen=True):
         return self.must is Must.REACHABLE or self.state is State.OPEN
 
     @property
+    def place(self) -> str:
+        """`10.96.0.1:443/TCP`."""
+        destination = self.destination.text
+        is_bare = self.destination.kind is EndKind.ADDRESS and ":" in destination
+        return f"{f'[{destination}]' if is_bare else destination}:{self.port}/{self.protocol}"
+
+    @property
     def text(self) -> str:
         """`shop/web -> 10.96.0.1:443/TCP`."""
-        destination = self.destination.text
-        shown = f"[{destination}]" if destination.count(":") > 1 and "/" not in destination else destination
-        return f"{self.source.text} -> {shown}:{self.port}/{self.protocol}"
+        return f"{self.source.text} -> {self.place}"
 
 
 class Flip(Record, frozen=True):
@@ -70,6 +75,8 @@ class Trial(Record, frozen=True):
     flips: tuple[Flip, ...] = ()
     still_open: tuple[KnownFlow, ...] = ()
     """Of those to be closed: what would not surely be denied."""
+    hangs_on: dict[KnownFlow, str] = {}  # noqa: RUF012 - msgspec copies it
+    """Why a connection would be neither surely allowed nor surely denied."""
 
     @property
     def wanted(self) -> tuple[Flip, ...]:
@@ -115,6 +122,7 @@ def try_policy(world: World, policy: Policy, flows: Iterable[KnownFlow]) -> Tria
     changed = world.copy()
     changed.put(policy)
     flips, still_open, asked = [], [], 0
+    hangs_on: dict[KnownFlow, str] = {}
     for flow in flows:
         asked += 1
         before, after = decide(world, flow.question), decide(changed, flow.question)
@@ -122,4 +130,11 @@ def try_policy(world: World, policy: Policy, flows: Iterable[KnownFlow]) -> Tria
             flips.append(Flip(flow=flow, before=before, after=after))
         if flow.closing and after is not Predicted.DENY:
             still_open.append(flow)
-    return Trial(asked=asked, flips=tuple(flips), still_open=tuple(still_open))
+        if after is Predicted.UNKNOWN and (flow.closing or before is not after):
+            hangs_on[flow] = _reasons(changed, flow)
+    return Trial(asked=asked, flips=tuple(flips), still_open=tuple(still_open), hangs_on=hangs_on)
+
+
+def _reasons(world: World, flow: KnownFlow) -> str:
+    assumptions = dict.fromkeys(reason.assumption for reason in evaluate(world, flow.question).assumptions)
+    return "; ".join(assumption.sentence for assumption in assumptions)
