@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from kubeshield_tui.cluster.client import ClusterClient
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
+    from kubeshield_tui.session.remedies import Remedies
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
@@ -147,6 +148,8 @@ class Session:
         for follower in self._followers:
             follower.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
+        if "remedies" in self.__dict__:
+            await self.remedies.close()
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
@@ -169,6 +172,13 @@ class Session:
         if self._engine is not None:
             self._engine.pause(paused)
             self._happen(happened.Paused(at=time(), paused=paused))
+
+    @cached_property
+    def remedies(self) -> Remedies:
+        """How to close what was found: proposed, applied, taken back."""
+        from kubeshield_tui.session.remedies import Remedies
+
+        return Remedies(self.store, self.worlds, self._clusters, self.ask_again, self._happen)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of cells, where it is installed."""

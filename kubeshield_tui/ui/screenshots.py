@@ -22,6 +22,7 @@ class _Still:
         self.settings = session.settings
         self.store = session.store
         self.firewalls = session.firewalls
+        self.remedies = session.remedies
 
     async def run(self) -> None:
         """Do nothing."""
