@@ -62,7 +62,7 @@ def _grouped(flows: Iterable[KnownFlow], alike: Alike, hangs_on: Mapping[KnownFl
         sources.setdefault((flow.place, hangs_on.get(flow, "")), []).append(source)
     places: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for (place, why), listed in sources.items():
-        places.setdefault((tuple(dict.fromkeys(listed)), why), []).append(place)
+        places.setdefault((tuple(sorted(set(listed))), why), []).append(place)
     for (froms, why), tos in places.items():
         yield f"{_listed(froms)} -> {_listed(tos)}" + (f" ({why})" if why else "")
 
