@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
+    from kubeshield_tui.session.remedies import Remedies
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
@@ -157,6 +158,8 @@ class Session:
         for task in (*self._followers, *tests):
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
+        if "remedies" in self.__dict__:
+            await self.remedies.close()
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
@@ -193,6 +196,13 @@ class Session:
             task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
         if task is not None:
             await asyncio.shield(task)
+
+    @cached_property
+    def remedies(self) -> Remedies:
+        """How to close what was found: proposed, applied, taken back."""
+        from kubeshield_tui.session.remedies import Remedies
+
+        return Remedies(self.store, self.worlds, self._clusters, self.ask_again, self._happen)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of cells, where it is installed."""
