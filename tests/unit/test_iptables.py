@@ -353,9 +353,6 @@ def test_no_text_makes_a_parser_raise(pieces: list[str]) -> None:
     ipset.is_dump(text)
 
 
-# --- beside nft's own view of the same rules
-
-
 def nft(*sources: object) -> Ruleset:
     rules = tuple(
         Rule(index=index, handle=index + 10, statements=(Opaque(kind=Doubt.MODULE, text="xt"),), source=source)
