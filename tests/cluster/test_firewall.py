@@ -222,7 +222,7 @@ async def test_a_nodes_own_wall_is_predicted_met_and_witnessed(tmp_path: Path) -
     with wall("node2", *rules):
         async with running(tmp_path, *lines, vantages=VANTAGES, discovery=False) as session:
             keys = {key.endpoint.partition("/")[0]: key for key in session.store.cells if key.vantage == "ssh:outside"}
-            counts, wrong = compared(session)
+            _, wrong = compared(session)
             assert wrong == [], "\n".join(map(str, wrong))
             for port, answer in ((9101, "drop"), (9102, "icmp-admin-prohibited"), (9103, "tcp-reset"), (10250, "drop")):
                 layers, must = verdict(session, keys[f"{NODE2}:{port}"])
