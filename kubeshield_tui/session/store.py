@@ -107,6 +107,8 @@ class Store:
     vantages: dict[VantageId, Vantage] = field(default_factory=dict)
     cells: dict[CellKey, Cell] = field(default_factory=dict)
     findings: dict[FindingId, Finding] = field(default_factory=dict)
+    raised_at: dict[FindingId, float] = field(default_factory=dict)
+    """When each finding was first raised; what was cleared in between is raised anew."""
     expectations: tuple[DeclaredLine, ...] = ()
     """All lines of the expectations with what each came to."""
     sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
@@ -183,9 +185,11 @@ class Store:
                 self._apply_structure(event)
             case happened.FindingRaised():
                 self.findings[event.finding.id] = event.finding
+                self.raised_at.setdefault(event.finding.id, event.at)
                 self._stamps.findings = self.revision
             case happened.FindingCleared():
                 self.findings.pop(event.finding, None)
+                self.raised_at.pop(event.finding, None)
                 self._stamps.findings = self.revision
             case _:
                 self._apply_status(event)
