@@ -105,3 +105,10 @@ def test_a_condition_that_holds_in_two_ways_is_no_near_miss() -> None:
     rules = "filter\n-A INPUT -p tcp -m multiport --ports 25,53 -j DROP\n-A INPUT -p tcp -m tcp --dport 25 -j DROP"
     (miss,) = judge(rules, SSH, explain=True).outcomes[0].misses
     assert (miss.decider.index, miss.condition, miss.was) == (1, "tcp dport == 25", "22")
+
+
+def test_a_condition_that_may_hold_in_one_of_two_ways_is_unknown() -> None:
+    rules = "filter\n-A INPUT -p tcp -m multiport --ports 25,53 -j DROP"
+    without = SSH.replace(",sport=40000", "")
+    assert {outcome.verdict for outcome in judge(rules, without).outcomes} == {"accept", "drop"}
+    assert {outcome.verdict for outcome in judge(rules, without.replace("dport=22", "dport=25")).outcomes} == {"drop"}
