@@ -8,7 +8,7 @@ import pytest
 
 from kubeshield_tui.evidence.netfilter.flow import End
 from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Unsure
-from tests.unit.firewall import ACCEPT, DROP, OUT, PROHIBITED, THROUGH, Rules, dnat, match
+from tests.unit.firewall import ACCEPT, DROP, OUT, PROHIBITED, THROUGH, Rules, dnat, match, state
 
 UNKNOWN, OTHER = Unsure(kind=Doubt.FIELD, text="sport"), Unsure(kind=Doubt.FIELD, text="dport")
 
@@ -72,3 +72,19 @@ def test_whose_a_translated_source_is_is_known_only_where_nothing_changed(addres
     rules = Rules().base("postrouting", [snat(address)], kind="nat", priority=100)
     rules.base("postrouting", [match("fib saddr type", "local"), DROP], priority=110)
     assert rules.verdict(OUT, legs=("syn",)) == said
+
+
+def test_who_let_the_first_packet_pass_is_who_let_the_connection_pass() -> None:
+    rules = Rules().base("forward", [state("new"), ACCEPT], [state("established"), ACCEPT], policy="drop")
+    rules.base("forward", [match("tcp dport", 81), ACCEPT], priority=5)
+    (outcome,) = rules.judge(THROUGH).outcomes
+    assert (outcome.verdict, outcome.leg, outcome.decider.index) == ("accept", "syn", 0)
+    rules = Rules().base("forward").base("forward", [state("new"), match("tcp dport", 80), ACCEPT], priority=-5)
+    assert rules.judge(THROUGH).outcomes[0].decider.index == 0
+    assert Rules().base("forward").judge(THROUGH).outcomes[0].decider.text == "policy accept"
+
+
+def test_what_the_host_sends_to_itself_is_local_when_it_arrives() -> None:
+    packet = OUT.replace("203.0.113.9", "127.0.0.1").replace("eth1", "lo")
+    rules = Rules().base("input", [match("fib daddr type", "local"), DROP])
+    assert rules.verdict(packet, legs=("syn",)) == "drop syn"
