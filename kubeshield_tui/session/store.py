@@ -14,7 +14,7 @@ from typing import NamedTuple, assert_never
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import SelfTest, Source
+from kubeshield_tui.model.evidence import SelfTest, Source, Witness
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -113,6 +113,8 @@ class Store:
     """All lines of the expectations with what each came to."""
     sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
     """What was read of hosts, by vantage and item."""
+    witnesses: dict[CellKey, Witness] = field(default_factory=dict)
+    """The last probe of a cell that was watched on its way."""
     self_tests: dict[str, SelfTest] = field(default_factory=dict)
     """The newest of each cluster."""
     opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
@@ -121,6 +123,8 @@ class Store:
     """(cluster, object) of ours that exist now."""
     removed: list[tuple[str, str]] = field(default_factory=list)
     left: list[happened.ObjectLeft] = field(default_factory=list)
+    applied: dict[tuple[str, str, str], happened.PolicyApplied] = field(default_factory=dict)
+    """Policies of ours that are in force, by cluster, namespace and name."""
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     one_failure_away: int = 0
     """Proven blocks that a single failure would open."""
@@ -324,6 +328,8 @@ class Store:
                 self.expectations = event.lines
             case happened.SourceCollected():
                 self.sources[event.source.vantage, event.source.item] = event.source
+            case happened.Witnessed():
+                self.witnesses[event.witness.key] = event.witness
             case happened.SelfTested():
                 self.self_tests[event.test.cluster] = event.test
             case happened.OpinionHeard():
@@ -338,6 +344,10 @@ class Store:
             case happened.ObjectLeft():
                 self._discard(event.cluster, event.object)
                 self.left.append(event)
+            case happened.PolicyApplied():
+                self.applied[event.key] = event
+            case happened.PolicyTakenBack():
+                self.applied.pop(event.key, None)
             case happened.Progress():
                 self.phase = event.phase
             case happened.Paused():

@@ -12,8 +12,10 @@ from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import HttpExchange, Observation, State, TlsFacts
 from kubeshield_tui.model.opinion import Inspection, SecondOpinion
 from kubeshield_tui.model.verdict import Judgement
+from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.query import policies_of
 from kubeshield_tui.session.store import Cell, Store
+from kubeshield_tui.ui.firewall import firewall_lines
 from kubeshield_tui.ui.summary import age
 from kubeshield_tui.ui.widgets.pager import Line
 
@@ -22,15 +24,17 @@ SECTIONS = ("answer", "conversation", "second look", "policies", "firewall", "ra
 """Headings, in order; digits lead to them."""
 
 
-def cell_page(store: Store, key: CellKey, now: float, width: int) -> list[Line]:
-    """All lines of a cell's page."""
+def cell_page(
+    store: Store, firewalls: Firewalls, key: CellKey, now: float, width: int, *, raw_rules: bool = False
+) -> list[Line]:
+    """All lines of a cell's page. `raw_rules`: with the rules of hosts as they were read."""
     cell = store.cell(key)
     parts = [
         _answer(store, key, cell, now, width),
         _conversation(cell),
         _second_look(store, key, now, width),
         _policies(store, key),
-        _firewall(store, key),
+        firewall_lines(store, firewalls, key, now, width, raw=raw_rules),
         _raw(cell, width),
     ]
     lines: list[Line] = []
@@ -213,18 +217,6 @@ def _policies(store: Store, key: CellKey) -> Iterator[Line]:
 
 def _spec(policy: PolicyRecord) -> Iterator[Line]:
     return chain.from_iterable(_pair("", line, "quiet") for line in policy.spec.splitlines())
-
-
-def _firewall(store: Store, key: CellKey) -> Iterator[Line]:
-    vantage = store.vantages.get(key.vantage)
-    sources = [source for (where, _), source in store.sources.items() if where == key.vantage]
-    if not sources:
-        over_ssh = vantage is not None and bool(vantage.spec.host)
-        how = "w reads the rulesets of this host, read-only" if over_ssh else "rulesets are read over SSH vantages"
-        yield from _pair("", how, "quiet")
-    for source in sources:
-        yield from _pair(str(source.status), f"{source.tool} on {source.host}  {source.detail}", "strong")
-        yield from chain.from_iterable(_pair("", line, "quiet") for line in source.text.splitlines())
 
 
 def _raw(cell: Cell, width: int) -> Iterator[Line]:
