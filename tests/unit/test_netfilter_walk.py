@@ -113,6 +113,9 @@ def test_a_new_address_is_looked_up_anew_in_a_set_that_is_not_there() -> None:
     known = match("ip daddr", "@gone")
     rules = Rules().base("input", [known, DROP], [set_destination("192.0.2.1")], [known, PROHIBITED])
     assert rules.verdict(SSH, legs=("syn",)) == "accept | drop syn | reject icmp-admin-prohibited syn"
+    known, changed = match("ip dscp", "@gone"), {"mangle": {"key": field("ip dscp"), "value": 5}}
+    rules = Rules().base("input", [known, DROP], [changed], [known, PROHIBITED])
+    assert rules.verdict(SSH, legs=("syn",)) == "accept | drop syn | reject icmp-admin-prohibited syn"
 
 
 def test_a_mark_that_is_set_to_something_unknown_again_is_asked_again() -> None:
