@@ -238,4 +238,6 @@ def _closed(look: _Look, flows: Iterable[KnownFlow]) -> Iterator[Closed]:
             told.add(address)
             held = look.world.holder(address)
             is_service = held is not None and held.kind is EndKind.SERVICE
-            yield Closed(address=address, says=endpoint.name, port=0 if is_service else flow.port)
+            yield Closed(
+                address=address, says=endpoint.name, port=0 if is_service else flow.port, protocol=flow.protocol
+            )

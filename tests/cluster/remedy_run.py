@@ -58,21 +58,18 @@ class Run:
         keys = [CellKey(endpoint, vantage) for endpoint in wanted for vantage in self.store.vantages]
         return [key for key in keys if self.store.cell(key).untested is None]
 
-    async def until(self, what: str, condition: object, seconds: float = SWEEP_SECONDS) -> None:
-        assert callable(condition)
-        end = time() + seconds
-        while not condition():
-            if time() > end:
-                missing = [key for key in self.cells if self.store.cell(key).observation is None]
-                raise TimeoutError(f"waited {seconds} s for: {what}; without an answer: {missing[:5]}")
-            await asyncio.sleep(0.1)
-
     async def sweep(self, keys: Iterable[CellKey] | None = None) -> dict[CellKey, bool]:
         """Ask cells now; returns which are open."""
         wanted = list(keys or self.cells)
-        begun = time()
-        self.session.ask_again(wanted)
-        await self.until("an answer of each cell", lambda: all(self._answered(key, begun) for key in wanted))
+        begun, end = time(), time() + SWEEP_SECONDS
+        rest = wanted
+        while rest := [key for key in rest if not self._answered(key, begun)]:
+            if time() > end:
+                raise TimeoutError(
+                    f"no answer within {SWEEP_SECONDS} s: {[(key, self.store.cell(key)) for key in rest[:3]]}"
+                )
+            self.session.ask_again(key for key in rest if not self.store.cell(key).asking)
+            await asyncio.sleep(0.5)
         return {key: self._is_open(key) for key in wanted}
 
     def _answered(self, key: CellKey, since: float) -> bool:
@@ -146,7 +143,9 @@ async def main() -> None:
     run = Run(session, prefix)
     running = asyncio.create_task(session.run())
     try:
-        await run.until("the first picture", lambda: run.store.phase == "watching" or running.done())
+        async with asyncio.timeout(SWEEP_SECONDS):
+            while run.store.phase != "watching" and not running.done():
+                await asyncio.sleep(0.1)
         for cluster in run.store.clusters:
             known = session.worlds.of(cluster)
             assert known is not None
