@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubeshield_tui.cli.world_source import Source, from_cluster, from_manifests
+from kubeshield_tui.cli.world_source import Source, from_cluster, from_manifests, profile_from
 from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def add_netpol(parser: argparse.ArgumentParser) -> None:
     add("--to", dest="destination", metavar="P", help="the same, or service:NAMESPACE/NAME")
     add("--port", type=int, metavar="N", help="destination port; of a Service: the Service's")
     add("--protocol", metavar="T", help="TCP (default), UDP, SCTP or ICMP")
+    add("--cni", action="append", default=argparse.SUPPRESS, metavar="K=V,...", help="what the network plugin chooses")
     add("--connectivity", action="store_true", help="who may connect to whom, instead of one question")
     add("--format", choices=("text", "json"), default="text", help="default: text")
 
@@ -37,10 +38,12 @@ def add_netpol(parser: argparse.ArgumentParser) -> None:
 def netpol(arguments: argparse.Namespace) -> int:
     """Run the command."""
     question = _question(arguments)
+    profile = profile_from(arguments.cni)
     if _is_live(arguments):
         source = from_cluster(arguments.kubeconfig, tuple(arguments.context), "explain netpol")
     else:
         source = from_manifests(arguments.manifests)
+    source.world.profile = profile
     source.print_problems()
     if question is None:
         _print_connectivity(source.world, as_json=arguments.format == "json")

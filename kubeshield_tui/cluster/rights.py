@@ -43,7 +43,9 @@ _DUTIES = {
     Feature.OTHER_POLICIES: "read policies of the admin API, Cilium and Calico, where a cluster has them",
     Feature.EXEC: "`pod:NAMESPACE/POD`, ask from a pod that exists",
     Feature.OWN_PODS: "`pod:NAMESPACE`, ask from a pod of our own",
-    Feature.NODE_PODS: "`pod:NAMESPACE@NODE` and `node:NODE`, a pod of our own on a node",
+    Feature.NODE_PODS: (
+        "`pod:NAMESPACE@NODE` and `node:NODE`, a pod of our own on a node; `--firewall-pods`, one that reads it"
+    ),
     Feature.PER_NAMESPACE: "`--per-namespace`, a pod of our own in every namespace that has pods",
     Feature.PER_NODE: "`--per-node`, a pod of our own on every schedulable node",
     Feature.REMEDIES: "apply a proposed NetworkPolicy from the dashboard after a yes, and take it back",

@@ -249,7 +249,7 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
     outcomes = result.outcomes
     accepted = [outcome for outcome in outcomes if outcome.verdict == "accept"]
     first = outcomes[0]
-    how, answer = _how(first)
+    how, answer = _how(first, visit)
     deciders = list(dict.fromkeys(decider_text(outcome.decider) for outcome in outcomes))
     base = HostLayer(
         host=gathered.host,
@@ -264,7 +264,7 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
     if len(accepted) == len(outcomes):
         return base
     if not accepted:
-        hows = {_how(outcome) for outcome in outcomes}
+        hows = {_how(outcome, visit) for outcome in outcomes}
         if len(hows) > 1:
             how, answer = How.SEVERAL, ""
         return replace(base, verdict=Predicted.DENY, how=how, answer=answer)
@@ -272,7 +272,7 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
     return replace(base, verdict=Predicted.UNKNOWN, decider=ways, rule=None)
 
 
-def _how(outcome: Outcome) -> tuple[How, str]:
+def _how(outcome: Outcome, visit: Visit) -> tuple[How, str]:
     if outcome.verdict == "accept":
         return How.PASSED, ""
     if outcome.leg == "ack":
@@ -280,6 +280,8 @@ def _how(outcome: Outcome) -> tuple[How, str]:
     if outcome.leg == "syn-ack":
         return How.DROP, ""  # whatever becomes of the answer, the visitor hears nothing
     by_route = outcome.decider.chain is None
+    if by_route and visit.begins_here and outcome.verdict == "reject":
+        return How.NO_ROUTE, ""  # his own socket fails: nothing is sent, and nothing answers
     if outcome.verdict == "reject":
         return How.NO_ROUTE if by_route else How.REJECT, outcome.answer or ""
     return How.NO_ROUTE if by_route and "blackhole" in outcome.decider.text else How.DROP, ""

@@ -105,13 +105,20 @@ def conclusion(hosts: Sequence[HostWitness], *, is_open: bool, is_reset: bool) -
         if host.fate == Fate.NOTHING:
             return _lost_at(host, passed, is_reset=is_reset)
         if passed is not None and passed.fate == Fate.PASSED_ON and host.fate != Fate.PASSED_ON:
-            where = f"between them, or on {host.host}"
-            return f"{host.host} saw an answer go back and {passed.host} did not: the answer died {where}"
+            where = f"the answer died between them, or on {host.host}"
+            return _answer_lost_at(host) or f"{host.host} saw an answer go back and {passed.host} did not: {where}"
         passed = host
     assert passed is not None
     if passed.fate == Fate.PASSED_ON:
         return f"{passed.host} passed it on and saw no answer: it died behind {passed.host}, or its answer did"
-    return f"{passed.host} passed it on and saw an answer go back"
+    return _answer_lost_at(passed) or f"{passed.host} passed it on and saw an answer go back"
+
+
+def _answer_lost_at(host: HostWitness) -> str:
+    """Return the sentence for a host whose rules should, by what they counted, have ended what it saw; else empty."""
+    if host.predicted == Predicted.DENY and host.support is Support.SUPPORTS:
+        return f"{host.host} saw an answer go back, and it died there: {host.decider}"
+    return ""
 
 
 def _lost_at(host: HostWitness, passed: HostWitness | None, *, is_reset: bool) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Source, Witness
+from kubeshield_tui.model.evidence import SelfTest, Source, Witness
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -191,6 +191,12 @@ class Witnessed(Happening, frozen=True):
     witness: Witness
 
 
+class SelfTested(Happening, frozen=True):
+    """A deny-all policy was tried on two pods of our own: does the cluster enforce policies?"""
+
+    test: SelfTest
+
+
 class OpinionHeard(Happening, frozen=True):
     """nmap was asked of a cell."""
 
@@ -304,6 +310,7 @@ Event = (
     | ExpectationsReviewed
     | SourceCollected
     | Witnessed
+    | SelfTested
     | OpinionHeard
     | Inspected
     | ObjectCreated

@@ -10,6 +10,7 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.settings.schema import Settings
 
 if TYPE_CHECKING:
+    from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.remedies import Remedies
 
@@ -39,12 +40,25 @@ class SessionControl(Protocol):
         """Stop asking, or go on. Answers under way still arrive."""
         ...
 
+    async def self_test(self, cluster: str) -> None:
+        """Show whether a cluster (by context) enforces policies; the answer is in `store.self_tests`, failures too.
+
+        Makes the objects that `objects_of_self_test` names, so a front end calls it after a yes to them. It goes on if
+        the caller leaves, and is over before the session is.
+        """
+        ...
+
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of these cells, where it is installed; the answers are in `store.opinions`, failures too."""
         ...
 
     async def inspect(self, key: CellKey) -> None:
         """Hold the whole safe conversation with a cell's endpoint; it is in `store.inspections`, failures too."""
+        ...
+
+    @property
+    def chains(self) -> Chains:
+        """The layers on the way of every cell, and what would be without some of them."""
         ...
 
     @property

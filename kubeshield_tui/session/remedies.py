@@ -21,6 +21,7 @@ from kubeshield_tui.session.doors import ClusterWait
 from kubeshield_tui.session.proposals import Proposal, cells_of, propose
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.schema import Settings
 
 GROUP, PLURAL = API_VERSION.partition("/")[0], "networkpolicies"
 LOOKS = (1.5, 5.0, 15.0)
@@ -36,19 +37,21 @@ class Remedies:
         store: Store,
         worlds: Worlds,
         clusters: ClusterWait,
+        settings: Settings,
         ask: Callable[[Iterable[CellKey]], int],
         emit: Callable[[Event], None],
     ) -> None:
         self._store = store
         self._worlds = worlds
         self._clusters = clusters
+        self._settings = settings
         self._ask = ask
         self._emit = emit
         self._looking: set[asyncio.Task[None]] = set()
 
     def propose(self, finding: Finding) -> tuple[Proposal, ...]:
         """Ways to close what a finding is about, each tried on all that is known; empty where it is about no cell."""
-        return propose(self._store, self._worlds, cells_of(self._store, finding))
+        return propose(self._store, self._worlds, self._settings, cells_of(self._store, finding))
 
     async def apply(self, proposal: Proposal) -> PolicyApplied:
         """Make the policy of a proposal and ask its cells again. Only call it after an explicit yes to its text.

@@ -38,10 +38,12 @@ from kubeshield_tui.session.doors import (
     make_vantage,
     resolve_contexts,
 )
+from kubeshield_tui.session.enforcing import require_clusters
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
+from kubeshield_tui.session.rejudging import Rejudging
 from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
@@ -53,6 +55,7 @@ from kubeshield_tui.vantages.vantage import VantagePoint
 
 if TYPE_CHECKING:
     from kubeshield_tui.cluster.client import ClusterClient
+    from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
     from kubeshield_tui.session.remedies import Remedies
@@ -88,10 +91,13 @@ class Session:
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
+        self._rejudging: Rejudging | None = None
         self._asking: Asking | None = None
         self._recorder: Recorder | None = None
         self._followers: list[asyncio.Task[None]] = []
         """One a cluster that is followed, in a live session."""
+        self._self_tests: dict[str, asyncio.Task[None]] = {}
+        """The last of each cluster."""
         self._closed = False
         self._expectations = Expectations()
 
@@ -99,6 +105,7 @@ class Session:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        require_clusters(settings, contexts)
         self._catalogue = load(settings.catalogue)
         targets: tuple[Endpoint, ...] = ()
         if settings.targets is not None:
@@ -145,14 +152,18 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        for follower in self._followers:
-            follower.cancel()
+        tests = self._self_tests.values()
+        for task in (*self._followers, *tests):
+            task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
         if "remedies" in self.__dict__:
             await self.remedies.close()
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
+        await asyncio.gather(*tests, return_exceptions=True)
+        if self._rejudging is not None:
+            self._rejudging.finish()
         self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
@@ -173,12 +184,23 @@ class Session:
             self._engine.pause(paused)
             self._happen(happened.Paused(at=time(), paused=paused))
 
+    async def self_test(self, cluster: str) -> None:
+        """Show whether a cluster enforces policies, with objects of our own: after a yes to them."""
+        from kubeshield_tui.session.selftest import self_test_into
+
+        task = self._self_tests.get(cluster)
+        if (task is None or task.done()) and not self._closed:
+            job = self_test_into(self._clusters, cluster, self.settings.pod_image, self._happen)
+            task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
+        if task is not None:
+            await asyncio.shield(task)
+
     @cached_property
     def remedies(self) -> Remedies:
         """How to close what was found: proposed, applied, taken back."""
         from kubeshield_tui.session.remedies import Remedies
 
-        return Remedies(self.store, self.worlds, self._clusters, self.ask_again, self._happen)
+        return Remedies(self.store, self.worlds, self._clusters, self.settings, self.ask_again, self._happen)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of cells, where it is installed."""
@@ -191,6 +213,13 @@ class Session:
         from kubeshield_tui.session.opinions import inspect_into
 
         await inspect_into(self.store, self._points, key, self._happen)
+
+    @cached_property
+    def chains(self) -> Chains:
+        """The layers on the way of every cell."""
+        from kubeshield_tui.session.chains import Chains
+
+        return Chains(self.store, self.worlds, self.firewalls, self.settings)
 
     @cached_property
     def firewalls(self) -> Firewalls:
@@ -233,7 +262,8 @@ class Session:
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
-        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations)
+        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations, self.chains.of)
+        self._rejudging = Rejudging(self.store, self.chains.changed, self._verdicts.judge_again)
         self._asking = Asking(self.store, engine, self._verdicts, self._happen)
         self._clusters.start()
         if settings.catalogue is not None:
@@ -330,6 +360,8 @@ class Session:
         for listener in self._listeners:
             listener(event)
         self._holes.told(event)
+        if self._rejudging is not None:
+            self._rejudging.told(event)
         if self._verdicts is None or self._asking is None:
             return
         match event:

@@ -23,6 +23,7 @@ class _Still:
         self.store = session.store
         self.firewalls = session.firewalls
         self.remedies = session.remedies
+        self.chains = session.chains
 
     async def run(self) -> None:
         """Do nothing."""
@@ -36,6 +37,9 @@ class _Still:
 
     def pause(self, paused: bool) -> None:
         """Do nothing."""
+
+    async def self_test(self, cluster: str) -> None:
+        """Nothing is made any more."""
 
     async def hear_opinions(self, keys: object) -> None:
         """Nothing is asked any more."""

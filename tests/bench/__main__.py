@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("filtered", "ports", "ssh", "ssh-direct", "matrix", "start", "discovery", "live", "expectations", "netpol")
+NAMES = ("filtered", "ports", "ssh", "ssh-direct", "matrix", "start", "discovery", "live", "expectations", "netpol",
+         "netfilter")  # fmt: skip
 
 
 def main(wanted: list[str]) -> int:

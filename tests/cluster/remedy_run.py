@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import time
 
-from kubeshield_tui.evidence.netpol.profile import Profile
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import State
@@ -26,15 +25,19 @@ from kubeshield_tui.session.proposals import Proposal
 from kubeshield_tui.session.session import Session
 from kubeshield_tui.settings.schema import Settings
 
-KIT = Profile(
-    ipblock_matches_pods=True,
-    ipblock_matches_nodes=True,
-    pod_to_own_node=False,
-    hostnetwork_subject=False,
-    hostnetwork_peer=False,
+KIT = tuple(
+    ("", knob, value)
+    for knob, value in {
+        "enforces": "yes",
+        "ipblock-matches-pods": "yes",
+        "ipblock-matches-nodes": "yes",
+        "pod-to-own-node": "no",
+        "hostnetwork-subject": "no",
+        "hostnetwork-peer": "no",
+    }.items()
 )
 """What the kit's enforcer does where the specification leaves it open: its rules compare addresses."""
-PROGRAMMED_SECONDS = 4.0
+PROGRAMMED_SECONDS = 3.0
 """What the enforcer and the service proxy may take."""
 SWEEP_SECONDS = 90.0
 
@@ -91,9 +94,8 @@ class Run:
             seen |= await self.sweep(differing)
         return seen
 
-    async def close(self, finding: Finding, proposal: Proposal) -> dict[str, object]:
-        """Apply, look, take back, look."""
-        before = await self.sweep()
+    async def close(self, finding: Finding, proposal: Proposal, before: dict[CellKey, bool]) -> dict[str, object]:
+        """Apply, look, take back, look. `before`: which cells are open."""
         predicted = {flip.flow.key: flip for flip in proposal.trial.flips}
         open_now = {
             key: state and not (key in predicted and predicted[key].after is Predicted.DENY)
@@ -137,6 +139,7 @@ async def main() -> None:
         targets=Path(targets),
         vantages=tuple(parse_vantage(text) for text in vantages),
         zones=(("local", "outside"),),
+        cni=KIT,
         timing=Timing(timeout=1.0, confirm=1.0, attempts=2),
     )
     session = Session(settings)
@@ -146,11 +149,7 @@ async def main() -> None:
         async with asyncio.timeout(SWEEP_SECONDS):
             while run.store.phase != "watching" and not running.done():
                 await asyncio.sleep(0.1)
-        for cluster in run.store.clusters:
-            known = session.worlds.of(cluster)
-            assert known is not None
-            known.world.profile = KIT
-        await run.sweep()
+        before = await run.sweep()
         done: set[CellKey] = set()
         while finding := next(iter(exposed(run, done)), None):
             done.add(CellKey(finding.endpoint, finding.vantage))
@@ -158,7 +157,7 @@ async def main() -> None:
                 done.update(proposal.cells)
                 told: dict[str, object] = {"finding": finding.id, "notes": proposal.remedy.notes}
                 if proposal.remedy.draft is not None:
-                    told = await run.close(finding, proposal)
+                    told = await run.close(finding, proposal, before)
                 print(json.dumps(told), flush=True)
     finally:
         running.cancel()

@@ -18,6 +18,7 @@ from kubeshield_tui.cluster.kinds import KINDS
 from kubeshield_tui.cluster.rights import NEEDS, Feature, Right
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.vantage import VantageStatus
+from kubeshield_tui.range import api
 from kubeshield_tui.range.api import status
 from kubeshield_tui.range.range import TrainingRange
 from kubeshield_tui.report.outcome import exit_code
@@ -117,6 +118,27 @@ async def test_the_printed_roles_are_what_is_used_and_nothing_more(
     assert set(authorizer.refused) <= ({Grant("", "list", "", "namespaces")} if feature == "sweep" else set())
     assert authorizer.granted - authorizer.used == set()
     assert authorizer.outside <= {("GET", "/version"), ("GET", "/apis")}
+    assert await all_objects(training) == before
+
+
+async def test_a_pod_that_reads_a_node_uses_no_more_rights_than_one_that_asks_from_it(
+    training: TrainingRange,
+    server: Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, "violations", lambda spec: [])  # as where a namespace enforces `privileged`
+    before = await all_objects(training)
+    server.answer = authorizer = Authorizer(printed(capsys, "node-pods"))
+    given = targets(tmp_path, "10.96.1.10:80")
+    session = Session(
+        settings(training, "node:n2", targets=given, consent=True, read_firewalls=True, firewall_pods=True)
+    )
+    await session.audit()
+    server.answer = None
+    assert len(session.store.removed) == 4  # a Lease and a pod each: the vantage's, the reader's
+    assert authorizer.refused == []
     assert await all_objects(training) == before
 
 

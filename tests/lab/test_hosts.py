@@ -95,7 +95,7 @@ def test_a_route_that_prohibits_is_no_rule(world: Lab, hosts: dict[str, Gathered
     visit = visit_of(walls.CLIENT4, "198.51.100.99", 80, begins_here=True)
     assert visit is not None
     layer = firewall_layer(client, visit, client.at)
-    assert (layer.verdict, layer.how) == (Predicted.DENY, How.NO_ROUTE)
+    assert (layer.verdict, layer.how, layer.answer) == (Predicted.DENY, How.NO_ROUTE, "")
     assert "prohibit" in layer.decider
     assert walls.ask(world, [("tcp", "198.51.100.99", 80)]) == ["errno EACCES"]
 

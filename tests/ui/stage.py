@@ -12,6 +12,7 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import Vantage, VantageStatus, Zone
+from kubeshield_tui.session.chains import Chains
 from kubeshield_tui.session.doors import ClusterWait
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.remedies import Remedies
@@ -86,10 +87,12 @@ class FakeSession:
         self.asked: list[tuple[CellKey, ...]] = []
         self.closed = 0
         self.ran = 0
+        self.tested: list[str] = []
         self.heard: tuple[CellKey, ...] = ()
         self.inspected: CellKey | None = None
         self.firewalls = Firewalls(store)
-        self.remedies = Remedies(store, Worlds(store), ClusterWait(()), self.ask_again, store.apply)
+        self.chains = Chains(store, Worlds(store), self.firewalls, self.settings)
+        self.remedies = Remedies(store, Worlds(store), ClusterWait(()), self.settings, self.ask_again, store.apply)
         self.read: list[tuple[CellKey, bool]] = []
         self.watched: list[tuple[CellKey, bool]] = []
 
@@ -109,6 +112,9 @@ class FakeSession:
 
     def pause(self, paused: bool) -> None:
         self.store.apply(happened.Paused(at=1011, paused=paused))
+
+    async def self_test(self, cluster: str) -> None:
+        self.tested.append(cluster)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         self.heard = tuple(keys)

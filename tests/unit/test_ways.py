@@ -131,6 +131,18 @@ def test_a_pods_node_comes_first_and_stands_once_where_the_target_is_on_it() -> 
     assert way(store, API, SHOP.id) == [("source-firewall", "n1", False)]
 
 
+@pytest.mark.parametrize("target", ["127.0.0.1", "::1", "10.244.1.7"])
+def test_what_a_pod_asks_of_itself_meets_no_host(target: str) -> None:
+    itself = endpoint("itself", host=target, port=6443)
+    assert way(estate(SHOP, endpoints=(itself,)), itself, "pod:shop/web-0") == []
+
+
+def test_a_pod_in_its_hosts_network_meets_the_hosts_rules_on_its_own_addresses() -> None:
+    proxy = vantage("pod:kube-system/proxy", node="n2", addresses=(N2,))
+    own = endpoint("own", host=N2, port=10250)
+    assert way(estate(proxy, endpoints=(own,)), own, "pod:kube-system/proxy") == [("vantage-egress", "n2", False)]
+
+
 def test_a_service_is_followed_to_its_backends_as_the_api_says_until_rules_say_it() -> None:
     store = estate(SHOP)
     assert way(store, WEB, SHOP.id) == [("source-firewall", "n1", False), ("node-firewall", "n2", False)]

@@ -175,3 +175,10 @@ def test_a_reset_or_an_open_port_is_no_death() -> None:
     hosts = [host("n1", Fate.NOTHING)]
     assert "tells nothing of where" in conclusion(hosts, is_open=False, is_reset=True)
     assert conclusion(hosts, is_open=True, is_reset=False) == "it was let through all the way"
+
+
+def test_an_answer_that_a_hosts_own_rules_end_died_there() -> None:
+    far = host("n2", Fate.ANSWERED, predicted="deny", support=Support.SUPPORTS)
+    said = "n2 saw an answer go back, and it died there: n2's rule"
+    assert conclusion([far], is_open=False, is_reset=False) == said
+    assert conclusion([host("n1", Fate.PASSED_ON), far], is_open=False, is_reset=False) == said

@@ -86,6 +86,14 @@ class Elements(Generic[T]):
     def __len__(self) -> int:
         return len(self.exact) + len(self._lows) + sum(map(len, self._boxes.values()))
 
+    def some(self, count: int) -> list[Key]:
+        """Return at most so many of the elements, to show them."""
+        keys: list[Key] = []
+        keys += list(self.exact)[:count]
+        keys += [Interval(low=low, high=high) for low, high in zip(self._lows, self._highs, strict=True)][:count]
+        keys += [box for boxes in self._boxes.values() for box, _ in boxes][:count]
+        return keys[:count]
+
     def find(self, value: Value) -> T | None:
         """Return the data of a value, None where no element holds it."""
         found = self.exact.get(value)

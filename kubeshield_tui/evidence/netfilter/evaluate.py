@@ -9,18 +9,18 @@ from kubeshield_tui.evidence.netfilter.connection import Question
 from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.forks import Fork, Forks, Leaf, every_way, simplest
 from kubeshield_tui.evidence.netfilter.journey import Journey
-from kubeshield_tui.evidence.netfilter.matching import shown
 from kubeshield_tui.evidence.netfilter.nat import end_text, nat_text
 from kubeshield_tui.evidence.netfilter.packet import Packet
 from kubeshield_tui.evidence.netfilter.program import Program
 from kubeshield_tui.evidence.netfilter.result import LEGS, Assumption, Decider, NearMiss, Outcome, Result, Step
 from kubeshield_tui.evidence.netfilter.routing import Host, Routing
-from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Ruleset, Unsure
+from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Reject, Rule, Ruleset, Unsure, Verdict
+from kubeshield_tui.evidence.netfilter.shown import shown
 from kubeshield_tui.evidence.netfilter.walk import Final, Mark, Miss, Walk
 from kubeshield_tui.evidence.netfilter.ways import Ways
 from kubeshield_tui.evidence.netfilter.words import WITH_PORTS
 
-MISSES_LIMIT = 8
+MISSES_LIMIT = 5
 """Near misses that are told of one outcome."""
 
 
@@ -113,7 +113,7 @@ def _astray(question: Question, sent: Flow, flow: Flow, walk: Walk) -> Final | N
     if flow is sent:
         return None
     first = question.first()
-    due = (first.destination, first.source) if flow.is_reply else (sent.source, sent.destination)
+    due = (first.destination, first.source) if flow.leg == "syn-ack" else (sent.source, sent.destination)
     for what, end, wanted in (("comes from", flow.source, due[0]), ("goes to", flow.destination, due[1])):
         if not end.may_be(wanted):
             with_port = flow.protocol in WITH_PORTS
@@ -155,10 +155,27 @@ def _outcome(end: End, forks: Sequence[Fork]) -> Outcome:
             Step(leg=mark.leg, hook=mark.hook, decider=_decider(mark), effect=mark.effect) for mark in end.marks
         ),
         misses=tuple(
-            NearMiss(leg=miss.mark.leg, decider=_decider(miss.mark), condition=shown(miss.failed))
-            for miss in list(end.misses)[:MISSES_LIMIT]
+            NearMiss(leg=miss.mark.leg, decider=_decider(miss.mark), condition=shown(miss.failed), was=miss.was)
+            for miss in _telling(end)
         ),
     )
+
+
+def _telling(end: End) -> list[Miss]:
+    """Return the near misses that would have turned the outcome: rules that drop where it passes, and the reverse."""
+    refused = end.final.kind != "accept"
+    return [
+        miss
+        for miss in end.misses
+        if miss.mark.leg == end.leg and miss.mark.rule is not None and _turns(miss.mark.rule, refused)
+    ][:MISSES_LIMIT]
+
+
+def _turns(rule: Rule, refused: bool) -> bool:
+    verdicts = {each.kind for each in rule.statements if isinstance(each, Verdict)}
+    if refused:
+        return "accept" in verdicts
+    return "drop" in verdicts or any(isinstance(each, Reject) for each in rule.statements)
 
 
 def _decider(mark: Mark) -> Decider:

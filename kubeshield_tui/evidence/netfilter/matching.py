@@ -15,6 +15,7 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     EQUAL,
     NO_BIT,
     UNEQUAL,
+    UNEQUAL_EACH,
     AnyOf,
     Bits,
     Condition,
@@ -25,11 +26,12 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Generated,
     Joined,
     Mapped,
-    Match,
     NamedSet,
     SetName,
+    SomeBits,
     Unsure,
 )
+from kubeshield_tui.evidence.netfilter.shown import shown
 
 T = TypeVar("T")
 ANY: tuple[Scalar, ...] = ()
@@ -122,6 +124,8 @@ def _bits(expression: Bits, at: Place) -> Held:
         return None
     if isinstance(left, int) and isinstance(right, int):
         return BITWISE[expression.operator](left, right) & 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF
+    if isinstance(left, SomeBits) and isinstance(right, int) and expression.operator == "&" and not right & ~left.mask:
+        return left.bits & right
     doubt = left if isinstance(left, Unsure) else right
     if not isinstance(doubt, Unsure):
         return Unsure(kind=Doubt.MODULE, text="bits of what is no number")
@@ -165,10 +169,29 @@ def holds(condition: Condition, at: Place) -> bool | Unsure:
         other = value(right, at)
         if other is None:
             return False
+    if isinstance(left, SomeBits) and isinstance(other, int) and condition.operator in {ANY_BIT, NO_BIT}:
+        return _some_set(left, condition.operator, other)
     for side in (left, other):
         if isinstance(side, Unsure):
             return side
+    if condition.operator == UNEQUAL_EACH:
+        return _all_differ(left, other)
     return _compare(left, condition.operator, other)
+
+
+def _some_set(left: SomeBits, operation: str, right: int) -> bool | Unsure:
+    if left.bits & right:
+        return operation == ANY_BIT
+    return left if right & ~left.mask else operation == NO_BIT
+
+
+def _all_differ(left: object, right: object) -> bool | Unsure:
+    """Compare part by part: nft 1.0.6 loads two neighbouring `!=` as one of both together, and lists them as two."""
+    pairs = zip(left, right, strict=True) if isinstance(left, tuple) and isinstance(right, tuple) else ()
+    differ = {one != other for one, other in pairs}
+    if len(differ) == 1:
+        return differ == {True}
+    return Unsure(kind=Doubt.MODULE, text="two neighbouring != that nft may have loaded as one")
 
 
 def _any_holds(condition: AnyOf, at: Place) -> bool | Unsure:
@@ -273,34 +296,3 @@ def _covers_all(held: Unsure, elements: Elements[T]) -> bool:
     if not isinstance(held, Drawn) or held.count > NUMBERS_LIMIT:
         return False
     return all(elements.find(number) is not None for number in range(held.low, held.low + held.count))
-
-
-def shown(thing: object) -> str:
-    """Return a value or expression in few words, for assumptions."""
-    match thing:
-        case Field():
-            return thing.name
-        case Constant():
-            return thing.text or shown(thing.value)
-        case Interval():
-            return f"{thing.low}-{thing.high}"
-        case tuple():
-            return " . ".join(map(shown, thing))
-        case Joined():
-            return " . ".join(map(shown, thing.parts))
-        case Bits():
-            return f"{shown(thing.left)} {thing.operator} {shown(thing.right)}"
-        case SetName():
-            return f"@{thing.name}"
-        case AnyOf():
-            return " or ".join(" and ".join(map(shown, group)) for group in thing.groups)
-        case Match():
-            return f"{shown(thing.left)} {thing.operator} {shown(thing.right)}"
-        case Elements():
-            return "{...}"
-        case Unsure() | Generated():
-            return thing.text
-        case Mapped():
-            return f"{shown(thing.key)} map ..."
-    kind, target = getattr(thing, "kind", ""), getattr(thing, "target", "")
-    return f"{kind} {target}".strip() if kind else str(thing)

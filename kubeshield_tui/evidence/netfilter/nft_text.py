@@ -10,6 +10,8 @@ from kubeshield_tui.model.text import printable
 
 RULE_LIMIT = 4000
 """Characters shown of one rule."""
+BITWISE = frozenset({"&", "|", "^", "<<", ">>"})
+INTERFACES = frozenset({"iifname", "oifname", "iif", "oif"})
 SET_LIMIT = 12
 """Elements shown of an anonymous set."""
 
@@ -65,9 +67,35 @@ def _expression(told: Any) -> str:
 
 
 def _match(body: Any) -> str:
-    left, right = _expression(body["left"]), _expression(body["right"])
+    told = _as_typed(body["left"], {"left": body["left"], "right": body["right"]})
+    left, right = _expression(told["left"]), _expression(told["right"])
     operator = body.get("op", "==")
-    return f"{left} {right}" if operator in {"==", "in"} else f"{left} {operator} {right}"
+    plain = operator in {"==", "in"} and next(iter(body["left"])) not in BITWISE
+    return f"{left} {right}" if plain else f"{left} {'==' if operator == 'in' else operator} {right}"
+
+
+def _mangle(body: Any) -> str:
+    told = _as_typed(body["key"], body)
+    return f"{_expression(told['key'])} set {_expression(told['value'])}"
+
+
+def _as_typed(of: Any, told: Any) -> Any:
+    """Write marks in hexadecimal and names of interfaces in quotes, as nft does; `of` tells what is compared."""
+    while isinstance(of, dict) and next(iter(of)) in BITWISE:
+        of = of[next(iter(of))][0]
+    body = (of.get("meta") or of.get("ct") or {}) if isinstance(of, dict) else {}
+    key = body.get("key")
+    if key == "mark":
+        return _each(told, lambda leaf: f"0x{leaf:08x}" if isinstance(leaf, int) else leaf)
+    if key in INTERFACES:
+        return {**told, "right": _each(told["right"], lambda leaf: leaf if str(leaf)[:1] == "@" else f'"{leaf}"')}
+    return told
+
+
+def _each(told: Any, write: Callable[[Any], Any]) -> Any:
+    if isinstance(told, dict):
+        return {name: _each(inner, write) for name, inner in told.items()}
+    return [_each(inner, write) for inner in told] if isinstance(told, list) else write(told)
 
 
 def _payload(body: Any) -> str:
@@ -78,7 +106,7 @@ def _payload(body: Any) -> str:
 
 def _meta(body: Any) -> str:
     key = str(body["key"])
-    return key if key in {"iifname", "oifname", "iif", "oif"} else f"meta {key}"
+    return key if key in INTERFACES else f"meta {key}"
 
 
 def _ct(body: Any) -> str:
@@ -117,7 +145,12 @@ def _data(told: Any) -> str:
 
 
 def _bits(operator: str) -> Callable[[Any], str]:
-    return lambda body: f" {operator} ".join(_expression(part) for part in body)
+    return lambda body: f" {operator} ".join(_part(part) for part in body)
+
+
+def _part(told: Any) -> str:
+    """Return a part of an operation; several flags are one number."""
+    return f"({' | '.join(map(_expression, told))})" if isinstance(told, list) else _expression(told)
 
 
 def _numgen(body: Any) -> str:
@@ -248,7 +281,7 @@ STATEMENTS: Mapping[str, Callable[[Any], str]] = {
     "masquerade": _nat("masquerade"),
     "redirect": _nat("redirect"),
     "tproxy": _nat("tproxy"),
-    "mangle": lambda body: f"{_expression(body['key'])} set {_expression(body['value'])}",
+    "mangle": _mangle,
     "set": _update("set"),
     "map": _update("map"),
     "ct helper": lambda body: f"ct helper set {json.dumps(body, ensure_ascii=False)}",

@@ -24,18 +24,16 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Unsure,
     Verdict,
 )
+from kubeshield_tui.evidence.netfilter.shown import Type, type_of
 from kubeshield_tui.evidence.netfilter.words import (
     NAMES,
     PROTOCOLS,
     TEXTS,
     address,
     prefix_bounds,
-    type_of_field,
 )
 from kubeshield_tui.model.text import printable
 
-Type = str | tuple[str, ...]
-"""nft's data type of a value; several for a concatenation."""
 ADDRESS_TYPES = frozenset({"ipv4_addr", "ipv6_addr", "ip_addr"})
 RAW_PORTS = {("th", 0, 16): "th sport", ("th", 16, 16): "th dport"}
 
@@ -47,22 +45,6 @@ def split_type(told: object) -> Type:
         return type_of(expression(told_of))
     names = [str(each) for each in told] if isinstance(told, list) else str(told).split(" . ")
     return names[0] if len(names) == 1 else tuple(names)
-
-
-def type_of(what: Expression) -> Type:
-    """Return the data type of what an expression gives."""
-    match what:
-        case Field():
-            return type_of_field(what.name)
-        case Joined():
-            kinds = [type_of(part) for part in what.parts]
-            return tuple(kind if isinstance(kind, str) else "" for kind in kinds)
-        case Bits():
-            return type_of(what.left)
-        case Generated():
-            return "integer"
-        case _:
-            return ""
 
 
 # --- values
@@ -79,7 +61,7 @@ def key(told: Any, kind: Type) -> Key | None:
 
 
 def _concatenation(parts: Sequence[Any], kind: Type) -> Key | None:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
+    kinds = kind if isinstance(kind, tuple) else ()
     if len(parts) != len(kinds):
         return None  # nft leaves parts out where it does not know how to print them
     made: list[Range] = []

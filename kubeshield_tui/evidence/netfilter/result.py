@@ -47,7 +47,9 @@ class NearMiss(Record, frozen=True):
     leg: str
     decider: Decider
     condition: str
-    """The condition that failed, as the ruleset has it."""
+    """The condition that failed."""
+    was: str
+    """What the packet has there."""
 
 
 class Outcome(Record, frozen=True):

@@ -115,6 +115,8 @@ class Routing:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.known = host.routes is not None
+        self.reads_mark = any(rule.mark or rule.doubt for rules in host.rules.values() for rule in rules)
+        """Whether a packet's mark can decide where it goes."""
         self._tables: dict[tuple[str, str], dict[int, dict[int, list[Route]]]] = {}
         routes = host.routes or ()
         for route in routes:

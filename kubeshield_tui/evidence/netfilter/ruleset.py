@@ -53,6 +53,13 @@ class Unsure(Record, frozen=True):
     """What a match most likely says: a limit's own side is below the limit."""
 
 
+class SomeBits(Unsure, frozen=True):
+    """A number of which only the bits of `mask` are known; `bits` are those of them that are set."""
+
+    mask: int = 0
+    bits: int = 0
+
+
 class Field(Record, frozen=True):
     """A property of the packet, in nft's words; `fields.py` lists those that can be read."""
 
@@ -104,14 +111,15 @@ class SetName(Record, frozen=True):
 
 Expression = Field | Constant | Bits | Joined | Generated | Mapped | Unsure
 
-EQUAL, UNEQUAL, ANY_BIT, NO_BIT = "==", "!=", "in", "!"
+EQUAL, UNEQUAL, ANY_BIT, NO_BIT, UNEQUAL_EACH = "==", "!=", "in", "!", "!= each"
 
 
 class Match(Record, frozen=True):
     """A condition: `left operator right`. Without it being true the rest of the rule is not looked at.
 
     Operators: `==` and `!=` (with a set: is or is not a member), `<`, `>`, `<=`, `>=`, `in` (any bit of right is set)
-    and `!` (none is). A field that the packet does not have makes every operator false, `!=` too.
+    and `!` (none is). A field that the packet does not have makes every operator false, `!=` too. `!= each` is of a
+    concatenation: it differs in all parts, and where only some differ it can't be known.
     """
 
     left: Expression
@@ -169,6 +177,8 @@ class Assign(Record, frozen=True):
 
     field: str
     value: Expression
+    breaks: bool = True
+    """Whether without the value the rule does not match; iptables' targets do nothing then, and the rule does."""
 
 
 class Update(Record, frozen=True):

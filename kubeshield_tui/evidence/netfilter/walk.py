@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from kubeshield_tui.evidence.netfilter.elements import Value
 from kubeshield_tui.evidence.netfilter.fields import doubt_about
 from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.forks import Forks
-from kubeshield_tui.evidence.netfilter.matching import ANY, holds, look_up, shown, value
+from kubeshield_tui.evidence.netfilter.matching import ANY, holds, look_up, value
 from kubeshield_tui.evidence.netfilter.nat import bind
 from kubeshield_tui.evidence.netfilter.program import Base, Program
 from kubeshield_tui.evidence.netfilter.routing import Routing
 from kubeshield_tui.evidence.netfilter.ruleset import (
+    ANY_BIT,
+    EQUAL,
     NO_BIT,
     UNEQUAL,
     AnyOf,
@@ -36,6 +40,7 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Verdict,
     VerdictMap,
 )
+from kubeshield_tui.evidence.netfilter.shown import shown, type_of
 from kubeshield_tui.evidence.netfilter.words import TCP, UNTRACKED
 
 DEPTH_LIMIT = 16
@@ -44,6 +49,9 @@ MOVES_LIMIT = 2000
 """Chains entered within one base chain: a dump that leads in circles is not one that a kernel gave."""
 MISSED = Verdict(kind="missed")
 """What an effect returns where its rule does not match after all: a map without the key, another family."""
+LASTING = frozenset({Doubt.FIELD, Doubt.LOCAL, Doubt.TIME, Doubt.ROUTING, Doubt.SET})
+"""Kinds of questions that have one answer for all packets of a connection that go the same way."""
+POSITIVE = {UNEQUAL: EQUAL, NO_BIT: ANY_BIT}
 ICMPX = {
     "icmpx-no-route": ("icmp-net-unreachable", "icmpv6-no-route"),
     "icmpx-port-unreachable": ("icmp-port-unreachable", "icmpv6-port-unreachable"),
@@ -76,6 +84,17 @@ class Miss(NamedTuple):
 
     mark: Mark
     failed: Match
+    was: str
+    """What the packet has there."""
+
+
+class Asked(NamedTuple):
+    """A condition that can't be known, in its positive form; `denied` where the rule has the opposite."""
+
+    doubt: Unsure
+    text: str
+    identity: Hashable
+    denied: bool
 
 
 class Walk:
@@ -94,6 +113,8 @@ class Walk:
         self._base = Base(Table(family="", name="", chains={}, sets={}), Chain(name=""))
         self._chain = ""
         self._rule: Rule | None = None
+        self._behind = 0
+        """Place behind that rule in its chain."""
 
     def choose(self, kind: Doubt, text: str, options: tuple[str, ...], *, same: Hashable = None) -> int:
         """Take one of several ways, for the rule that is looked at."""
@@ -128,7 +149,7 @@ class Walk:
                 continue
             if verdict.kind not in {"jump", "goto"}:
                 return Final(verdict.kind, verdict.target or None, self.marks[-1])
-            behind = 0 if self._rule is None else self._rule.index + 1
+            behind = self._behind
             target = base.table.chains.get(verdict.target)
             if target is None or len(stack) >= DEPTH_LIMIT:
                 why = f"chain {verdict.target} is not in the dump" if target is None else "jumps lead too deep"
@@ -148,13 +169,13 @@ class Walk:
         self._chain = chain.name
         while True:
             version = self.flow.version
-            for rule in self.program.rules(chain, start, self.flow):
-                self._rule = rule
+            for at, rule in self.program.rules(chain, start, self.flow):
+                self._rule, self._behind = rule, at + 1
                 verdict = self._run(rule)
                 if verdict is not None:
                     return verdict
                 if self.flow.version != version:
-                    start = rule.index + 1
+                    start = at + 1
                     break
             else:
                 return None
@@ -197,7 +218,7 @@ class Walk:
         Returns the place of the next effect, up to which conditions are then trusted; -1 where the rule does not match.
         No question where the answer makes no difference: nothing that matters follows, or a later condition fails.
         """
-        doubts: list[tuple[Unsure, str, bool]] = []
+        questions: list[Asked] = []
         for place in range(at, len(rule.statements)):
             statement = rule.statements[place]
             if isinstance(statement, Match | AnyOf):
@@ -205,31 +226,36 @@ class Walk:
                 if held is False:
                     return -1
                 if isinstance(held, Unsure):
-                    doubts.append((held, *_question(statement, held)))
+                    questions.append(_question(statement, held, rule))
             elif isinstance(statement, Unsure):
-                doubts.append((statement, statement.text, False))
+                questions.append(Asked(statement, statement.text, _identity(statement, rule), False))
             elif self._matters(statement):
-                return place if self._assume(doubts) else -1
+                return place if self._assume(questions) else -1
         return -1
 
-    def _assume(self, doubts: list[tuple[Unsure, str, bool]]) -> bool:
+    def _assume(self, questions: list[Asked]) -> bool:
         """Take conditions that can't be known for true (all of them) or for not true."""
-        text = " and ".join(f"not ({said})" if no and len(doubts) > 1 else said for _, said, no in doubts)
-        inverted = len(doubts) == 1 and doubts[0][2]
-        kinds = [doubt.kind for doubt, _, _ in doubts]
+        text = " and ".join(f"not ({q.text})" if q.denied and len(questions) > 1 else q.text for q in questions)
+        inverted = len(questions) == 1 and questions[0].denied
+        kinds = [question.doubt.kind for question in questions]
         drawn = next((kind for kind in kinds if kind in {Doubt.RATE, Doubt.RANDOM}), None)
-        same = None if drawn else (self.flow.leg, self.flow.version, text)
         yes, no = f"{text}: yes", f"{text}: no"
-        if any(doubt.likely is False for doubt, _, _ in doubts) and same is None:
-            return self.choose(drawn or kinds[0], text, (no, yes)) == 1
-        answer = self.choose(drawn or kinds[0], text, (yes, no), same=same) == 0
-        return answer is not inverted
+        if drawn is not None:
+            if any(question.doubt.likely is False for question in questions):
+                return self.choose(drawn, text, (no, yes)) == 1
+            return (self.choose(drawn, text, (yes, no)) == 0) is not inverted
+        leg = self.flow.leg
+        if all(kind in LASTING for kind in kinds) and leg != "syn-ack":
+            leg = "forth"
+        same = (leg, self.flow.version, *(question.identity for question in questions))
+        return (self.choose(kinds[0], text, (yes, no), same=same) == 0) is not inverted
 
     def _matters(self, statement: Statement) -> bool:
         """Whether a statement can make a difference: setting what nobody reads can't."""
         match statement:
             case Assign():
-                return self.program.reads_field(statement.field) or statement.field in ROUTED
+                routed = statement.field in ADDRESSES or (statement.field == "meta mark" and self.routing.reads_mark)
+                return routed or self.program.reads_field(statement.field)
             case Update():
                 return self.program.reads_set(statement.set)
             case Verdict():
@@ -245,7 +271,9 @@ class Walk:
             return
         if all(holds(other, self) is not False for other in rest if isinstance(other, Match | AnyOf)):
             mark = Mark(self.flow.leg, self.flow.hook, self._base.table, self._chain, rule, "near miss")
-            self.misses.append(Miss(mark, failed))
+            held = value(failed.left, self)
+            was = "nothing of it" if held is None else shown(held, type_of(failed.left))
+            self.misses.append(Miss(mark, failed, was))
 
     def _effect(self, statement: Statement) -> Verdict | None:
         """Do what a rule does; returns a verdict, None where the rule goes on, MISSED where it does not match."""
@@ -302,7 +330,7 @@ class Walk:
     def _assign(self, statement: Assign) -> Verdict | None:
         held = value(statement.value, self)
         if held is None:
-            return MISSED
+            return MISSED if statement.breaks else None
         flow = self.flow
         number = held if isinstance(held, int | Unsure) else doubt_about(statement.field)
         if isinstance(held, Unsure):
@@ -347,7 +375,7 @@ class Walk:
         return Verdict(kind=effect)
 
 
-ROUTED = frozenset({"meta mark", "ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"})
+ADDRESSES = frozenset({"ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"})
 """Fields that decide where a packet goes, whether or not a rule reads them."""
 
 
@@ -357,10 +385,14 @@ def _decides(statement: Statement) -> bool:
     )
 
 
-def _question(condition: Condition, doubt: Unsure) -> tuple[str, bool]:
-    """Return the text of a condition that can't be known, in its positive form, and whether the condition denies it."""
-    text = shown(condition)
-    if isinstance(condition, Match) and condition.operator in {UNEQUAL, NO_BIT}:
-        positive = "==" if condition.operator == UNEQUAL else "in"
-        return text.replace(f" {condition.operator} ", f" {positive} ", 1), True
-    return text, False
+def _question(condition: Condition, doubt: Unsure, rule: Rule) -> Asked:
+    if isinstance(condition, Match) and condition.operator in POSITIVE:
+        condition, denied = replace(condition, operator=POSITIVE[condition.operator]), True
+    else:
+        denied = False
+    return Asked(doubt, shown(condition), _identity(doubt, rule, condition), denied)
+
+
+def _identity(doubt: Unsure, rule: Rule, condition: Hashable = None) -> Hashable:
+    """Return what makes two questions one: the same condition, but of one rule where its text may not tell it all."""
+    return (id(rule) if doubt.kind is Doubt.MODULE else 0, doubt.text, condition)

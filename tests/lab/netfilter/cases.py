@@ -7,10 +7,11 @@ import errno
 import select
 import socket
 import struct
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+
+from msgspec.structs import replace
 
 from kubeshield_tui.evidence.netfilter.packet import Packet
 from tests.lab.netfilter.kernel import Seen, inside
@@ -20,6 +21,9 @@ QUIET, QUIET_ALONE = 0.06, 0.02
 """Seconds without any event after which nothing more is waited for, of many cases and of one."""
 SYN, RST, PSH, ACK = 2, 4, 8, 16
 FIRST_PORT, LAST_PORT = 20000, 60000
+SO_MARK = 36
+ECHO, ECHO6 = struct.pack(">BBHHH", 8, 0, 0, 0, 1), struct.pack(">BBHHH", 128, 0, 0, 0, 1)
+MARKS = (1, 2, 4, 0x10, 0x4000)
 ERROR_QUEUE = {"ip": (socket.IPPROTO_IP, 11), "ip6": (socket.IPPROTO_IPV6, 25)}
 """IP_RECVERR and IPV6_RECVERR."""
 Path = list[tuple[str, str, int | None, str]]
@@ -34,6 +38,8 @@ class Case:
     where: str
     """Namespace that it begins in."""
     packet: Packet
+    port: int
+    """Source port, or identifier of an echo request: no other case has it."""
     got_through: bool = False
     """The far end has it: the connection accepted, the datagram received."""
     answered: bool = False
@@ -59,12 +65,25 @@ class Batch:
         """Make cases of all kinds: forward, input, output, virtual addresses, the router itself."""
         return [self._case(random, number) for number in range(count)]
 
+    def again(self, cases: Sequence[Case]) -> list[Case]:
+        """Make the same cases once more, from ports of their own."""
+        made = []
+        for case in cases:
+            port = self._next_port()
+            packet = case.packet if case.packet.sport is None else replace(case.packet, sport=port)
+            made.append(Case(number=case.number, where=case.where, packet=packet, port=port))
+        return made
+
+    def _next_port(self) -> int:
+        self._port = FIRST_PORT if self._port >= LAST_PORT else self._port + 1
+        return self._port
+
     def _case(self, random: Random, number: int) -> Case:
         family = random.choice(("ip", "ip", "ip6"))
-        protocol = random.choice(("tcp", "tcp", "udp"))
+        protocol = random.choices(("tcp", "udp", "icmp"), (60, 30, 10))[0]
         kind = random.choices(("forward", "input", "output", "virtual", "loop"), (38, 22, 20, 15, 5))[0]
         world = self.world
-        self._port = FIRST_PORT if self._port >= LAST_PORT else self._port + 1
+        port = self._next_port()
         where, iif, oif, hook = world.client, world.to_client, "", "input"
         source = random.choice(CLIENTS[family])
         target = {"forward": SERVERS, "input": ROUTERS, "output": SERVERS, "virtual": VIRTUAL, "loop": ROUTERS}[kind]
@@ -76,14 +95,17 @@ class Batch:
             where, iif, hook = world.router, "", "output"
             source = ROUTERS[family][1] if kind == "output" else random.choice(ROUTERS[family])
             oif = world.to_server if kind == "output" else "lo"
+        is_echo = protocol == "icmp"
         packet = Packet(
-            family=family, protocol=protocol, src=source, dst=random.choice(target[family]), sport=self._port,
-            dport=random.choice(PORTS), iif=iif, oif=oif, hook=hook, id=str(number),
+            family=family, protocol="icmpv6" if is_echo and family == "ip6" else protocol, src=source,
+            dst=random.choice(target[family]), sport=None if is_echo else port,
+            dport=None if is_echo else random.choice(PORTS), iif=iif, oif=oif, hook=hook,
+            mark=random.choice((0, 0, *MARKS)) if hook == "output" else 0,
         )  # fmt: skip
-        return Case(number=number, where=where, packet=packet)
+        return Case(number=number, where=where, packet=packet, port=port)
 
-    def run(self, cases: Sequence[Case]) -> None:
-        """Send all cases and note what comes of each."""
+    def run(self, cases: Sequence[Case], patience: int = 1) -> None:
+        """Send all cases and note what comes of each; `patience` times longer than usual is waited for silence."""
         flying = _Flying(self._poll, self._listeners, cases)
         try:
             for where in dict.fromkeys(case.where for case in cases):
@@ -91,7 +113,7 @@ class Batch:
                     for case in cases:
                         if case.where == where:
                             flying.begin(case)
-            flying.wait()
+            flying.wait((QUIET if len(cases) > 1 else QUIET_ALONE) * patience)
         finally:
             flying.end()
 
@@ -102,22 +124,26 @@ class _Flying:
     def __init__(self, poll: select.epoll, listeners: dict[int, socket.socket], cases: Sequence[Case]) -> None:
         self.poll = poll
         self.listeners = listeners
-        self.cases = cases
         self.near: dict[int, tuple[socket.socket, Case]] = {}
-        self.far: dict[int, socket.socket] = {}
+        self.far: list[socket.socket] = []
+        self.by_port = {case.port: case for case in cases}
+        """No rule changes source ports."""
+        self.by_number = {case.number: case for case in cases}
 
     def begin(self, case: Case) -> None:
         packet = case.packet
         stream = packet.protocol == "tcp"
-        made = socket.socket(
-            KINDS[packet.family], (socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) | socket.SOCK_NONBLOCK
-        )
+        kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+        echo = {"icmp": socket.IPPROTO_ICMP, "icmpv6": socket.IPPROTO_ICMPV6}.get(packet.protocol, 0)
+        made = socket.socket(KINDS[packet.family], kind | socket.SOCK_NONBLOCK, echo)
         self.near[made.fileno()] = (made, case)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(*ERROR_QUEUE[packet.family], 1)
-        made.bind((packet.src, packet.sport))
+        if packet.mark:
+            made.setsockopt(socket.SOL_SOCKET, SO_MARK, packet.mark)
+        made.bind((packet.src, case.port))
         self.poll.register(made.fileno(), (select.EPOLLOUT if stream else select.EPOLLIN) | select.EPOLLERR)
-        error = made.connect_ex((packet.dst, packet.dport))
+        error = made.connect_ex((packet.dst, packet.dport or 0))
         if error not in {0, errno.EINPROGRESS}:
             case.error = ("errno", error)
         elif not stream:
@@ -125,38 +151,34 @@ class _Flying:
 
     def _send(self, made: socket.socket, case: Case) -> None:
         try:
-            made.send(struct.pack(">I", case.number))
+            request = {"icmp": ECHO, "icmpv6": ECHO6}.get(case.packet.protocol, b"")
+            made.send(request + struct.pack(">I", case.number))
         except OSError as error:
             self._note_error(made, case, error.errno or 0)
 
-    def wait(self) -> None:
-        """Serve both ends until nothing happens any more."""
-        quiet = QUIET if len(self.cases) > 1 else QUIET_ALONE
-        last = time.monotonic()
-        while (left := last + quiet - time.monotonic()) > 0:
-            for number, events in self.poll.poll(left):
-                last = time.monotonic()
+    def wait(self, quiet: float) -> None:
+        """Serve both ends until nothing happens for so many seconds."""
+        while seen := self.poll.poll(quiet):
+            for number, events in seen:
                 if number in self.near:
                     self._near(*self.near[number], events)
-                elif number in self.far:
-                    self._received(number, self.far[number])
                 else:
                     self._listener(self.listeners[number])
 
     def _near(self, made: socket.socket, case: Case, events: int) -> None:
         if events & select.EPOLLERR:
             self._note_error(made, case, made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-        if case.packet.protocol == "udp":
+        if case.packet.protocol != "tcp":
             with contextlib.suppress(OSError):
                 made.recv(64)
                 case.answered = True
+                case.got_through = case.got_through or case.packet.protocol != "udp"
             return
         if events & select.EPOLLHUP and not case.answered:
             self.poll.unregister(made.fileno())
         elif not case.answered and not events & select.EPOLLERR:
             case.answered = True
             self.poll.modify(made.fileno(), select.EPOLLERR)
-            self._send(made, case)
 
     def _note_error(self, made: socket.socket, case: Case, error: int) -> None:
         icmp = _error_queue(made)
@@ -171,39 +193,29 @@ class _Flying:
         with contextlib.suppress(BlockingIOError):
             while True:
                 if listener.type == socket.SOCK_STREAM:
-                    accepted, _ = listener.accept()
-                    accepted.setblocking(False)
-                    self.far[accepted.fileno()] = accepted
-                    self.poll.register(accepted.fileno(), select.EPOLLIN)
+                    accepted, peer = listener.accept()
+                    self.far.append(accepted)
+                    if peer[1] in self.by_port:
+                        self.by_port[peer[1]].got_through = True
                 else:
                     data, peer = listener.recvfrom(64)
-                    self._arrived(data)
-                    with contextlib.suppress(OSError):
-                        listener.sendto(data, peer)
+                    if self._arrived(data):
+                        with contextlib.suppress(OSError):
+                            listener.sendto(data, peer)
 
-    def _received(self, number: int, made: socket.socket) -> None:
-        try:
-            data = made.recv(64)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._arrived(data)
-        else:
-            self.poll.unregister(number)
-            del self.far[number]
-            made.close()
-
-    def _arrived(self, data: bytes) -> None:
-        if len(data) == 4 and (number := struct.unpack(">I", data)[0]) < len(self.cases):
-            self.cases[number].got_through = True
+    def _arrived(self, data: bytes) -> bool:
+        """Note what arrived; returns whether to answer: once, for an answer may be led to another listener."""
+        case = self.by_number.get(struct.unpack(">I", data)[0]) if len(data) == 4 else None
+        if case is None or case.got_through:
+            return False
+        case.got_through = True
+        return True
 
     def end(self) -> None:
         """Close everything with resets, so that nothing lingers into the next ruleset."""
         for made, _ in self.near.values():
             _abort(made)
-        for accepted in self.far.values():
+        for accepted in self.far:
             _abort(accepted)
 
 
@@ -228,7 +240,7 @@ def _error_queue(made: socket.socket) -> tuple[str | int, ...] | None:
 
 def assign_paths(cases: Sequence[Case], events: Sequence[Seen]) -> None:
     """Give each case the kernel's path of its packets, the first of each kind."""
-    by_port = {case.packet.sport: case for case in cases}
+    by_port = {case.port: case for case in cases}
     now: dict[int, tuple[Case, str] | None] = {}
     done: set[tuple[int, str]] = set()
     for event in events:
@@ -247,12 +259,12 @@ def assign_paths(cases: Sequence[Case], events: Sequence[Seen]) -> None:
             case.paths.setdefault(leg, []).append((event.table, event.chain, event.handle, event.verdict))
 
 
-def _leg(event: Seen, by_port: dict[int | None, Case]) -> tuple[Case, str] | None:
-    forth, back = by_port.get(event.source_port), by_port.get(event.destination_port)
+def _leg(event: Seen, by_port: dict[int, Case]) -> tuple[Case, str] | None:
+    forth, back = by_port.get(event.source_port or 0), by_port.get(event.destination_port or 0)
     case = forth or back
     if case is None:
         return None
-    if event.protocol == 17:
+    if event.protocol != 6:
         return case, "syn" if forth else "syn-ack"
     flags = event.flags or 0
     leg = {SYN: "syn", SYN | ACK: "syn-ack", ACK: "ack"}.get(flags & (SYN | RST | PSH | ACK | 1))

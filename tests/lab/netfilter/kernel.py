@@ -167,6 +167,9 @@ def _event(data: bytes) -> Seen | None:
         if protocol in {6, 17}:
             ports = struct.unpack_from(">HH", transport)
             flags = transport[13] if protocol == 6 else None
+        elif protocol in {1, 58} and len(transport) >= 8:
+            number = struct.unpack_from(">H", transport, 4)[0]
+            ports = {8: (number, 0), 128: (number, 0), 0: (0, number), 129: (0, number)}.get(transport[0], (0, 0))
     return Seen(
         packet=struct.unpack(">I", found[6])[0],
         table=found[1].rstrip(bytes(1)).decode(),

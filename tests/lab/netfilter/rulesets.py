@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from tests.lab.netfilter.cases import MARKS
 from tests.lab.netfilter.world import CLIENTS, PORTS, ROUTERS, SERVERS, VIRTUAL
 
 RANDOM_SHARE = 0.04
@@ -12,9 +13,13 @@ DYNAMIC_SHARE = 0.1
 """Share of rulesets with sets that packets change."""
 TRACE = """table inet trace {
   chain pre { type filter hook prerouting priority -350; meta nftrace set 1; }
-  chain out { type filter hook output priority -350; meta nftrace set 1; }
+  chain out { type filter hook output priority -350; meta nftrace set 1; }%s
 }
 """
+TRACKING = "\n  chain never { ct state new accept; }"
+"""A rule that no packet meets: while it is there the kernel tracks connections."""
+UNTRACKED_SHARE = 0.05
+"""Share of rulesets where only their own rules may call for conntrack."""
 HOOKS = (
     ("filter", "prerouting", (-300, -150, -120, -95, -10, 0)),
     ("filter", "input", (-150, 0, 10, 110)),
@@ -38,7 +43,6 @@ STATES = ("new", "established", "related", "invalid", "untracked")
 FLAGS = ("tcp flags syn", "tcp flags ! ack", "tcp flags == syn", "tcp flags != syn", "tcp flags & (syn | ack) == syn",
          "tcp flags & (syn|ack) == (syn|ack)", "tcp flags { ack, syn | ack }", "tcp flags & (fin|rst) != 0",
          "tcp flags & (fin|syn|rst|ack) == ack", "tcp flags ack")  # fmt: skip
-MARKS = (1, 2, 4, 0x10, 0x4000)
 
 
 class Writer:
@@ -49,11 +53,15 @@ class Writer:
         self.devices = (to_client, to_server, "lo", to_client[:-2] + "*", "nosuch0")
         self.dynamic = random.random() < DYNAMIC_SHARE
         """Whether packets change sets that rules look into: one connection then decides over the next."""
+        self.settles = random.random() < UNTRACKED_SHARE
+        """Whether to wait a moment after loading: the kernel stops tracking for the last ruleset in its own time."""
 
     def ruleset(self) -> str:
         kinds = [("ip", "one"), ("ip6", "one"), ("inet", "two"), ("inet", "three"), ("ip", "four")]
         chosen = self.random.sample(kinds, self.random.choice((1, 2, 2, 3)))
-        return TRACE + "".join(self._table(family, name) for family, name in chosen)
+        return TRACE % ("" if self.settles else TRACKING) + "".join(
+            self._table(family, name) for family, name in chosen
+        )
 
     def _table(self, family: str, name: str) -> str:
         random = self.random
@@ -141,6 +149,8 @@ class Writer:
         """Settle which family and protocol the next rule is about: nft refuses rules that can't match."""
         self.own = family if family != "inet" else self.random.choice(("ip", "ip6"))
         self.layer = self.random.choice(("tcp", "tcp", "tcp", "udp", "th"))
+        self.compares = False
+        """nft lists `< 53` and `> 443` of one rule as `!= 53-443`, which is another thing: one comparison a rule."""
         self.names_family = False
         """nft's listing loses such a match where `reject with tcp reset` follows: none is put there."""
 
@@ -180,10 +190,12 @@ class Writer:
         random = self.random
         side = random.choice(("dport", "dport", "dport", "sport"))
         port = random.choice(PORTS)
-        value = random.choice(
-            (str(port), f"!= {port}", f"{{ {self._ports()} }}", f"{port - 5}-{port + 400}", f"< {port}", f">= {port}",
-             f"!= {{ {self._ports()} }}", "@ports", "!= @ports", f"<= {port}", f"> {port}")
-        )  # fmt: skip
+        some = [str(port), f"!= {port}", f"{{ {self._ports()} }}", f"{port - 5}-{port + 400}", "@ports", "!= @ports",
+                f"!= {{ {self._ports()} }}"]  # fmt: skip
+        if not self.compares:
+            some += [f"< {port}", f">= {port}", f"<= {port}", f"> {port}"]
+        value = random.choice(some)
+        self.compares = self.compares or value[0] in "<>"
         return f"{self._layer4()} {self.layer} {side} {value}"
 
     def _layer4(self) -> str:
@@ -228,8 +240,8 @@ class Writer:
     def _other_match(self, family: str, hook: str) -> str:
         random = self.random
         own = self.own
-        some = ["meta l4proto != 50", "meta pkttype unicast", f"fib daddr type {self._fib_type()}",
-                f"fib saddr type {self._fib_type()}", "fib daddr type != local"]  # fmt: skip
+        some = ["meta l4proto != 50", "meta l4proto != icmp", "meta pkttype unicast", "fib daddr type != local",
+                f"fib daddr type {self._fib_type()}", f"fib saddr type {self._fib_type()}"]  # fmt: skip
         if self.layer == "tcp":
             some += random.sample(FLAGS, 5)
         else:

@@ -23,6 +23,8 @@ VIRTUAL = {"ip": ["203.0.113.1", "203.0.113.2"], "ip6": ["2001:db8:9::1", "2001:
 """Addresses that nobody has and the router has no route to: only translation leads anywhere."""
 PORTS = (22, 53, 80, 443, 8080, 10250)
 """Ports that packets go to and that listeners are at."""
+MARKED = "0x10/0xf0"
+"""Mark and mask of packets that are routed by another table."""
 KINDS = {"ip": socket.AF_INET, "ip6": socket.AF_INET6}
 
 
@@ -37,6 +39,7 @@ class World:
         self._addresses()
         self._neighbours()
         self._settings()
+        self._policy_routes()
         self.nft = Nft(self.router)
         self.trace = Trace(self.router)
         self.conntrack = Conntrack(self.router)
@@ -80,11 +83,19 @@ class World:
             self.network.on(
                 host, "sysctl", "-qw", "net.ipv4.tcp_synack_retries=0", "net.ipv4.tcp_max_syn_backlog=65536",
                 "net.core.somaxconn=65535", "net.ipv4.ip_local_port_range=1024 1100", "net.ipv4.tcp_syncookies=0",
-                "net.ipv4.tcp_syn_linear_timeouts=0",
+                "net.ipv4.tcp_syn_linear_timeouts=0", "net.ipv4.ping_group_range=0 0",
             )  # fmt: skip
         # No kind of ICMP error is limited, or rejects of a burst would look like drops.
         unlimited = ("net.ipv4.icmp_ratemask=0", "net.ipv6.icmp.ratemask=200")
         self.network.on("router", "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", *unlimited)
+
+    def _policy_routes(self) -> None:
+        """Have a mark decide about routes: what bears it finds servers unreachable, prohibited or swallowed."""
+        kinds = ("unreachable", "prohibit", "blackhole", "throw")
+        for option, family in (("-4", "ip"), ("-6", "ip6")):
+            self.network.on("router", "ip", option, "rule", "add", "fwmark", MARKED, "table", "100", "priority", "100")
+            for kind, server in zip(kinds, SERVERS[family], strict=True):
+                self.network.on("router", "ip", option, "route", "add", kind, server, "table", "100")
 
     def _host(self) -> Host:
         told = [
@@ -95,7 +106,9 @@ class World:
         settings = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.rp_filter"]
         settings += ["net.ipv4.conf.all.route_localnet"]
         told += [self.network.on("router", "sysctl", name) for name in settings]
-        host = parse_host("\n".join(told))
+        self.told = "\n".join(told)
+        """What the router's tools say of addresses, rules, routes and settings."""
+        host = parse_host(self.told)
         assert host.notes == (), host.notes
         return host
 
