@@ -44,6 +44,7 @@ from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.rejudging import Rejudging
+from kubeshield_tui.session.remedies import Remedies
 from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
-    from kubeshield_tui.session.remedies import Remedies
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
@@ -82,6 +82,7 @@ class Session:
         self._listeners = list(listeners)
         self.worlds = Worlds(self.store)
         """Each cluster as policies see it."""
+        self.remedies = Remedies(self, lambda: self._clusters, self._happen)
         self._holes = Holes(self.store, self._happen)
         self._points: dict[VantageId, VantagePoint] = {}
         self._catalogue = builtin()
@@ -156,8 +157,7 @@ class Session:
         for task in (*self._followers, *tests):
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
-        if "remedies" in self.__dict__:
-            await self.remedies.close()
+        await self.remedies.close()
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
@@ -170,7 +170,9 @@ class Session:
                 await client.close()
         if self._verdicts is not None:
             self._verdicts.review()
-        self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
+        from kubeshield_tui.session.coverage import incomplete
+
+        self._happen(happened.SessionEnded(at=time(), incomplete=incomplete(self.store)))
         if self._recorder is not None:
             self._recorder.close()
 
@@ -194,13 +196,6 @@ class Session:
             task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
         if task is not None:
             await asyncio.shield(task)
-
-    @cached_property
-    def remedies(self) -> Remedies:
-        """How to close what was found: proposed, applied, taken back."""
-        from kubeshield_tui.session.remedies import Remedies
-
-        return Remedies(self.store, self.worlds, self._clusters, self.settings, self.ask_again, self._happen)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of cells, where it is installed."""
@@ -400,11 +395,6 @@ class Session:
             if engine.failure is not None:
                 raise engine.failure
             await asyncio.sleep(SETTLE_SECONDS)
-
-    def _incomplete(self) -> tuple[str, ...]:
-        from kubeshield_tui.session.coverage import incomplete
-
-        return incomplete(self.store)
 
     def _say(self, phase: str) -> None:
         self._happen(happened.Progress(at=time(), phase=phase))

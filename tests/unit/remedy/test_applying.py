@@ -61,12 +61,13 @@ class Stage:
         self.cell = seen(self.store, METADATA, OPS, State.OPEN, Must.BLOCKED)
         self.asked: list[set[CellKey]] = []
         self.worlds = Worlds(self.store)
+        self.settings = Settings()
         clusters = ClusterWait(("prod",))
         clusters.start()
         clusters.answered("prod", server)  # type: ignore[arg-type]
-        self.remedies = Remedies(self.store, self.worlds, clusters, Settings(), self.ask, self.store.apply)
+        self.remedies = Remedies(self, lambda: clusters, self.store.apply)
 
-    def ask(self, keys: Iterable[CellKey]) -> int:
+    def ask_again(self, keys: Iterable[CellKey]) -> int:
         self.asked.append(set(keys))
         return 1
 
