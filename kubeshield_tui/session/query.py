@@ -66,6 +66,12 @@ def _expression(have: dict[str, str], key: str, operator: str, values: tuple[str
     return None
 
 
+def cluster_of(store: Store, key: CellKey) -> str:
+    """The cluster (by context) that a cell is about: its endpoint's, else its vantage's; empty: about none."""
+    endpoint, vantage = store.endpoints.get(key.endpoint), store.vantages.get(key.vantage)
+    return (endpoint.cluster if endpoint else "") or (vantage.cluster if vantage else "")
+
+
 def policies_of(store: Store, endpoint: Endpoint, vantage: Vantage) -> tuple[Selected, ...]:
     """NetworkPolicies that select the vantage's pod (egress) or the pods behind the endpoint (ingress)."""
     found = [*_source_policies(store, vantage), *_target_policies(store, endpoint)]

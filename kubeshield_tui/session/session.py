@@ -79,7 +79,7 @@ class Session:
         self._listeners = list(listeners)
         self.worlds = Worlds(self.store)
         """Each cluster as policies see it."""
-        self._holes = Holes(self.store, self._happen)
+        self._holes = Holes(self.store, self._happen, settings)
         self._points: dict[VantageId, VantagePoint] = {}
         self._catalogue = builtin()
         self._rows = Rows(Roster())
@@ -92,6 +92,8 @@ class Session:
         self._recorder: Recorder | None = None
         self._followers: list[asyncio.Task[None]] = []
         """One a cluster that is followed, in a live session."""
+        self._self_tests: dict[str, asyncio.Task[None]] = {}
+        """The last of each cluster."""
         self._closed = False
         self._expectations = Expectations()
 
@@ -134,6 +136,8 @@ class Session:
         try:
             async with asyncio.timeout(self.settings.time_limit):
                 await self._start(live=False)
+                if self.settings.self_test:
+                    await asyncio.gather(*(self.self_test(context) for context in self._clusters.contexts))
                 await self._settle()
         except TimeoutError:
             if self._asking is not None:
@@ -146,12 +150,14 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        for follower in self._followers:
-            follower.cancel()
+        tests = self._self_tests.values()
+        for task in (*self._followers, *tests):
+            task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
+        await asyncio.gather(*tests, return_exceptions=True)
         self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
@@ -171,6 +177,17 @@ class Session:
         if self._engine is not None:
             self._engine.pause(paused)
             self._happen(happened.Paused(at=time(), paused=paused))
+
+    async def self_test(self, cluster: str) -> None:
+        """Show whether a cluster enforces policies, with objects of our own: after a yes to them."""
+        from kubeshield_tui.session.selftest import self_test_into
+
+        task = self._self_tests.get(cluster)
+        if (task is None or task.done()) and not self._closed:
+            job = self_test_into(self._clusters, cluster, self.settings.pod_image, self._happen)
+            task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
+        if task is not None:
+            await asyncio.shield(task)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of cells, where it is installed."""

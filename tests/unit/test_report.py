@@ -11,6 +11,7 @@ from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Recognition, Skipped
 from kubeshield_tui.model.endpoint import Scope
+from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Posture, Reason, State
@@ -130,3 +131,19 @@ def test_text_says_what_is_wrong_first_and_draws_in_ascii_where_it_must() -> Non
     plain = report_text(store(), ascii_only=True)
     assert plain.isascii()
     assert "X1 exposed" in plain
+
+
+def test_a_self_test_stands_in_both_reports_and_is_incomplete_where_it_told_nothing() -> None:
+    held = SelfTest(cluster="prod", enforced=True, before="open (syn-ack)", after="filtered (no-response)")
+    failed = SelfTest(cluster="lab", enforced=None, before="", after="", detail="create namespaces: forbidden")
+    estate = store()
+    for test in (held, failed):
+        estate.apply(happened.SelfTested(at=3, test=test))
+    document = json.loads(report_json(estate))
+    jsonschema.validate(document, report_schema(), cls=jsonschema.Draft202012Validator)
+    assert [(test["cluster"], test["enforced"]) for test in document["self_tests"]] == [("prod", True), ("lab", None)]
+    text = report_text(estate)
+    assert "self-test of prod: policies are enforced. open (syn-ack) without a policy, filtered" in text
+    assert [line for line in incomplete(estate) if "self-test" in line] == [
+        "self-test of lab told nothing: create namespaces: forbidden"
+    ]
