@@ -11,6 +11,7 @@ from kubeshield_tui.settings.schema import Settings
 
 if TYPE_CHECKING:
     from kubeshield_tui.session.firewalls import Firewalls
+    from kubeshield_tui.session.worlds import Worlds
 
 
 class SessionControl(Protocol):
@@ -46,6 +47,10 @@ class SessionControl(Protocol):
         """
         ...
 
+    def prove(self, key: CellKey) -> int:
+        """Ask the controls that would prove a block in this cell, then the cell; returns how many cells are asked."""
+        ...
+
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of these cells, where it is installed; the answers are in `store.opinions`, failures too."""
         ...
@@ -57,6 +62,11 @@ class SessionControl(Protocol):
     @property
     def firewalls(self) -> Firewalls:
         """Hosts whose rules were read, and the ways of cells through them."""
+        ...
+
+    @property
+    def worlds(self) -> Worlds:
+        """Each cluster as policies see it."""
         ...
 
     async def read_rules(self, key: CellKey, *, with_pods: bool = False) -> None:

@@ -172,6 +172,12 @@ class Session:
         """Ask cells again now, ahead of the others."""
         return self._asking.again(keys) if self._asking else 0
 
+    def prove(self, key: CellKey) -> int:
+        """Ask the controls that would prove a block in this cell, then the cell; returns how many cells are asked."""
+        from kubeshield_tui.session.controls import controls
+
+        return self.ask_again((*controls(self.store, key), key))
+
     def pause(self, paused: bool) -> None:
         """Stop asking, or go on."""
         if self._engine is not None:

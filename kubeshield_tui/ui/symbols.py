@@ -25,10 +25,22 @@ class Alphabet(NamedTuple):
     bar_full: str
     bar_empty: str
     dot: str
+    across: str
+    allows: str
+    denies: str
+    unsure: str
+    differs: str
+    points: str
+    decides: str
+    """Before each line of a rule that decides."""
+    nearly: str
+    """Before each line that nearly matched."""
 
 
-UNICODE = Alphabet(GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·")
-PLAIN = Alphabet(ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-")
+UNICODE = Alphabet(
+    GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·", "─", "✓", "✗", "?", "≠", "▲", "▌", "~"
+)
+PLAIN = Alphabet(ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-", "-", "+", "x", "?", "!=", "^", "|", "~")
 
 STALE = "*"
 """Stands before a row of a cluster whose API is lost."""

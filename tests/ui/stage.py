@@ -14,6 +14,7 @@ from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import Vantage, VantageStatus, Zone
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.app import KubeShieldApp
 from tests.unit.estate import answer, endpoint, vantage
@@ -87,6 +88,8 @@ class FakeSession:
         self.heard: tuple[CellKey, ...] = ()
         self.inspected: CellKey | None = None
         self.firewalls = Firewalls(store)
+        self.worlds = Worlds(store)
+        self.proven: list[CellKey] = []
         self.read: list[tuple[CellKey, bool]] = []
         self.watched: list[tuple[CellKey, bool]] = []
 
@@ -103,6 +106,10 @@ class FakeSession:
     def ask_again(self, keys: Iterable[CellKey]) -> int:
         self.asked.append(tuple(keys))
         return len(self.asked[-1])
+
+    def prove(self, key: CellKey) -> int:
+        self.proven.append(key)
+        return 3
 
     def pause(self, paused: bool) -> None:
         self.store.apply(happened.Paused(at=1011, paused=paused))
