@@ -86,7 +86,7 @@ def _fill(store: Store) -> list[CellKey]:
 
 
 async def _open(store: Store, keys: list[CellKey]) -> list[float]:
-    """Seconds from the key to the drawn page."""
+    """Seconds of work from the key to the drawn page, by the thread's own clock."""
     took = []
     session = FakeSession(store)
     session.worlds.of("prod")  # a session has it from its first judgement on
@@ -94,13 +94,13 @@ async def _open(store: Store, keys: list[CellKey]) -> list[float]:
     async with app.run_test(size=(200, 50)) as pilot:
         await ready(pilot)
         for key in keys:
-            began = time.perf_counter()
+            began = time.thread_time()
             screen = CellScreen(session, key)
             await app.push_screen(screen)
             drawn = asyncio.Event()
             screen.query_one(Pager).call_after_refresh(drawn.set)
             await drawn.wait()
-            took.append(time.perf_counter() - began)
+            took.append(time.thread_time() - began)
             await app.pop_screen()
     return took
 
@@ -110,9 +110,9 @@ def _build(store: Store, keys: list[CellKey]) -> list[float]:
     took = []
     for key in (keys[0], *keys):  # once to make the world
         view = CellView(store, firewalls, worlds, key, 1100, 200)
-        began = time.perf_counter()
+        began = time.thread_time()
         assert len(cell_page(view)) > 20
-        took.append(time.perf_counter() - began)
+        took.append(time.thread_time() - began)
     return took[1:]
 
 

@@ -18,7 +18,7 @@ REMEMBERED = 512
 
 @lru_cache(maxsize=REMEMBERED)
 def places(text: str) -> Places:
-    """Find the lines of everything in a YAML text, of one that was cut in a line all before; nothing in what is none."""
+    """Find the lines of everything in a YAML text, of one that was cut all before the cut; nothing in what is none."""
     lines = text.splitlines()
     for kept in (lines, lines[:-1]):
         read = list(documents("\n".join(kept)))
