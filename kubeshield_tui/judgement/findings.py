@@ -7,8 +7,9 @@ from shlex import quote
 
 from msgspec.structs import replace
 
+from kubeshield_tui.discovery.catalogue import METADATA, METADATA_GROUP
 from kubeshield_tui.judgement.comparison import Code
-from kubeshield_tui.judgement.disagreements import commands_of, remedy_of, title_of
+from kubeshield_tui.judgement.disagreements import cause_of, commands_of, remedy_of, title_of
 from kubeshield_tui.judgement.sentence import declared, describe
 from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.expectation import Severity
@@ -25,7 +26,7 @@ _REMEDIES = {
     "authorization-mode=Webhook.",
     "kubelet-read-only": "Set the kubelet's readOnlyPort to 0: this port knows no authentication.",
     "etcd": "Admit 2379 only from control-plane nodes and keep client-cert-auth=true.",
-    "cloud-metadata": "Deny egress to 169.254.169.254/32 for pods (a NetworkPolicy with ipBlock and except), and "
+    METADATA: "Deny egress to 169.254.169.254/32 for pods (a NetworkPolicy with ipBlock and except), and "
     "require session tokens with a hop limit of 1 on the instances.",
 }
 
@@ -53,14 +54,15 @@ def findings_of(
             endpoint,
             vantage,
         )
-        yield replace(found, verify=(*found.verify, *commands_of(judgement)))
+        cause = cause_of(code, judgement, observation)
+        yield replace(found, verify=(*found.verify, *commands_of(judgement)), cause=cause)
     if judgement.verdict is Verdict.EXPOSED:
         yield _of_cell(
             "exposed",
             _severity(judgement, observation),
             f"is reachable from {vantage.id}",
             _because(judgement, observation),
-            _REMEDIES.get(endpoint.component, _REMEDY),
+            _REMEDIES.get(METADATA if endpoint.group == METADATA_GROUP else endpoint.component, _REMEDY),
             endpoint,
             vantage,
         )

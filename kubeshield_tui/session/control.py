@@ -10,6 +10,7 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.settings.schema import Settings
 
 if TYPE_CHECKING:
+    from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.worlds import Worlds
 
@@ -47,16 +48,17 @@ class SessionControl(Protocol):
         """
         ...
 
-    def prove(self, key: CellKey) -> int:
-        """Ask the controls that would prove a block in this cell, then the cell; returns how many cells are asked."""
-        ...
-
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of these cells, where it is installed; the answers are in `store.opinions`, failures too."""
         ...
 
     async def inspect(self, key: CellKey) -> None:
         """Hold the whole safe conversation with a cell's endpoint; it is in `store.inspections`, failures too."""
+        ...
+
+    @property
+    def chains(self) -> Chains:
+        """The layers on the way of every cell, and what would be without some of them."""
         ...
 
     @property

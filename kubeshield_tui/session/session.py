@@ -43,6 +43,7 @@ from kubeshield_tui.session.expand import Failure, expand, require_zones, resolv
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
+from kubeshield_tui.session.rejudging import Rejudging
 from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
@@ -54,6 +55,7 @@ from kubeshield_tui.vantages.vantage import VantagePoint
 
 if TYPE_CHECKING:
     from kubeshield_tui.cluster.client import ClusterClient
+    from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
 
@@ -78,7 +80,6 @@ class Session:
         self._local_channel = local_channel
         self._listeners = list(listeners)
         self.worlds = Worlds(self.store)
-        """Each cluster as policies see it."""
         self._holes = Holes(self.store, self._happen, settings)
         self._points: dict[VantageId, VantagePoint] = {}
         self._catalogue = builtin()
@@ -88,12 +89,12 @@ class Session:
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
+        self._rejudging: Rejudging | None = None
         self._asking: Asking | None = None
         self._recorder: Recorder | None = None
         self._followers: list[asyncio.Task[None]] = []
         """One a cluster that is followed, in a live session."""
         self._self_tests: dict[str, asyncio.Task[None]] = {}
-        """The last of each cluster."""
         self._closed = False
         self._expectations = Expectations()
 
@@ -158,6 +159,8 @@ class Session:
             self._say("closing vantages")
             await self._engine.stop()
         await asyncio.gather(*tests, return_exceptions=True)
+        if self._rejudging is not None:
+            self._rejudging.finish()
         self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
@@ -171,12 +174,6 @@ class Session:
     def ask_again(self, keys: Iterable[CellKey]) -> int:
         """Ask cells again now, ahead of the others."""
         return self._asking.again(keys) if self._asking else 0
-
-    def prove(self, key: CellKey) -> int:
-        """Ask the controls that would prove a block in this cell, then the cell; returns how many cells are asked."""
-        from kubeshield_tui.session.controls import controls
-
-        return self.ask_again((*controls(self.store, key), key))
 
     def pause(self, paused: bool) -> None:
         """Stop asking, or go on."""
@@ -206,6 +203,13 @@ class Session:
         from kubeshield_tui.session.opinions import inspect_into
 
         await inspect_into(self.store, self._points, key, self._happen)
+
+    @cached_property
+    def chains(self) -> Chains:
+        """The layers on the way of every cell."""
+        from kubeshield_tui.session.chains import Chains
+
+        return Chains(self.store, self.worlds, self.firewalls, self.settings)
 
     @cached_property
     def firewalls(self) -> Firewalls:
@@ -248,7 +252,8 @@ class Session:
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
-        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations)
+        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations, self.chains.of)
+        self._rejudging = Rejudging(self.store, self.chains.changed, self._verdicts.judge_again)
         self._asking = Asking(self.store, engine, self._verdicts, self._happen)
         self._clusters.start()
         if settings.catalogue is not None:
@@ -345,6 +350,8 @@ class Session:
         for listener in self._listeners:
             listener(event)
         self._holes.told(event)
+        if self._rejudging is not None:
+            self._rejudging.told(event)
         if self._verdicts is None or self._asking is None:
             return
         match event:

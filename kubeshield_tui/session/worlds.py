@@ -32,6 +32,10 @@ class KnownWorld:
         self.world = World()
         self.changed_at: dict[ObjectKey, float] = {}
         """When each policy came to be as it is, seconds since the epoch; 0 where that is not known."""
+        self.removed_at = 0.0
+        """When a policy was last removed, seconds since the epoch."""
+        self.revision = 0
+        """Changes with all that answers may follow from."""
         self._policies: dict[tuple[str, Key], ObjectKey] = {}
         """By the field of the inventory and the key in it."""
         self._guests: dict[tuple[str, str], PodRecord | BrokenPod] = {}
@@ -39,6 +43,7 @@ class KnownWorld:
 
     def put(self, inventory: Inventory, seen_at: float | None) -> None:
         """Take in objects that are new or changed. `seen_at`: when we were told, None for a first reading."""
+        self.revision += 1
         for field in KINDS:
             for record in getattr(inventory, field):
                 self.world.put(record)
@@ -48,27 +53,32 @@ class KnownWorld:
             for record in getattr(inventory, field):
                 self._put_policy(field, record, record.changed_at if seen_at is None else seen_at)
 
-    def drop(self, gone: Iterable[happened.ObjectName]) -> None:
-        """Forget objects."""
+    def drop(self, gone: Iterable[happened.ObjectName], at: float) -> None:
+        """Forget objects. `at`: when we were told."""
+        self.revision += 1
         for name in gone:
             if name.kind in KINDS:
                 self.world.drop(ObjectKey(kind=KINDS[name.kind], namespace=name.namespace, name=name.name))
             elif (key := self._policies.pop((name.kind, (name.namespace, name.name)), None)) is not None:
                 self.world.drop(key)
                 self.changed_at.pop(key, None)
+                self.removed_at = at
 
     def unread(self, resource: str, why: str) -> None:
         """Leave unknown what a list of policies that was refused, or is not followed, may hold."""
+        self.revision += 1
         self.world.put(unread_policies(resource, why))
 
     def read_again(self, resource: str) -> None:
         """Take back that a list was not read."""
+        self.revision += 1
         self.world.drop(unread_policies(resource, "").key)
 
     def visit(self, pod: PodRecord | BrokenPod) -> None:
         """Know a vantage's pod, unless a list told of it."""
         name = (pod.namespace, pod.name)
         if self._guests.get(name) != pod and (name in self._guests or self.world.pod(*name) is None):
+            self.revision += 1
             self._guests[name] = pod
             self.world.put(pod)
 
@@ -113,7 +123,7 @@ class Worlds:
                 self._known.pop(event.inventory.cluster.id, None)
             case happened.ClusterChanged():
                 if (known := self._known.get(event.inventory.cluster.id)) is not None:
-                    known.drop(event.gone)
+                    known.drop(event.gone, event.at)
                     known.put(event.inventory, event.at)
             case happened.ReadDenied():
                 self._denied(event.denied)

@@ -23,6 +23,7 @@ class _Still:
         self.store = session.store
         self.firewalls = session.firewalls
         self.worlds = session.worlds
+        self.chains = session.chains
 
     async def run(self) -> None:
         """Do nothing."""
@@ -39,10 +40,6 @@ class _Still:
 
     async def self_test(self, cluster: str) -> None:
         """Nothing is made any more."""
-
-    def prove(self, key: object) -> int:
-        """Ask nothing."""
-        return 0
 
     async def hear_opinions(self, keys: object) -> None:
         """Nothing is asked any more."""

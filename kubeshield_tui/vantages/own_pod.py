@@ -32,6 +32,8 @@ REMOVE_SECONDS = 25.0
 """What removal may take, through a restart of the API server if need be."""
 GRACE_SECONDS = 4.0
 """How long a pod may take to end by itself before it is deleted without grace."""
+ANSWER_SECONDS = 5.0
+"""How long a creation that is cut short may take to be answered."""
 HOPELESS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError",
      "CreateContainerError", "RunContainerError"}
@@ -144,10 +146,14 @@ class OwnPod:
         shown = f"{kind} {self._namespace}/{self.name}"
         # Noted before it is asked for: a cut connection may have made it, and then it must be removed.
         self._made.append((shown, f"{path}/{self.name}"))
+        asked = asyncio.create_task(self._client.request("POST", path, body=body), name=f"make {shown}")
         try:
-            made = await self._client.request("POST", path, body=body)
+            made = await asyncio.shield(asked)
         except NotReadable:
             self._made.pop()
+            raise
+        except asyncio.CancelledError:
+            await _settled(asked)
             raise
         self._report(ObjectCreated(at=time.time(), cluster=self._client.context.name, object=shown))
         return made
@@ -210,6 +216,15 @@ class OwnPod:
             self._report(ObjectLeft(at=time.time(), cluster=cluster, object=shown, why=f"{why}; remove it: {command}"))
         else:
             self._report(ObjectRemoved(at=time.time(), cluster=cluster, object=shown))
+
+
+async def _settled(asked: asyncio.Task[dict[str, Any]]) -> None:
+    """Wait for the answer to a creation though all is cut short: what is made after its removal would stay."""
+    try:
+        await asyncio.wait((asked,), timeout=ANSWER_SECONDS)
+    finally:
+        asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
 
 
 async def delete(client: ClusterClient, path: str) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from kubeshield_tui.judgement.chain import next_decider, predict
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.expectation import Expectation, Must, Severity
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, FindingId
-from kubeshield_tui.model.observation import Attempt, HttpExchange, Posture, Reason, State
-from kubeshield_tui.model.prediction import Predicted, Prediction
+from kubeshield_tui.model.observation import Attempt, HttpExchange, Observation, Posture, Reason, State
+from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Comparison, Judgement, Layer, Verdict
+from kubeshield_tui.session.chains import Chains
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.page.cell import cell_page
 from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.symbols import UNICODE, Alphabet
@@ -23,19 +26,6 @@ from tests.unit.policed import API_FROM_WEB, AT, DENY_ALL, OPS, POD, estate
 
 NOW = AT + 12
 KEY = CellKey(POD.id, OPS.id)
-ISOLATED = "isolated by NetworkPolicy payments/default-deny, NetworkPolicy payments/api-from-web, no rule allows it"
-EGRESS = Layer(
-    layer="egress-policy", verdict=Predicted.ALLOW, decider="no policy selects it for egress", place="ops/ops-0",
-    domain="policies of prod",
-)  # fmt: skip
-INGRESS = Layer(
-    layer="ingress-policy", verdict=Predicted.DENY, decider=ISOLATED, place="payments/api-0",
-    domain="policies of prod", enforced=None,
-)  # fmt: skip
-NODE = Layer(
-    layer="node-firewall", verdict=Predicted.UNKNOWN, decider="its rules were not read", place="n1",
-    missing="rules of n1",
-)  # fmt: skip
 HOLDS = Layer(
     layer="authentication", verdict=Predicted.DENY, decider="auth-required, as seen from pod:ops/ops-0",
     domain="authentication",
@@ -45,18 +35,11 @@ NOT_ENFORCED = Judgement(
     vantage=KEY.vantage,
     verdict=Verdict.EXPOSED,
     expectation=Expectation(must=Must.BLOCKED, source='baseline "databases are for their own namespace"'),
-    prediction=Prediction(
-        verdict=Predicted.DENY,
-        because=f"ingress-policy denies: {ISOLATED}",
-        layer="ingress-policy",
-        decider=ISOLATED,
-    ),
     comparison=Comparison(code="not-enforced", sentence="the policy says deny, and the connection got through"),
-    layers=(EGRESS, NODE, INGRESS, HOLDS),
-    next_decider="authentication: auth-required, as seen from pod:ops/ops-0",
     depth=1,
     depth_max=1,
 )
+"""Its layers are those of the estate that it is put in."""
 FINDING = Finding(
     id=FindingId("f1"),
     code="not-enforced",
@@ -81,19 +64,29 @@ def not_enforced() -> Store:
         http=(asked,),
         attempts=(Attempt(state=State.OPEN, reason=Reason.SYN_ACK, ms=1.0),) * 2,
     )
-    blocked = replace(NOT_ENFORCED, verdict=Verdict.BLOCKED, comparison=Comparison())
-    store.apply(happened.CellObserved(at=AT - 300, observation=before))
-    store.apply(happened.CellJudged(at=AT - 300, judgement=blocked))
-    store.apply(happened.CellObserved(at=AT, observation=now))
-    store.apply(happened.CellJudged(at=AT, judgement=NOT_ENFORCED))
+    judge(store, replace(NOT_ENFORCED, verdict=Verdict.BLOCKED, comparison=Comparison()), before)
+    judge(store, NOT_ENFORCED, now)
     store.apply(happened.FindingRaised(at=AT, finding=FINDING))
     return store
+
+
+def judge(store: Store, judgement: Judgement, observation: Observation) -> None:
+    """Put an answer and its judgement into a store, with the layers that are on its way there."""
+    layers = judgement.layers or (*chains_of(store).of(judgement.key).layers, HOLDS)
+    judgement = replace(judgement, layers=layers, prediction=predict(layers), next_decider=next_decider(layers))
+    store.apply(happened.CellObserved(at=observation.at, observation=observation))
+    store.apply(happened.CellJudged(at=observation.at, judgement=judgement))
+
+
+def chains_of(store: Store) -> Chains:
+    return Chains(store, Worlds(store), Firewalls(store), Settings())
 
 
 def view_of(
     store: Store, key: CellKey = KEY, width: int = 120, *, raw: bool = False, alphabet: Alphabet = UNICODE
 ) -> CellView:
-    return CellView(store, Firewalls(store), Worlds(store), key, NOW, width, raw, alphabet)
+    exact = chains_of(store).exactly(key).layers
+    return CellView(store, Firewalls(store), Worlds(store), key, NOW, width, raw, alphabet, exact)
 
 
 def text_of(lines: list[Line]) -> str:

@@ -12,6 +12,7 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import Vantage, VantageStatus, Zone
+from kubeshield_tui.session.chains import Chains
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
@@ -89,7 +90,7 @@ class FakeSession:
         self.inspected: CellKey | None = None
         self.firewalls = Firewalls(store)
         self.worlds = Worlds(store)
-        self.proven: list[CellKey] = []
+        self.chains = Chains(store, self.worlds, self.firewalls, self.settings)
         self.read: list[tuple[CellKey, bool]] = []
         self.watched: list[tuple[CellKey, bool]] = []
 
@@ -106,10 +107,6 @@ class FakeSession:
     def ask_again(self, keys: Iterable[CellKey]) -> int:
         self.asked.append(tuple(keys))
         return len(self.asked[-1])
-
-    def prove(self, key: CellKey) -> int:
-        self.proven.append(key)
-        return 3
 
     def pause(self, paused: bool) -> None:
         self.store.apply(happened.Paused(at=1011, paused=paused))

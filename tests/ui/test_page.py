@@ -10,25 +10,24 @@ from msgspec.structs import replace
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason, State
-from kubeshield_tui.model.prediction import Predicted, Prediction
-from kubeshield_tui.model.verdict import Comparison, Judgement, Proof, Verdict
+from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.verdict import Comparison, Judgement, Layer, Proof, Verdict
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.page.answers import head
 from kubeshield_tui.ui.page.cell import SECTIONS, cell_page, section_line
 from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.symbols import PLAIN
 from kubeshield_tui.ui.widgets.pager import Pager
-from tests.ui.cells import AT, HOLDS, KEY, NOT_ENFORCED, NOW, not_enforced, page_text, text_of, view_of
+from tests.ui.cells import AT, HOLDS, KEY, NOT_ENFORCED, judge, not_enforced, page_text, text_of, view_of
 from tests.ui.stage import FakeSession, app_on, ready, screen_text, until
 from tests.unit.estate import answer
-from tests.unit.policed import API_FROM_WEB, DENY_ALL, OPS, POD, WEB, estate, policy
+from tests.unit.policed import API, API_FROM_WEB, DENY_ALL, OPS, POD, WEB, estate, policy
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
 
 
 def judged(store: Store, judgement: Judgement, state: State = State.OPEN) -> Store:
-    store.apply(happened.CellObserved(at=AT, observation=answer(judgement.key, AT, state)))
-    store.apply(happened.CellJudged(at=AT, judgement=judgement))
+    judge(store, judgement, answer(judgement.key, AT, state))
     return store
 
 
@@ -59,7 +58,7 @@ async def test_the_first_screen_has_the_three_answers_and_the_whole_path(size: t
         "must be      blocked   baseline",
         "rules say    DENY      ingress-policy: isolated by",
         "≠ not-enforced",
-        "then      authentication: auth-required",
+        "then      not known: ",
         "observed     open      syn-ack in 1.0 ms",
         "2 of 2, ",
         "so           the policy says deny, and the connection got through",
@@ -76,18 +75,19 @@ async def test_the_first_screen_has_the_three_answers_and_the_whole_path(size: t
 def test_a_wide_path_stands_side_by_side_and_points_at_who_decides() -> None:
     names, states, pointer, _, *_ = section(page_text(not_enforced(), width=120), "path").splitlines()
     assert names.split(" ── ") == [
-        "   pod:ops/ops-0", "egress policy", "firewall n1", "ingress policy", "listener ", "authentication"
+        "   pod:ops/ops-0", "egress policy", "firewall n2", "firewall n1", "ingress policy", "listener ",
+        "authentication",
     ]  # fmt: skip
     assert states.index("✗ DENY") == names.index("ingress policy") == pointer.index("▲")
 
 
 def test_a_narrow_path_has_a_line_a_layer_with_its_decider() -> None:
     lines = section(page_text(not_enforced(), width=80), "path").splitlines()
-    assert [line.split("  ")[1].strip() for line in lines[:4]] == [
-        "pod:ops/ops-0", "egress policy", "firewall n1", "ingress policy"
+    assert [line.strip().split("  ")[0] for line in lines[:5]] == [
+        "pod:ops/ops-0", "egress policy", "firewall n2", "firewall n1", "ingress policy"
     ]  # fmt: skip
-    assert "? unknown  its rules were not read" in lines[2]
-    assert lines[3].index("✗ DENY") == lines[4].index("▲ should have decided here")
+    assert "? unknown  rules of n2 were not read" in lines[2]
+    assert lines[4].index("✗ DENY") == lines[5].index("▲ should have decided here")
 
 
 @pytest.mark.parametrize(
@@ -104,21 +104,19 @@ def test_the_pointer_says_whether_rules_and_wire_agree(code: str, says: str) -> 
 
 
 def test_where_nothing_denies_nobody_is_pointed_at() -> None:
-    allowing = tuple(replace(layer, verdict=Predicted.ALLOW) for layer in NOT_ENFORCED.layers[:-1])
-    judgement = replace(
-        NOT_ENFORCED, layers=(*allowing, HOLDS), prediction=Prediction(verdict=Predicted.ALLOW, because="all allow"),
-        next_decider="", comparison=Comparison(code="agrees", sentence="open, as the rules say"),
-    )  # fmt: skip
+    allow = Layer(layer="ingress-policy", verdict=Predicted.ALLOW, decider="no policy selects it for ingress")
+    agrees = Comparison(code="agrees", sentence="open, as the rules say")
+    judgement = replace(NOT_ENFORCED, layers=(allow, HOLDS), comparison=agrees)
     shown = page_text(judged(estate(DENY_ALL), judgement))
-    assert "rules say    allow     all allow" in shown
+    assert "rules say    allow     all layers allow: ingress-policy" in shown
     assert "▲" not in section(shown, "path")
-    assert "not on this way: the vantage's own firewall, the firewall of its pod's node, cloud out, cloud in" in shown
+    assert "not on this way: the vantage's own firewall, egress policy, the firewall of its pod's node" in shown
 
 
 def test_ascii_terminals_get_the_same_page_in_their_letters() -> None:
     shown = text_of(cell_page(view_of(not_enforced(), alphabet=PLAIN)))
     assert shown.isascii()
-    assert "!= not-enforced" in shown
+    assert "/ not-enforced" in shown
     assert "^ should have decided here" in shown
 
 
@@ -201,7 +199,9 @@ def test_text_that_was_cut_is_marked_as_far_as_it_goes_and_what_is_no_yaml_shown
 
 
 def test_policies_that_nobody_is_known_to_enforce_are_told_with_the_key_that_tries() -> None:
-    assert "in force?    nothing tells whether anybody enforces policies here: P tries it" in page_text(not_enforced())
+    told = "in force?    nothing tells whether anybody enforces policies here: P tries it"
+    assert told not in page_text(not_enforced())
+    assert told in page_text(judged(estate(DENY_ALL, recognised=()), NOT_ENFORCED))
 
 
 # --- proof, history, findings
@@ -301,15 +301,20 @@ async def test_a_key_scrolls_at_once_and_walks_where_there_is_nothing_to_scroll(
 
 async def test_keys_prove_and_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    session = FakeSession(not_enforced())
+    store = not_enforced()
+    reached = CellKey(API.id, KEY.vantage)
+    store.apply(happened.CellObserved(at=AT, observation=answer(reached, AT, State.OPEN)))
+    session = FakeSession(store)
     app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)
         app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
         await until(lambda: isinstance(app.screen, CellScreen), "the cell")
         await pilot.press("p", "s")
-        assert session.proven == [KEY]
+        controls, cell = session.asked
+        assert {key.endpoint for key in controls if key.vantage == KEY.vantage} == {API.id}
+        assert CellKey(KEY.endpoint, WEB.id) in controls
+        assert cell == (KEY,)
         (saved,) = tmp_path.iterdir()
         assert saved.stat().st_mode & 0o777 == 0o600
         assert "must be      blocked" in saved.read_text(encoding="utf-8")
-        assert NOW > AT

@@ -28,7 +28,7 @@ from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.session.store import Store
 from tests.unit.estate import endpoint, vantage
 
-AT = 1_000_000.0
+AT = 1_700_000_000.0
 N1, N2 = "10.0.0.11", "10.0.0.12"
 API_POD, WEB_POD, OPS_POD = "10.244.1.7", "10.244.2.8", "10.244.2.9"
 CALICO = Recognition(what="policy-engine", name="calico", evidence="DaemonSet kube-system/calico-node")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kubeshield_tui.judgement.chain import next_decider, predict
 from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.judgement.sentence import declared, describe
 from kubeshield_tui.model.expectation import Must
 from kubeshield_tui.model.observation import Observation
+from kubeshield_tui.model.prediction import Prediction
 from kubeshield_tui.model.verdict import Judgement
 from kubeshield_tui.ui.page.lines import TOKENS, answer, pair, said, to_the_right
 from kubeshield_tui.ui.page.view import CellView
@@ -40,12 +42,13 @@ def answers(view: CellView) -> Iterator[Line]:
     """Must be, rules say, observed; and whether the last two agree."""
     judgement, observation, width = view.judgement, view.observation, view.width
     if observation is None:
+        yield from _rules(view, predict(view.layers))
         asking = "being asked now" if view.cell.asking else "not asked yet"
         yield from answer("observed", ("untested", "untested"), view.cell.why or asking, width)
         return
     if judgement is not None:
         yield from _declared(judgement, width)
-        yield from _rules(view, judgement)
+        yield from _rules(view, judgement.prediction)
     yield from _observed(view, observation)
     if judgement is not None and judgement.comparison.sentence:
         yield from pair("so", judgement.comparison.sentence, "strong" if view.disagrees else "quiet", width)
@@ -68,21 +71,24 @@ def _declared(judgement: Judgement, width: int) -> Iterator[Line]:
             yield from pair(label, text, DOUBTS.get(label, ""), width)
 
 
-def _rules(view: CellView, judgement: Judgement) -> Iterator[Line]:
-    prediction, decider = judgement.prediction, view.decider
-    code = judgement.comparison.code
-    right: Piece = ("", "")
-    if view.disagrees:
-        right = (f"{view.alphabet.differs} {code}", "exposed" if view.passed_it else "broken")
-    elif code not in QUIET_CODES:
-        right = (code, "reachable" if code == Code.AGREES else "quiet")
+def _rules(view: CellView, prediction: Prediction) -> Iterator[Line]:
+    decider = view.decider
     because = prediction.because if decider is None else f"{decider.layer}: {decider.decider}"
     if decider is not None and decider.at:
         because += f", read {age(view.now - decider.at)}"
     word = (said(prediction.verdict), TOKENS[prediction.verdict])
-    yield from answer("rules say", word, because, view.width, right, MOST)
-    if judgement.next_decider:
-        yield from answer("", ("then", "quiet"), judgement.next_decider, view.width, most=MOST)
+    yield from answer("rules say", word, because, view.width, _compared(view), MOST)
+    if then := next_decider(view.layers):
+        yield from answer("", ("then", "quiet"), then, view.width, most=MOST)
+
+
+def _compared(view: CellView) -> Piece:
+    """How rules and wire stand to each other."""
+    judgement = view.judgement
+    code = judgement.comparison.code if judgement is not None else Code.NOT_COMPARED
+    if view.disagrees:
+        return (f"{view.alphabet.disagrees} {code}", "exposed" if view.passed_it else "broken")
+    return ("", "") if code in QUIET_CODES else (code, "reachable" if code == Code.AGREES else "quiet")
 
 
 def _observed(view: CellView, observation: Observation) -> Iterator[Line]:

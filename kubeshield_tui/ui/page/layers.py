@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kubeshield_tui.judgement.chain import POLICIES, LayerName
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Layer
+from kubeshield_tui.session.firewalls import Stop
 from kubeshield_tui.ui.page.firewall import as_read, nobody, stop_lines
 from kubeshield_tui.ui.page.lines import TOKENS, pair, said
 from kubeshield_tui.ui.page.path import ON_HOSTS, layer_name
@@ -29,13 +30,14 @@ def layers(view: CellView) -> Iterator[Line]:
     """All layers of the judgement in their order; what is known of others that no judgement named yet."""
     stops = list(view.firewalls.way(view.key))
     policies = {DIRECTIONS[told.direction.direction.value]: told for told in asked(view)}
-    everything = (*stops,)
+    everything = tuple(stops)
     for layer in view.layers:
-        stop = next((each for each in stops if (each.layer, each.host) == (layer.layer, layer.place)), None)
+        places = layer.place.split(", ")
+        met = [stop for stop in stops if stop.layer == layer.layer and stop.host in places]
         yield from _heading(view, layer)
-        if stop is not None:
-            stops.remove(stop)
-            yield from stop_lines(view, stop)
+        if met:
+            stops = [stop for stop in stops if stop not in met]
+            yield from _hosts(view, layer, met)
         elif layer.layer in policies:
             yield from policy_lines(view, policies.pop(LayerName(layer.layer)))
             yield from _enforced(layer, view.width)
@@ -53,6 +55,19 @@ def layers(view: CellView) -> Iterator[Line]:
         yield ()
         yield from pair("firewalls", nobody(view), "quiet", view.width)
     yield from as_read(view, everything)
+
+
+def _hosts(view: CellView, layer: Layer, stops: Sequence[Stop]) -> Iterator[Line]:
+    """The hosts that one layer is made of: one, or several where one of several backends answers."""
+    for stop in stops:
+        if len(stops) > 1:
+            yield from pair("host", stop.host, "strong")
+        yield from stop_lines(view, stop)
+    judged = stops[0].judged(view.now)
+    if len(stops) == 1 and judged is not None and judged.verdict is not layer.verdict:
+        yield from pair("the layer", f"{said(layer.verdict)}: {layer.decider}", TOKENS[layer.verdict], view.width)
+        why = "rules that a policy engine put there are left out of it: they are the policies' layer"
+        yield from pair("", why, "quiet", view.width)
 
 
 def _heading(view: CellView, layer: Layer) -> Iterator[Line]:

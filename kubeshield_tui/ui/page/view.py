@@ -30,6 +30,8 @@ class CellView(NamedTuple):
     raw: bool = False
     """With rules and policies in full, as they were read."""
     alphabet: Alphabet = UNICODE
+    exact: tuple[Layer, ...] = ()
+    """Network layers as they are now, in words about this cell alone."""
 
     @property
     def cell(self) -> Cell:
@@ -48,9 +50,14 @@ class CellView(NamedTuple):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Layers on the visitor's way, in its order."""
+        """Layers on the visitor's way, in its order: as they were judged, in the words of `exact` where that says the
+        same; without an answer that was judged, as they are now.
+        """
         judgement = self.judgement
-        return judgement.layers if judgement is not None else ()
+        if judgement is None:
+            return self.exact
+        exact = {(layer.layer, layer.domain, layer.verdict): layer for layer in self.exact}
+        return tuple(exact.get((layer.layer, layer.domain, layer.verdict), layer) for layer in judgement.layers)
 
     @property
     def network(self) -> tuple[Layer, ...]:

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.control import SessionControl
+from kubeshield_tui.session.controls import controls
 from kubeshield_tui.session.offer import reader_objects_of
 from kubeshield_tui.session.query import keys_of_row
 from kubeshield_tui.ui.page.answers import head
@@ -50,11 +51,11 @@ class CellScreen(PageScreen[None]):
     ]
     keys: ClassVar[Line] = (
         (" esc", "heading"), (" back ", "quiet"), ("1-9", "heading"), (" go ", "quiet"),
-        ("/", "heading"), (" find ", "quiet"), ("r", "heading"), (" ask ", "quiet"),
-        ("p", "heading"), (" prove ", "quiet"), ("w", "heading"), (" rules ", "quiet"),
-        ("t", "heading"), (" witness ", "quiet"), ("m", "heading"), (" nmap ", "quiet"),
-        ("i", "heading"), (" inspect ", "quiet"), ("y Y", "heading"), (" copy ", "quiet"),
-        ("s", "heading"), (" save", "quiet"),
+        ("r", "heading"), (" ask ", "quiet"), ("p", "heading"), (" prove ", "quiet"),
+        ("w", "heading"), (" rules ", "quiet"), ("t", "heading"), (" witness ", "quiet"),
+        ("m", "heading"), (" nmap ", "quiet"), ("i", "heading"), (" inspect ", "quiet"),
+        ("y", "heading"), (" copy ", "quiet"), ("s", "heading"), (" save ", "quiet"),
+        ("?", "heading"), (" help", "quiet"),
     )  # fmt: skip
 
     def __init__(self, session: SessionControl, key: CellKey) -> None:
@@ -86,6 +87,7 @@ class CellScreen(PageScreen[None]):
             width=self.size.width or 80,
             raw=self._raw,
             alphabet=self.kubeshield.alphabet,
+            exact=self.session.chains.exactly(self.key).layers,
         )
 
     def action_section(self, number: int) -> None:
@@ -103,9 +105,10 @@ class CellScreen(PageScreen[None]):
 
     def action_prove(self) -> None:
         """Ask the controls that a block here is proven by, then this cell."""
-        count = self.session.prove(self.key)
-        controls = f"asking {count - 1} control{'s' if count != 2 else ''} and this cell"
-        self.notify(controls if count > 1 else "no control can be asked from here", markup=False, timeout=3)
+        count = self.session.ask_again(controls(self.store, self.key))
+        is_asked = bool(self.session.ask_again((self.key,)))
+        words = f"asking {count} controls and this cell" if is_asked and count else "no control can be asked"
+        self.notify(words, markup=False, timeout=3)
 
     def action_self_test(self) -> None:
         """Offer to show whether this cell's cluster enforces policies."""

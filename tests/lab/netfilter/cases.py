@@ -199,14 +199,17 @@ class _Flying:
                         self.by_port[peer[1]].got_through = True
                 else:
                     data, peer = listener.recvfrom(64)
-                    self._arrived(data)
-                    with contextlib.suppress(OSError):
-                        listener.sendto(data, peer)
+                    if self._arrived(data):
+                        with contextlib.suppress(OSError):
+                            listener.sendto(data, peer)
 
-    def _arrived(self, data: bytes) -> None:
+    def _arrived(self, data: bytes) -> bool:
+        """Note what arrived; returns whether to answer: once, for an answer may be led to another listener."""
         case = self.by_number.get(struct.unpack(">I", data)[0]) if len(data) == 4 else None
-        if case is not None:
-            case.got_through = True
+        if case is None or case.got_through:
+            return False
+        case.got_through = True
+        return True
 
     def end(self) -> None:
         """Close everything with resets, so that nothing lingers into the next ruleset."""
