@@ -42,6 +42,16 @@ class Stop(NamedTuple):
         return None if self.gathered is None else firewall_layer(self.gathered, self.visit, now)
 
 
+class Level(NamedTuple):
+    """Hosts of which a visitor meets one: who answers for a service is drawn."""
+
+    stops: tuple[Stop, ...]
+    spared: int = 0
+    """Ways on which he meets no further host instead: the backend is where he has been already."""
+    others: bool = False
+    """There may be hosts in their place that are not known."""
+
+
 class Firewalls:
     """Readings by vantage, parsed once each, and the ways through them as things are now."""
 
@@ -105,6 +115,18 @@ class Ways:
         """Return the cluster and node that a vantage stands on; None where it is none, or not known."""
         return self._node_of.get(vantage)
 
+    def addresses_of(self, stop: Stop) -> tuple[str, ...]:
+        """Return the addresses that a host has by its own account; none where it was not read."""
+        return self._own.get(stop.reader, ()) if stop.reader is not None else ()
+
+    def stays_in_pod(self, key: CellKey) -> bool:
+        """Whether a pod asks itself: no host sees that."""
+        endpoint, vantage = self._store.endpoints.get(key.endpoint), self._store.vantages.get(key.vantage)
+        if endpoint is None or vantage is None or address(endpoint.host) is None:
+            return False
+        visit = visit_of("", endpoint.host, endpoint.port)
+        return visit is not None and self._stays_in_pod(vantage, visit)
+
     def pods_on(self, node: NodeName) -> Iterator[str]:
         """Yield addresses of pods of a node's pod network."""
         for (cluster, own), pod in self._pods.items():
@@ -113,6 +135,10 @@ class Ways:
 
     def of(self, key: CellKey) -> tuple[Stop, ...]:
         """Return the hosts on a cell's way."""
+        return tuple(stop for level in self.levels(key) for stop in level.stops)
+
+    def levels(self, key: CellKey) -> tuple[Level, ...]:
+        """Return them in the order in which they are met: those of one level in each other's place."""
         endpoint, vantage = self._store.endpoints.get(key.endpoint), self._store.vantages.get(key.vantage)
         if endpoint is None or vantage is None:
             return ()
@@ -122,18 +148,22 @@ class Ways:
         visit = visit_of(source, target, endpoint.port, str(endpoint.protocol))
         if visit is None or self._stays_in_pod(vantage, visit):
             return ()
-        stops: list[Stop] = []
         first = self._first(vantage, visit)
-        if first is not None:
-            stops.append(first)
+        levels = [] if first is None else [Level((first,))]
+        stops = [] if first is None else [first]
         onward = self._onward(first, visit, endpoint)
         for _ in range(HOSTS_LIMIT):  # a node port leads on from one node to another
-            found = [stop for each in onward if (stop := self._at_target(each, endpoint, stops)) is not None]
-            stops += found[: HOSTS_LIMIT - len(stops)]
-            onward = [each for stop in found for each in self._onward(stop, stop.visit, endpoint)]
-            if not found or len(stops) >= HOSTS_LIMIT:
+            met = [self._at_target(each, endpoint) for each in onward]
+            found = [stop for stop in met if stop is not None and not any(_is_same(stop, each) for each in stops)]
+            kept = tuple(found[: HOSTS_LIMIT - len(stops)])
+            if not kept:
+                if met and None not in met:
+                    levels.append(Level((), len(met)))
                 break
-        return tuple(stops)
+            levels.append(Level(kept, len(met) - len(found) - met.count(None), None in met or len(kept) < len(found)))
+            stops += kept
+            onward = [each for stop in kept for each in self._onward(stop, stop.visit, endpoint)]
+        return tuple(levels)
 
     # --- who stands where
 
@@ -228,21 +258,19 @@ class Ways:
                 if found is not None and found.family == visit.family:
                     yield found
 
-    def _at_target(self, visit: Visit, endpoint: Endpoint, stops: Sequence[Stop]) -> Stop | None:
-        """Return the host that has the visitor's target, or its pod; None where it is not known, or was passed."""
+    def _at_target(self, visit: Visit, endpoint: Endpoint) -> Stop | None:
+        """Return the host that has the visitor's target, or its pod; None where it is not known."""
         node = self._nodes_by_address.get(visit.target)
         pod = self._pod(endpoint, visit.target)
         if node is None and pod is not None and pod.node:
             node = (pod.cluster, pod.node)
         if node is not None:
-            stop = self._of_node("node-firewall", node, visit)
-        else:
-            owners = [vantage for vantage, own in self._own.items() if visit.target in own]
-            if len(owners) != 1:
-                return None
-            told = self.gathered[owners[0]]
-            stop = Stop("node-firewall", told.host, visit, told, owners[0])
-        return None if any(_is_same(stop, passed) for passed in stops) else stop
+            return self._of_node("node-firewall", node, visit)
+        owners = [vantage for vantage, own in self._own.items() if visit.target in own]
+        if len(owners) != 1:
+            return None
+        told = self.gathered[owners[0]]
+        return Stop("node-firewall", told.host, visit, told, owners[0])
 
 
 def is_on_host(vantage: Vantage) -> bool:

@@ -22,6 +22,8 @@ class _Still:
         self.settings = session.settings
         self.store = session.store
         self.firewalls = session.firewalls
+        self.chains = session.chains
+        self.remedies = session.remedies
 
     async def run(self) -> None:
         """Do nothing."""

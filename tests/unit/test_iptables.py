@@ -166,6 +166,8 @@ LINES = {
     "-m owner --uid-owner 0 -j DROP": "?local-identity; drop",
     "-m physdev --physdev-in eth0 -j DROP": "?link; drop",
     "-m rpfilter --invert -j DROP": "?routing unlikely; drop",
+    "-m rt --rt-type 0 -j DROP": "1 == 0; drop",
+    "-m frag ! --fragid 3 -j DROP": "1 == 0; drop",
     "-m ndpi --proto x -j DROP": "?unknown-module; drop",
     "-m tcp --dport ssh -j DROP": "?unknown-module; drop",
     "-s x.x.x.x/32 -j DROP": "?unknown-module; drop",
@@ -349,9 +351,6 @@ def test_no_text_makes_a_parser_raise(pieces: list[str]) -> None:
                 assert "\x00" not in rule.text
     iptables.is_dump(text)
     ipset.is_dump(text)
-
-
-# --- beside nft's own view of the same rules
 
 
 def nft(*sources: object) -> Ruleset:

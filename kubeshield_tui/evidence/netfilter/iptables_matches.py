@@ -55,6 +55,8 @@ class SetKey(NamedTuple):
 Found = Condition | Unsure
 NEVER = Match(left=Constant(value=1), operator=EQUAL, right=Constant(value=0))
 ALWAYS: tuple[Found, ...] = ()
+EXTENSION_HEADERS = frozenset({"rt", "hbh", "dst", "frag"})
+"""Matches that need a header of IPv6 which a packet to a port does not have; negated options need it too."""
 
 
 def general(option: Option, family: str) -> Iterator[Found]:
@@ -88,6 +90,9 @@ def translate(module: Module, context: Context) -> Iterator[Found]:
     """Translate one module. Raises Unreadable for a value that can't be read."""
     name = module.name or context.protocol
     if not module.name and not module.options:
+        return
+    if name in EXTENSION_HEADERS:
+        yield NEVER
         return
     if name in DOUBTFUL:
         yield from doubtful(module, *DOUBTFUL[name])
