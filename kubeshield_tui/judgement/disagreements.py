@@ -49,6 +49,14 @@ def remedy_of(code: Code, observation: Observation) -> str:
     return said
 
 
+def cause_of(code: Code, judgement: Judgement, observation: Observation) -> str:
+    """What one change would put right, where that is not the endpoint: an engine, a host, whoever sends the error."""
+    denying = first_denying(judgement.layers)
+    if code is Code.REJECTED_ELSEWHERE and observation.icmp is not None:
+        return observation.icmp.source
+    return denying.domain if denying is not None and code in {Code.NOT_ENFORCED, Code.BYPASSED} else ""
+
+
 def commands_of(judgement: Judgement) -> Iterator[str]:
     """Commands that show what the layer that denies rests on."""
     denying = first_denying(judgement.layers)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kubeshield_tui.discovery.catalogue import METADATA, METADATA_GROUP
 from kubeshield_tui.judgement.comparison import Code
-from kubeshield_tui.judgement.disagreements import commands_of, remedy_of, title_of
+from kubeshield_tui.judgement.disagreements import cause_of, commands_of, remedy_of, title_of
 from kubeshield_tui.judgement.sentence import declared, describe
 from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.expectation import Severity
@@ -54,7 +54,8 @@ def findings_of(
             endpoint,
             vantage,
         )
-        yield replace(found, verify=(*found.verify, *commands_of(judgement)))
+        cause = cause_of(code, judgement, observation)
+        yield replace(found, verify=(*found.verify, *commands_of(judgement)), cause=cause)
     if judgement.verdict is Verdict.EXPOSED:
         yield _of_cell(
             "exposed",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
+from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
@@ -27,6 +28,7 @@ from kubeshield_tui.session.objects import Objects
 
 HISTORY_LENGTH = 16
 """Changes kept of one cell."""
+PASSED_AGAINST_RULES = frozenset({Code.NOT_ENFORCED.value, Code.BYPASSED.value})
 RATE_WINDOW = 512
 """Answers over which the rate is measured."""
 
@@ -128,6 +130,8 @@ class Store:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     one_failure_away: int = 0
     """Proven blocks that a single failure would open."""
+    not_enforced: int = 0
+    """Cells that got through where a policy or a firewall says that they must not."""
     answered: int = 0
     """Cells that have an answer, or a reason for having none."""
     answers: int = 0
@@ -237,6 +241,7 @@ class Store:
     def _count(self, judgement: Judgement | None, by: int) -> None:
         if judgement is not None:
             self.verdicts[judgement.verdict] += by
+            self.not_enforced += by * (judgement.comparison.code in PASSED_AGAINST_RULES)
             if judgement.verdict is Verdict.BLOCKED and judgement.depth == 1:
                 self.one_failure_away += by
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from itertools import chain
 from textwrap import wrap
 
+from kubeshield_tui.judgement.chain import first_denying
+from kubeshield_tui.judgement.disagreements import CODES
 from kubeshield_tui.judgement.sentence import declared
 from kubeshield_tui.model.cluster import PolicyRecord
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import HttpExchange, Observation, State, TlsFacts
 from kubeshield_tui.model.opinion import Inspection, SecondOpinion
+from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Judgement
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.query import policies_of
@@ -20,6 +23,7 @@ from kubeshield_tui.ui.summary import age
 from kubeshield_tui.ui.widgets.pager import Line
 
 LABEL = 13
+LAYER_TOKENS = {Predicted.ALLOW: "", Predicted.DENY: "layered", Predicted.UNKNOWN: "quiet"}
 SECTIONS = ("answer", "conversation", "second look", "policies", "firewall", "raw")
 """Headings, in order; digits lead to them."""
 
@@ -84,6 +88,8 @@ def _declared(judgement: Judgement, width: int) -> Iterator[Line]:
         token = "unproven" if label in {"undecided", "expired"} else "simulated" if label == "exception" else ""
         yield from _pair(label, text, token, width)
     yield from _pair("rules say", f"{judgement.prediction.verdict}: {judgement.prediction.because}", "quiet", width)
+    differs = "exposed" if judgement.comparison.code in CODES else "quiet"
+    yield from _pair("compared", f"{judgement.comparison.code}: {judgement.comparison.sentence}", differs, width)
 
 
 def _observed(observation: Observation, now: float) -> str:
@@ -102,8 +108,7 @@ def _told(observation: Observation) -> str:
 
 
 def _proof(judgement: Judgement, observation: Observation, width: int) -> Iterator[Line]:
-    for layer in judgement.layers:
-        yield from _pair("layer", f"{layer.layer}: {layer.verdict}. {layer.decider}", "", width)
+    yield from _layers(judgement, width)
     proof = judgement.proof
     if observation.state not in {State.FILTERED, State.CLOSED}:
         return
@@ -113,6 +118,21 @@ def _proof(judgement: Judgement, observation: Observation, width: int) -> Iterat
     yield from _pair("vantage", reached, "reachable" if proof.vantage_alive else "unproven", width)
     if proof.missing:
         yield from _pair("missing", proof.missing, "unproven", width)
+
+
+def _layers(judgement: Judgement, width: int) -> Iterator[Line]:
+    """The visitor's way through the layers, who decides marked."""
+    denying, differs = first_denying(judgement.layers), judgement.comparison.code in CODES
+    for layer in judgement.layers:
+        token, mark = LAYER_TOKENS[layer.verdict], ""
+        if layer is denying:
+            mark = "  <- should have decided" if differs else "  <- decides"
+        force = {True: "", False: " (not in force)", None: " (whether it is in force is not known)"}[layer.enforced]
+        yield from _pair("layer", f"{layer.layer}: {layer.verdict}{force}. {layer.decider}{mark}", token, width)
+    if judgement.next_decider:
+        yield from _pair("without it", judgement.next_decider, "", width)
+    if judgement.listener:
+        yield from _pair("listener", judgement.listener, "", width)
 
 
 def _findings(store: Store, key: CellKey, width: int) -> Iterator[Line]:
