@@ -31,7 +31,7 @@ HEADLESS_SECONDS = 14.0
 def demo(arguments: argparse.Namespace) -> int:
     """Run the command: with a screen where there is a terminal, else headless."""
     brought = ("kubeconfig", "context", "ssh_config", "vantage", "zone", "targets", "catalogue", "no_discovery")
-    for flag in (*brought, "pod_image"):
+    for flag in (*brought, "cni", "pod_image"):
         if getattr(arguments, flag):
             raise SettingsError(f"--{flag.replace('_', '-')} has no meaning for demo", "The range brings its own")
     has_terminal = sys.stdout.isatty() and sys.stdin.isatty()

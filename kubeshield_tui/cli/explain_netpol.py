@@ -12,6 +12,7 @@ from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
     from kubeshield_tui.evidence.netpol.party import End, Question
+    from kubeshield_tui.evidence.netpol.profile import Profile
     from kubeshield_tui.evidence.netpol.world import World
 
 FORM = "Expected NAMESPACE/POD, an IP address, node:NAME or service:NAMESPACE/NAME"
@@ -31,6 +32,7 @@ def add_netpol(parser: argparse.ArgumentParser) -> None:
     add("--to", dest="destination", metavar="P", help="the same, or service:NAMESPACE/NAME")
     add("--port", type=int, metavar="N", help="destination port; of a Service: the Service's")
     add("--protocol", metavar="T", help="TCP (default), UDP, SCTP or ICMP")
+    add("--cni", action="append", default=argparse.SUPPRESS, metavar="K=V,...", help="what the network plugin chooses")
     add("--connectivity", action="store_true", help="who may connect to whom, instead of one question")
     add("--format", choices=("text", "json"), default="text", help="default: text")
 
@@ -50,7 +52,9 @@ class Source(NamedTuple):
 def netpol(arguments: argparse.Namespace) -> int:
     """Run the command."""
     question = _question(arguments)
+    profile = _profile(arguments.cni)
     source = _live(arguments) if _is_live(arguments) else _manifests(arguments.manifests)
+    source.world.profile = profile
     for line in source.problems[:PROBLEMS_SHOWN]:
         print(line, file=sys.stderr)
     if len(source.problems) > PROBLEMS_SHOWN:
@@ -107,6 +111,23 @@ async def _read(context: str, kubeconfig: Path | None) -> Source:
         await client.close()
     problems = tuple(f"{item.cluster}: {item.what}: {item.why}; what depends on it is unknown" for item in denied)
     return Source(world, f"context {context}", problems, not denied)
+
+
+def _profile(texts: list[str]) -> Profile:
+    """What the user says of choices that are left to the network plugin. Raises SettingsError naming the flag."""
+    from kubeshield_tui.cli.options import cni_from
+    from kubeshield_tui.evidence.enforcement import Enforcement, stated
+    from kubeshield_tui.evidence.netpol.profile import Profile
+
+    choices = {name.replace("_", "-") for name in Profile.__struct_fields__}
+    said = []
+    for text in texts:
+        for context, knob, value in cni_from(text):
+            if context or knob not in choices:
+                hint = f"What policies say hangs on {', '.join(sorted(choices))} at most; one cluster is asked"
+                raise SettingsError(f"--cni {text!r} says nothing of what policies say", hint)
+            said.append((knob, value))
+    return stated(Enforcement(), said).profile
 
 
 def _question(arguments: argparse.Namespace) -> Question | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,14 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
         "where ssh_config has that Host, else an own pod in the node's network); again for several",
     )
     add("--zone", action="append", default=[], metavar="V=Z", help="zone of a vantage: outside, admin, pod or node")
+    add(
+        "--cni",
+        action="append",
+        default=[],
+        metavar="[C:]K=V,...",
+        help="what you know of how policies are enforced (enforces=yes, deny-style=icmp, ...), in all clusters or in "
+        "context C; overrules what was recognised and tested; again for several",
+    )
     add("--targets", type=Path, metavar="FILE", help="targets, one HOST:PORT a line, ' expect=blocked|reachable'")
     add_catalogue(parser, again=again)
     add("--no-discovery", action="store_true", help="ask the targets only; needs no kubeconfig")
@@ -123,6 +131,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         ssh_config=_existing(arguments.ssh_config, "--ssh-config"),
         vantages=vantages,
         zones=tuple(_zone(text) for text in arguments.zone),
+        cni=tuple(said for text in arguments.cni for said in cni_from(text)),
         targets=_existing(arguments.targets, "--targets"),
         expect=expect_from(arguments),
         catalogue=catalogue_from(arguments),
@@ -202,6 +211,18 @@ def _zone(text: str) -> tuple[str, Zone]:
     if not equals or zone not in set(Zone):
         raise SettingsError(f"--zone {text!r}: expected VANTAGE=ZONE", f"Zones are {', '.join(Zone)}")
     return vantage, Zone(zone)
+
+
+def cni_from(text: str) -> Iterator[tuple[str, str, str]]:
+    """What is stated of enforcement: context (empty: all), knob, value. Raises SettingsError naming the flag."""
+    from kubeshield_tui.evidence.enforcement import read_knobs
+
+    context, _, said = text.rpartition(":")
+    try:
+        knobs = read_knobs(said)
+    except SettingsError as error:
+        raise SettingsError(f"--cni {text!r}: {error.message}", error.hint) from error
+    return ((context, knob, value) for knob, value in knobs)
 
 
 def _pod_namespace(text: str | None) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from kubeshield_tui.errors import ConsentMissing, SettingsError
 
 if TYPE_CHECKING:
-    from kubeshield_tui.evidence.enforcement import SelfTest
     from kubeshield_tui.model.event import Event
+    from kubeshield_tui.model.evidence import SelfTest
 
 
 def add_selftest(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.evidence.netpol.profile import Profile
 from kubeshield_tui.model.cluster import Recognition
+from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.record import Record
 
 CNI, POLICY_ENGINE = "cni", "policy-engine"
@@ -35,27 +37,6 @@ class Enforcement(Record, frozen=True):
     profile: Profile = Profile()
     evidence: tuple[str, ...] = ()
     """What says so, one sentence a source."""
-
-
-class SelfTest(Record, frozen=True):
-    """What a deny-all policy did to two pods of our own."""
-
-    cluster: str
-    enforced: bool | None
-    """None where nothing could be told: the pods did not reach each other without a policy either."""
-    before: str
-    """State and reason from pod to pod without a policy."""
-    after: str
-    """The same under the deny-all policy."""
-    deny_style: str = ""
-    lag: float | None = None
-    """Seconds from the policy's creation until it held."""
-    release: float | None = None
-    """Seconds from its removal until the pods reached each other again."""
-    nodes: tuple[str, str] = ("", "")
-    """Where the asking and the asked pod ran."""
-    at: float = 0.0
-    detail: str = ""
 
 
 _ADDRESS_MATCHERS = Profile(ipblock_matches_pods=True)
@@ -112,6 +93,21 @@ def with_test(enforcement: Enforcement, test: SelfTest) -> Enforcement:
 
 KNOBS = ("enforces", "deny-style", "host-to-pod", *(field.replace("_", "-") for field in Profile.__struct_fields__))
 """What the user may state."""
+
+
+def read_knobs(text: str) -> tuple[tuple[str, str], ...]:
+    """Read `KNOB=VALUE,...` as `stated` takes it. Raises SettingsError naming the knob or the value."""
+    said: dict[str, str] = {}
+    for part in text.lower().split(","):
+        knob, _, value = (each.strip() for each in part.partition("="))
+        if knob not in KNOBS:
+            raise SettingsError(f"{knob!r} can't be stated", f"Expected KNOB=VALUE, the knob one of {', '.join(KNOBS)}")
+        known = DENY_STYLES if knob == "deny-style" else ("yes", "no")
+        if value not in {*known, "unknown"}:
+            raise SettingsError(f"{knob} can't be {value!r}", f"Expected {', '.join(known)} or unknown")
+        if said.setdefault(knob, value) != value:
+            raise SettingsError(f"{knob} is both {said[knob]} and {value}", "Say it once")
+    return tuple(said.items())
 
 
 def stated(enforcement: Enforcement, said: Iterable[tuple[str, str]]) -> Enforcement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
+from kubeshield_tui.discovery.catalogue import METADATA, METADATA_GROUP
 from kubeshield_tui.judgement.sentence import declared, describe
 from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.expectation import Severity
@@ -21,7 +22,7 @@ _REMEDIES = {
     "authorization-mode=Webhook.",
     "kubelet-read-only": "Set the kubelet's readOnlyPort to 0: this port knows no authentication.",
     "etcd": "Admit 2379 only from control-plane nodes and keep client-cert-auth=true.",
-    "cloud-metadata": "Deny egress to 169.254.169.254/32 for pods (a NetworkPolicy with ipBlock and except), and "
+    METADATA: "Deny egress to 169.254.169.254/32 for pods (a NetworkPolicy with ipBlock and except), and "
     "require session tokens with a hop limit of 1 on the instances.",
 }
 
@@ -39,7 +40,7 @@ def findings_of(
             _severity(judgement, observation),
             f"is reachable from {vantage.id}",
             _because(judgement, observation),
-            _REMEDIES.get(endpoint.component, _REMEDY),
+            _REMEDIES.get(METADATA if endpoint.group == METADATA_GROUP else endpoint.component, _REMEDY),
             endpoint,
             vantage,
         )

@@ -11,7 +11,7 @@ import msgspec
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Source
+from kubeshield_tui.model.evidence import SelfTest, Source
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -185,6 +185,12 @@ class SourceCollected(Happening, frozen=True):
     source: Source
 
 
+class SelfTested(Happening, frozen=True):
+    """A deny-all policy was tried on two pods of our own: does the cluster enforce policies?"""
+
+    test: SelfTest
+
+
 class OpinionHeard(Happening, frozen=True):
     """nmap was asked of a cell."""
 
@@ -257,6 +263,7 @@ Event = (
     | FindingCleared
     | ExpectationsReviewed
     | SourceCollected
+    | SelfTested
     | OpinionHeard
     | Inspected
     | ObjectCreated

@@ -1,4 +1,4 @@
-"""WHY: raw evidence collected from hosts, with what could not be had."""
+"""WHY: raw evidence collected from hosts and shown in clusters, with what could not be had."""
 
 from __future__ import annotations
 
@@ -34,3 +34,24 @@ class Source(Record, frozen=True):
     """What the host said where it could not be read."""
     at: float = 0.0
     """Seconds since the epoch when it was read."""
+
+
+class SelfTest(Record, frozen=True):
+    """What a deny-all policy did to two pods of our own."""
+
+    cluster: str
+    enforced: bool | None
+    """None where nothing could be told: the pods did not reach each other without a policy either."""
+    before: str
+    """State and reason from pod to pod without a policy."""
+    after: str
+    """The same under the deny-all policy."""
+    deny_style: str = ""
+    lag: float | None = None
+    """Seconds from the policy's creation until it held."""
+    release: float | None = None
+    """Seconds from its removal until the pods reached each other again."""
+    nodes: tuple[str, str] = ("", "")
+    """Where the asking and the asked pod ran."""
+    at: float = 0.0
+    detail: str = ""

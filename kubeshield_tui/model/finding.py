@@ -32,3 +32,6 @@ class Finding(Record, frozen=True):
     """What it is about: `kube-apiserver`, `kubelet`, ..."""
     reached_from: tuple[VantageId, ...] = ()
     """Of a known hole: every vantage that reaches the component now, the worst zone first."""
+    cause: str = ""
+    """What one change would put right, in a few words for people (`policy payments/deny-all`, `node n2`): findings of
+    one code and cluster that name the same are one cause. Empty leaves it to who groups them."""

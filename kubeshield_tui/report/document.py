@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
+from kubeshield_tui.model.cause import Cause, Reach
 from kubeshield_tui.model.cluster import ClusterFacts, Denied, Skipped
 from kubeshield_tui.model.endpoint import Endpoint, Protocol
-from kubeshield_tui.model.expectation import SEVERITIES, DeclaredLine, Must, Severity
-from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.expectation import DeclaredLine, Must, Severity
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus, Zone
 from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
 from kubeshield_tui.session.coverage import untested
+from kubeshield_tui.session.query import causes_of
 from kubeshield_tui.session.store import Cell, Store
 
 
@@ -78,15 +80,22 @@ class ReportCell(msgspec.Struct, frozen=True):
     """The training range put this answer in; always false on a real estate."""
 
 
+class ReportRef(msgspec.Struct, frozen=True):
+    """A cell by its two ends."""
+
+    endpoint: EndpointId
+    vantage: VantageId
+
+
 class ReportFinding(msgspec.Struct, frozen=True):
-    """Something to act on."""
+    """Something to act on: all that one change would put right."""
 
     id: FindingId
     code: str
     severity: Severity
     title: str
     endpoint: EndpointId
-    """Empty where it is about a cluster or an object."""
+    """With `vantage` the worst cell; empty where it is about a cluster or an object."""
     vantage: VantageId
     because: tuple[str, ...]
     verify: tuple[str, ...]
@@ -97,6 +106,13 @@ class ReportFinding(msgspec.Struct, frozen=True):
     component: str
     reached_from: tuple[VantageId, ...]
     """Of a known hole: every vantage that reaches the component, the worst zone first."""
+    cells: tuple[ReportRef, ...]
+    """All cells that it is about, the worst first; of a known hole the worst alone."""
+    objects: tuple[str, ...]
+    """Objects of the API that it is about, `namespace/Kind/name`, where there is no cell."""
+    reach: Reach
+    since: datetime
+    """When this session first saw it."""
 
 
 class ReportUntested(msgspec.Struct, frozen=True):
@@ -154,18 +170,13 @@ def make_report(store: Store) -> Report:
         vantages=tuple(_vantage(vantage) for vantage in store.vantages.values()),
         endpoints=tuple(_endpoint(endpoint) for endpoint in store.endpoints.values()),
         cells=tuple(_cells(store)),
-        findings=tuple(_finding(finding) for finding in ranked(store.findings.values())),
+        findings=tuple(_finding(cause) for cause in causes_of(store)),
         coverage=Coverage(tested=store.total - len(left_out), untested=left_out),
         expectations=store.expectations,
         denied=tuple(store.denied),
         skipped=tuple(skipped for inventory in store.clusters.values() for skipped in inventory.skipped),
         incomplete=store.incomplete,
     )
-
-
-def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings, the most severe first."""
-    return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), finding.id))
 
 
 def _vantage(vantage: Vantage) -> ReportVantage:
@@ -226,22 +237,26 @@ def _cell(key: CellKey, cell: Cell) -> ReportCell:
     )
 
 
-def _finding(finding: Finding) -> ReportFinding:
+def _finding(cause: Cause) -> ReportFinding:
     return ReportFinding(
-        finding.id,
-        finding.code,
-        finding.severity,
-        finding.title,
-        finding.endpoint,
-        finding.vantage,
-        finding.because,
-        finding.verify,
-        finding.remedy,
-        finding.cluster,
-        finding.namespace,
-        finding.object,
-        finding.component,
-        finding.reached_from,
+        id=cause.id,
+        code=cause.code,
+        severity=cause.severity,
+        title=cause.title,
+        endpoint=cause.endpoint,
+        vantage=cause.vantage,
+        because=cause.because,
+        verify=cause.verify,
+        remedy=cause.remedy,
+        cluster=cause.cluster,
+        namespace=cause.namespace,
+        object=cause.object,
+        component=cause.component,
+        reached_from=cause.reached_from,
+        cells=tuple(ReportRef(key.endpoint, key.vantage) for key in cause.cells),
+        objects=cause.objects,
+        reach=cause.reach,
+        since=datetime.fromtimestamp(int(cause.since), UTC),
     )
 
 

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from kubeshield_tui.cluster.rights import lost_without
-from kubeshield_tui.model.finding import Finding
+from kubeshield_tui.model.cause import Cause
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason
 from kubeshield_tui.model.verdict import Verdict
-from kubeshield_tui.report.document import ranked
 from kubeshield_tui.report.glyphs import ASCII, GLYPHS
 from kubeshield_tui.session.coverage import untested
-from kubeshield_tui.session.query import grouped
+from kubeshield_tui.session.query import causes_of, grouped
 from kubeshield_tui.session.store import Store
 
 WIDTH = 100
@@ -41,12 +40,12 @@ def _head(store: Store) -> str:
 
 
 def _findings(store: Store) -> str:
-    return "\n\n".join("\n".join(_finding_lines(finding)) for finding in ranked(store.findings.values()))
+    return "\n\n".join("\n".join(_finding_lines(cause)) for cause in causes_of(store))
 
 
-def _finding_lines(finding: Finding) -> Iterator[str]:
-    yield f"{finding.severity.upper():<9}{finding.title}"
-    for label, lines in (("because", finding.because), ("verify", finding.verify), ("remedy", (finding.remedy,))):
+def _finding_lines(cause: Cause) -> Iterator[str]:
+    yield f"{cause.severity.upper():<9}{cause.title}"
+    for label, lines in (("because", cause.because), ("verify", cause.verify), ("remedy", (cause.remedy,))):
         for line in lines:
             for number, piece in enumerate(wrap(line, WIDTH - 19) if label != "verify" else [line]):
                 yield f"         {label if not number else '':<10}{piece}"

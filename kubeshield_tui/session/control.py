@@ -35,6 +35,14 @@ class SessionControl(Protocol):
         """Stop asking, or go on. Answers under way still arrive."""
         ...
 
+    async def self_test(self, cluster: str) -> None:
+        """Show whether a cluster (by context) enforces policies; the answer is in `store.self_tests`, failures too.
+
+        Makes the objects that `objects_of_self_test` names, so a front end calls it after a yes to them. It goes on if
+        the caller leaves, and is over before the session is.
+        """
+        ...
+
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of these cells, where it is installed; the answers are in `store.opinions`, failures too."""
         ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from kubeshield_tui.judgement.causes import causes
+from kubeshield_tui.model.cause import Cause
 from kubeshield_tui.model.cluster import Labels, PodRecord, PolicyRecord
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.event import WatchChanged, WatchStatus
@@ -64,6 +66,12 @@ def _expression(have: dict[str, str], key: str, operator: str, values: tuple[str
         case "DoesNotExist":
             return key not in have
     return None
+
+
+def cluster_of(store: Store, key: CellKey) -> str:
+    """The cluster (by context) that a cell is about: its endpoint's, else its vantage's; empty: about none."""
+    endpoint, vantage = store.endpoints.get(key.endpoint), store.vantages.get(key.vantage)
+    return (endpoint.cluster if endpoint else "") or (vantage.cluster if vantage else "")
 
 
 def policies_of(store: Store, endpoint: Endpoint, vantage: Vantage) -> tuple[Selected, ...]:
@@ -132,6 +140,18 @@ def keys_of_row(store: Store, key: CellKey) -> tuple[CellKey, ...]:
 def keys_of_column(store: Store, key: CellKey) -> tuple[CellKey, ...]:
     """All cells of a vantage."""
     return tuple(CellKey(endpoint, key.vantage) for endpoint in store.endpoints)
+
+
+def causes_of(store: Store) -> tuple[Cause, ...]:
+    """Findings of a store by what one change would put right, the worst first."""
+
+    def depth_of(key: CellKey) -> int | None:
+        judgement = store.cell(key).judgement
+        return judgement.depth if judgement is not None else None
+
+    return causes(
+        store.findings.values(), store.endpoints, store.vantages, raised_at=store.raised_at, depth_of=depth_of
+    )
 
 
 def lost_clusters(store: Store) -> dict[str, float]:

@@ -17,14 +17,15 @@ from msgspec.structs import replace
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
 from kubeshield_tui.cluster.exec import ExecStream, exec_in_pod
 from kubeshield_tui.cluster.raw import as_dict
-from kubeshield_tui.errors import ClusterError, VantageError
-from kubeshield_tui.evidence.enforcement import SelfTest
-from kubeshield_tui.model.event import Event, ObjectCreated, ObjectLeft, ObjectRemoved
+from kubeshield_tui.errors import ClusterError, KubeShieldError, VantageError
+from kubeshield_tui.model.event import Event, ObjectCreated, ObjectLeft, ObjectRemoved, SelfTested
+from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.ids import EndpointId
 from kubeshield_tui.model.observation import Observation, Reason, State
 from kubeshield_tui.model.probe import Probe, Timing
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.model.vantage import parse_vantage
+from kubeshield_tui.session.doors import ClusterWait
 from kubeshield_tui.vantages import pod_objects
 from kubeshield_tui.vantages.own_pod import OwnPod
 from kubeshield_tui.vantages.pod import PodVantage
@@ -72,6 +73,16 @@ async def run_self_test(client: ClusterClient, image: str, report: Report) -> Se
             return await _measure(client, vantage, name, address, (facts.node, asked_node))
         finally:
             await vantage.close()
+
+
+async def self_test_into(clusters: ClusterWait, cluster: str, image: str, emit: Report) -> None:
+    """Run it in a session's cluster: what it came to is an event, and so is why there is nothing to tell."""
+    try:
+        test = await run_self_test(await clusters.client(cluster), image, emit)
+    except KubeShieldError as error:
+        why = printable(error.message, 500)
+        test = SelfTest(cluster=cluster, enforced=None, before="", after="", at=time.time(), detail=why)
+    emit(SelfTested(at=time.time(), test=test))
 
 
 async def _measure(

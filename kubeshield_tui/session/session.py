@@ -37,6 +37,7 @@ from kubeshield_tui.session.doors import (
     make_vantage,
     resolve_contexts,
 )
+from kubeshield_tui.session.enforcing import require_clusters
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
@@ -85,6 +86,8 @@ class Session:
         self._recorder: Recorder | None = None
         self._followers: list[asyncio.Task[None]] = []
         """One a cluster that is followed, in a live session."""
+        self._self_tests: dict[str, asyncio.Task[None]] = {}
+        """The last of each cluster."""
         self._closed = False
         self._expectations = Expectations()
 
@@ -92,6 +95,7 @@ class Session:
         """Check everything that can be checked without connecting anywhere. Raises SettingsError."""
         settings = self.settings = resolve_nodes(self.settings)
         contexts = resolve_contexts(settings)
+        require_clusters(settings, contexts)
         self._catalogue = load(settings.catalogue)
         targets: tuple[Endpoint, ...] = ()
         if settings.targets is not None:
@@ -138,12 +142,14 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        for follower in self._followers:
-            follower.cancel()
+        tests = self._self_tests.values()
+        for task in (*self._followers, *tests):
+            task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
+        await asyncio.gather(*tests, return_exceptions=True)
         self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
@@ -163,6 +169,17 @@ class Session:
         if self._engine is not None:
             self._engine.pause(paused)
             self._happen(happened.Paused(at=time(), paused=paused))
+
+    async def self_test(self, cluster: str) -> None:
+        """Show whether a cluster enforces policies, with objects of our own: after a yes to them."""
+        from kubeshield_tui.session.selftest import self_test_into
+
+        task = self._self_tests.get(cluster)
+        if (task is None or task.done()) and not self._closed:
+            job = self_test_into(self._clusters, cluster, self.settings.pod_image, self._happen)
+            task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
+        if task is not None:
+            await asyncio.shield(task)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of cells, where it is installed."""

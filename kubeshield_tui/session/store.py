@@ -14,7 +14,7 @@ from typing import NamedTuple, assert_never
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import Source
+from kubeshield_tui.model.evidence import SelfTest, Source
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -107,10 +107,14 @@ class Store:
     vantages: dict[VantageId, Vantage] = field(default_factory=dict)
     cells: dict[CellKey, Cell] = field(default_factory=dict)
     findings: dict[FindingId, Finding] = field(default_factory=dict)
+    raised_at: dict[FindingId, float] = field(default_factory=dict)
+    """When each finding was first raised; what was cleared in between is raised anew."""
     expectations: tuple[DeclaredLine, ...] = ()
     """All lines of the expectations with what each came to."""
     sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
     """What was read of hosts, by vantage and item."""
+    self_tests: dict[str, SelfTest] = field(default_factory=dict)
+    """The newest of each cluster."""
     opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
     inspections: dict[CellKey, Inspection] = field(default_factory=dict)
     objects: list[tuple[str, str]] = field(default_factory=list)
@@ -179,9 +183,11 @@ class Store:
                 self._apply_structure(event)
             case happened.FindingRaised():
                 self.findings[event.finding.id] = event.finding
+                self.raised_at.setdefault(event.finding.id, event.at)
                 self._stamps.findings = self.revision
             case happened.FindingCleared():
                 self.findings.pop(event.finding, None)
+                self.raised_at.pop(event.finding, None)
                 self._stamps.findings = self.revision
             case _:
                 self._apply_status(event)
@@ -318,6 +324,8 @@ class Store:
                 self.expectations = event.lines
             case happened.SourceCollected():
                 self.sources[event.source.vantage, event.source.item] = event.source
+            case happened.SelfTested():
+                self.self_tests[event.test.cluster] = event.test
             case happened.OpinionHeard():
                 self.opinions[event.opinion.key] = event.opinion
             case happened.Inspected():

@@ -45,6 +45,9 @@ class Settings(Record, frozen=True):
     vantages: tuple[VantageSpec, ...] = ()
     zones: tuple[tuple[str, Zone], ...] = ()
     """(vantage spec, zone) as given with --zone."""
+    cni: tuple[tuple[str, str, str], ...] = ()
+    """(context, knob, value) as given with --cni: what the user says of a cluster's enforcement of policies; no context
+    means every cluster."""
     targets: Path | None = None
     expect: Path | None = None
     """The user's expectations, laid over the baseline."""

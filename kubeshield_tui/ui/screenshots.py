@@ -35,6 +35,9 @@ class _Still:
     def pause(self, paused: bool) -> None:
         """Do nothing."""
 
+    async def self_test(self, cluster: str) -> None:
+        """Nothing is made any more."""
+
     async def hear_opinions(self, keys: object) -> None:
         """Nothing is asked any more."""
 

@@ -24,6 +24,8 @@ KUBECONFIG = Path(os.environ.get("KUBESHIELD_TEST_KUBECONFIG", "."))
 STATE = KUBECONFIG.parent
 PROGRAM = "from kubeshield_tui.cli.main import main; main()"
 LIMIT = 180
+OUTSIDE = "172.30.0.254"
+"""Address of the host `outside`."""
 
 
 def kit(*arguments: str, check: bool = True) -> str:
@@ -38,7 +40,7 @@ def kubectl(*arguments: str) -> str:
 
 def ssh_config(directory: Path) -> Path:
     """An ssh_config that reaches the hosts from inside the namespaces."""
-    addresses = {"outside": "172.30.0.254", "node1": "172.30.0.1", "node2": "172.30.0.2"}
+    addresses = {"outside": OUTSIDE, "node1": "172.30.0.1", "node2": "172.30.0.2"}
     path = directory / "ssh_config"
     path.write_text(
         "".join(

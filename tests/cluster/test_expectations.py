@@ -126,7 +126,8 @@ def test_only_the_toolbox_may_reach_the_api_and_the_audit_shows_exactly_that(wri
         ledger: ("blocked", nobody, "blocked"),  # its namespace denies all
         "local": ("blocked", nobody, "exposed"),
     }
-    exposed = {each["vantage"] for each in audit.report["findings"] if each["endpoint"].endswith(API)}
+    found = [cell for each in audit.report["findings"] if each["code"] == "exposed" for cell in each["cells"]]
+    exposed = {cell["vantage"] for cell in found if cell["endpoint"].endswith(API)}
     assert exposed == {backup, web, "local"}
     kubelet = audit.cell("Node/node1:10250/tcp", backup)
     assert (kubelet["expected"], kubelet["verdict"]) == ("any", "reachable")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from kubeshield_tui.session.enforcing import enforcement
+from kubeshield_tui.session.session import Session
+from kubeshield_tui.settings.schema import Settings
 from tests.cluster import kit
 
 
@@ -58,6 +63,41 @@ def test_without_consent_nothing_is_made() -> None:
 def test_an_image_that_cant_listen_tells_nothing_and_leaves_nothing() -> None:
     code, told = selftest("--yes", "--pod-image", "busybox:1.36")
     assert (code, told) == (3, {})
+
+
+@asynccontextmanager
+async def watching() -> AsyncIterator[tuple[Session, str]]:
+    """A live session that asks nothing by itself, and its cluster."""
+    session = Session(Settings(kubeconfig=kit.KUBECONFIG))
+    running = asyncio.create_task(session.run())
+    try:
+        async with asyncio.timeout(30):
+            while session.store.phase != "watching":
+                await asyncio.sleep(0.1)
+        yield session, next(iter(session.store.clusters))
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_session_keeps_what_its_self_test_showed() -> None:
+    async with watching() as (session, cluster):
+        assert enforcement(session.store, session.settings, cluster).enforces is None
+        await session.self_test(cluster)
+        known = enforcement(session.store, session.settings, cluster)
+        assert (known.enforces, known.deny_style) == (True, "drop")
+        assert session.store.objects == []
+
+
+async def test_a_session_that_ends_in_the_middle_of_a_self_test_leaves_nothing() -> None:
+    async with watching() as (session, cluster):
+        asking = asyncio.create_task(session.self_test(cluster))
+        async with asyncio.timeout(30):
+            while len(session.store.objects) < 3:
+                await asyncio.sleep(0.05)
+    await asyncio.gather(asking, return_exceptions=True)
+    assert session.store.self_tests == {}
+    assert (session.store.objects, session.store.left) == ([], [])
 
 
 def test_what_a_killed_self_test_left_goes_with_a_sweep() -> None:

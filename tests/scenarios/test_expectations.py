@@ -88,7 +88,8 @@ def test_what_is_declared_decides_and_its_line_is_named(tmp_path: Path) -> None:
     assert cells[read_only, "local"] == ("any", 'expect.toml:26 "the old agent"', "reachable")
     metadata = "range/cloud-metadata:80/tcp"
     assert cells[metadata, "pod:shop"][2] == "exposed"
-    (finding,) = [each for each in report["findings"] if (each["endpoint"], each["vantage"]) == (metadata, "pod:shop")]
+    cell = {"endpoint": metadata, "vantage": "pod:shop"}
+    (finding,) = [each for each in report["findings"] if cell in each["cells"]]
     assert any("long gone" in line and "2001-01-01" in line for line in finding["because"])
     lines = {line["name"]: line for line in report["expectations"]}
     assert lines["no such place"]["notes"] == ["unused: it speaks of no endpoint and vantage of this run"]

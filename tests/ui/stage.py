@@ -82,6 +82,7 @@ class FakeSession:
         self.asked: list[tuple[CellKey, ...]] = []
         self.closed = 0
         self.ran = 0
+        self.tested: list[str] = []
         self.heard: tuple[CellKey, ...] = ()
         self.inspected: CellKey | None = None
 
@@ -101,6 +102,9 @@ class FakeSession:
 
     def pause(self, paused: bool) -> None:
         self.store.apply(happened.Paused(at=1011, paused=paused))
+
+    async def self_test(self, cluster: str) -> None:
+        self.tested.append(cluster)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         self.heard = tuple(keys)

@@ -25,6 +25,7 @@ from kubeshield_tui.ui.screens.findings import FindingsScreen
 from kubeshield_tui.ui.screens.welcome import WelcomeScreen
 from kubeshield_tui.ui.symbols import PLAIN, UNICODE
 from kubeshield_tui.ui.themes import load_themes, read_theme
+from kubeshield_tui.ui.widgets.cause_list import CauseList
 from kubeshield_tui.ui.widgets.matrix import HEADER_LINES, Matrix
 from tests.ui.stage import ENDPOINTS, VANTAGES, FakeSession, app_on, ready, screen_text, story, until
 from tests.unit.estate import answer, endpoint, vantage
@@ -146,8 +147,9 @@ async def test_pause_filter_findings_and_next() -> None:
         assert session.store.cell(grid.cursor_key).verdict in {Verdict.EXPOSED, Verdict.BROKEN}
         await pilot.press("f")
         assert isinstance(app.screen, FindingsScreen)
-        worst = app.screen._findings[0]
-        await pilot.press("enter")
+        causes = app.screen.query_one(CauseList)
+        worst = causes.rows[0].cause
+        await pilot.press("right", "right", "enter")
         await until(lambda: isinstance(app.screen, AuditScreen), "the grid")
         assert grid.cursor_key == CellKey(worst.endpoint, worst.vantage)
 

@@ -10,6 +10,7 @@ from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.ui.screens.audit import AuditScreen
 from kubeshield_tui.ui.screens.findings import FindingsScreen
+from kubeshield_tui.ui.widgets.cause_list import CauseList
 from kubeshield_tui.ui.widgets.matrix import Matrix
 from tests.ui.stage import ENDPOINTS, VANTAGES, FakeSession, app_on, ready, screen_text, story, until
 from tests.unit.holes_estate import inventory
@@ -30,7 +31,8 @@ def session_with_holes() -> FakeSession:
 async def chosen(app: object, pilot: object, code: str) -> str:
     """Go down the list to a finding; returns what the screen shows."""
     screen = app.screen  # type: ignore[attr-defined]
-    number = next(index for index, finding in enumerate(screen._findings) if finding.code == code)
+    rows = screen.query_one(CauseList).rows
+    number = next(index for index, row in enumerate(rows) if row.cause.code == code)
     await pilot.press(*["down"] * number)  # type: ignore[attr-defined]
     await pilot.pause()  # type: ignore[attr-defined]
     return screen_text(app)  # type: ignore[arg-type]
@@ -44,7 +46,7 @@ async def test_a_known_hole_says_who_reaches_it_and_leads_to_the_worst_cell() ->
         await pilot.press("f")
         text = await chosen(app, pilot, "CVE-2018-1002105")
         assert "CVE-2018-1002105 in kube-apiserver v1.10.3" in text
-        assert "where    CVE-2018-1002105: prod, kube-apiserver, from ssh:phone, reached from" in text
+        assert "where     CVE-2018-1002105: prod, kube-apiserver, from ssh:phone, reached from" in text
         assert "kubectl --context prod get --raw /version" in text
         await pilot.press("enter")
         await until(lambda: isinstance(app.screen, AuditScreen), "the grid")
@@ -57,7 +59,7 @@ async def test_a_finding_about_an_object_leads_nowhere_and_says_so() -> None:
         await ready(pilot)
         await pilot.press("f")
         text = await chosen(app, pilot, "external-ips")
-        assert "where    external-ips: prod, shop/Service/web[bold], service" in text
+        assert "where     external-ips: prod, shop/Service/web[bold], service" in text
         assert "10.96.0.10 is the address of Service kube-system/kube-dns" in text
         await pilot.press("enter")
         await pilot.pause()

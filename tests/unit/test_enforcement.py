@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from kubeshield_tui.evidence.enforcement import KNOBS, Enforcement, SelfTest, enforcement_of, stated, with_test
-from kubeshield_tui.model.cluster import Recognition
+from kubeshield_tui.evidence.enforcement import KNOBS, Enforcement, enforcement_of, read_knobs, stated, with_test
+from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Recognition
+from kubeshield_tui.model.event import ClusterRead, Event, SelfTested, decode_event, encode_event
+from kubeshield_tui.model.evidence import SelfTest
+from kubeshield_tui.session.doors import ClusterWait
+from kubeshield_tui.session.enforcing import enforcement
+from kubeshield_tui.session.selftest import self_test_into
+from kubeshield_tui.session.store import Store
+from kubeshield_tui.settings.schema import Settings
 
 
 def agent(what: str, name: str) -> Recognition:
@@ -65,3 +73,35 @@ def test_every_knob_can_be_stated(knob: str) -> None:
     yes, no = (stated(Enforcement(), [(knob, value)]) for value in ("yes", "no"))
     assert yes != no
     assert stated(yes, [(knob, "unknown")]).profile == Enforcement().profile
+
+
+def test_a_session_knows_by_agents_then_by_its_newest_self_test_then_by_the_user() -> None:
+    store, settings = Store(), Settings(cni=(("", "hairpin", "yes"), ("lab", "enforces", "no")))
+    assert enforcement(store, Settings(), "prod").enforces is None
+    facts = ClusterFacts(id="prod", server="https://10.0.0.1", recognised=(agent("policy-engine", "calico"),))
+    store.apply(ClusterRead(at=1, inventory=Inventory(cluster=facts)))
+    assert enforcement(store, Settings(), "prod").enforces is True
+    for at, held in ((2, None), (3, True), (4, False)):
+        test = replace(SHOWN, enforced=held, after="filtered (no-response)")
+        store.apply(decode_event(encode_event(SelfTested(at=at, test=test))))
+    told = enforcement(store, settings, "prod")
+    assert (told.engine, told.enforces, told.profile.hairpin) == ("calico", False, True)
+    assert [line.split(":")[0] for line in told.evidence][-2:] == ["self-test", "you say"]
+    assert enforcement(store, settings, "lab").enforces is False
+    assert enforcement(store, Settings(cni=(("prod", "enforces", "yes"),)), "prod").enforces is True
+
+
+async def test_a_self_test_that_could_not_be_run_says_why() -> None:
+    clusters = ClusterWait(("prod",))
+    clusters.start()
+    clusters.answered("prod", None)
+    told: list[Event] = []
+    await self_test_into(clusters, "prod", "python:3-slim", told.append)
+    [event] = told
+    assert isinstance(event, SelfTested)
+    assert (event.test.cluster, event.test.enforced) == ("prod", None)
+    assert "can't be reached" in event.test.detail
+
+
+def test_what_is_stated_is_read_in_any_case_and_with_spaces() -> None:
+    assert read_knobs("enforces=YES, hostNetwork-subject = no") == (("enforces", "yes"), ("hostnetwork-subject", "no"))

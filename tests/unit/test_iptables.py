@@ -150,7 +150,7 @@ LINES = {
     "-m iprange --src-range 10.0.0.0-10.255.255.255 -j DROP": f"ip saddr == {NET_10[0]}-{NET_10[1]}; drop",
     "-m set --match-set nets src -j DROP": "ip saddr == @nets; drop",
     "-m set ! --match-set pairs dst,dst -j DROP": "ip daddr . meta l4proto . th dport != @pairs; drop",
-    "-m set --match-set ports dst -j DROP": "th dport == @ports; drop",
+    "-m set --match-set ports dst -j DROP": "meta l4proto == {2}; th dport == @ports; drop",
     "-m set --match-set links src,src -j DROP": "ip saddr . meta iifname == @links; drop",
     "-m set --match-set nowhere src -j DROP": "?set-content; drop",
     "-m set --match-set macs src -j DROP": "?set-content; drop",
@@ -279,6 +279,8 @@ BROKEN = {
         "line 4: --dport 22 -j ACCEPT",
     ),
     "nothing": ("hello\n", "no table"),
+    "an insertion, which no save has": ("*filter\n:INPUT DROP [0:0]\n-I INPUT -j ACCEPT\nCOMMIT\n", "line 3"),
+    "a table that is not said": ("-P PREROUTING ACCEPT\n-A PREROUTING -j DROP\n", "chain PREROUTING"),
     "a line of another tool": ("*filter\n:INPUT DROP [0:0]\nChain INPUT (policy ACCEPT)\nCOMMIT\n", "line 3"),
 }
 

@@ -191,6 +191,24 @@ def test_whether_an_unknown_masquerade_changed_the_source_is_unknown() -> None:
     assert rules.verdict(OUT) == "accept | drop ack"
 
 
+@pytest.mark.parametrize("said", ["seen-reply", "assured", "confirmed"])
+def test_an_unknown_masquerade_leaves_the_rest_of_the_status_known(said: str) -> None:
+    """`seen-reply` is not one answer for the first packet and for what follows."""
+    masked = {"match": {"op": "!=", "left": {"&": [field("ct status"), said]}, "right": 0}}
+    for condition in (match("ct status", said, "in"), masked):
+        rules = Rules().base("postrouting", [MASQUERADE], kind="nat", priority=100)
+        rules.base("postrouting", [condition, DROP], priority=110)
+        assert rules.verdict(OUT) == "drop ack"
+
+
+def test_a_known_bit_of_the_status_decides_beside_one_that_is_not() -> None:
+    rules = Rules().base("postrouting", [MASQUERADE], kind="nat", priority=100)
+    rules.base("output", [match("ct status", ["snat", "seen-reply"], "in"), DROP])
+    assert rules.verdict(OUT) == "drop ack"
+    rules.base("output", [match("ct status", ["snat", "seen-reply"], "!"), PROHIBITED], priority=-10)
+    assert rules.verdict(OUT) == "reject icmp-admin-prohibited syn"
+
+
 def test_what_the_host_sends_itself_binds_once_and_passes_input_too() -> None:
     """Translation of the destination is settled in output, even by no chain at all: prerouting is not asked again."""
     packet = "protocol=tcp,src=198.51.100.1,sport=4,dst=203.0.113.1,dport=22,hook=output"

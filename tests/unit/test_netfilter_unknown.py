@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from kubeshield_tui.evidence.netfilter.evaluate import Firewall
 from kubeshield_tui.evidence.netfilter.forks import BRANCH_LIMIT
+from kubeshield_tui.evidence.netfilter.nft import parse_nft
+from kubeshield_tui.evidence.netfilter.packet import parse_packet
 from kubeshield_tui.evidence.netfilter.ruleset import Doubt
 from tests.unit.firewall import (
     ACCEPT,
@@ -258,3 +262,21 @@ def test_translation_that_is_not_known_leaves_the_destination_open() -> None:
     rules = Rules().base("prerouting", [{"dnat": {"addr": hidden}}], kind="nat", priority=-100)
     rules.base("forward", [match("ip daddr", "10.0.0.1"), DROP])
     assert rules.verdict(**first(THROUGH)) == "accept | drop syn"
+
+
+def test_a_chain_that_lost_rules_is_walked_by_place_and_named_by_index() -> None:
+    """Leaving a rule out, to see what it does, must not turn the walk to its neighbours."""
+    rules = [[match("ip daddr", f"198.51.100.{host}"), jump("hit")] for host in range(1, 40)]
+    written = Rules().base("input", *rules, [DROP], policy="accept", name="long").chain("hit", [RETURN])
+    ruleset = parse_nft(written.text)
+    (table,) = ruleset.tables
+    chain = table.chains["long"]
+    less = replace(table, chains={**table.chains, "long": replace(chain, rules=chain.rules[20:])})
+    (outcome,) = (
+        Firewall(replace(ruleset, tables=(less,))).judge(parse_packet(SSH.replace("100.1,", "100.30,"))).outcomes
+    )
+    assert [(step.decider.index, step.effect) for step in outcome.trace] == [
+        (29, "jump hit"),
+        (0, "return"),
+        (39, "drop"),
+    ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from kubeshield_tui.evidence.netfilter.flow import Flow, Held, Name
 from kubeshield_tui.evidence.netfilter.routing import REFUSED_KINDS, Ask, Decision, Routing
-from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Unsure
+from kubeshield_tui.evidence.netfilter.ruleset import Doubt, SomeBits, Unsure
 from kubeshield_tui.evidence.netfilter.words import (
     ADDRESS_TYPES,
     ASSURED,
@@ -151,15 +151,19 @@ def _ct_status(flow: Flow) -> Held:
     connection = flow.connection
     if connection is None:
         return None
-    for before, after in (
-        (connection.source, connection.to_source),
-        (connection.destination, connection.to_destination),
-    ):
-        if after is not None and after != before and after.may_be(before):
-            return Unsure(kind=Doubt.ROUTING, text="ct status")
     bits = (SNAT if connection.is_snat else 0) | (DNAT if connection.is_dnat else 0)
     bits |= (SEEN_REPLY if connection.seen_reply else 0) | (CONFIRMED if connection.confirmed else 0)
-    return bits | (ASSURED if flow.assured else 0)
+    bits |= ASSURED if flow.assured else 0
+    unknown = 0
+    for bit, before, after in (
+        (SNAT, connection.source, connection.to_source),
+        (DNAT, connection.destination, connection.to_destination),
+    ):
+        if after is not None and after != before and after.may_be(before):
+            unknown |= bit
+    if unknown:
+        return SomeBits(kind=Doubt.ROUTING, text="ct status", mask=~unknown, bits=bits & ~unknown)
+    return bits
 
 
 def _ct_tuple(direction: int, attribute: str, family: str = "") -> Read:

@@ -34,7 +34,8 @@ class _Set:
     def key(self) -> SetKey:
         """How a packet's key is made: a port beside an address carries its protocol."""
         several = len(self.parts) > 1
-        return SetKey(tuple("protoport" if part == "port" and several else part for part in self.parts))
+        parts = tuple("protoport" if part == "port" and several else part for part in self.parts)
+        return SetKey(parts, self.family if {"ip", "net"} & {*self.parts} else "")
 
 
 def is_dump(text: str) -> bool:

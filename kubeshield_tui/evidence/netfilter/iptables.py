@@ -171,12 +171,14 @@ class _Reader:
             self._chain(declared[1]).policy = "" if declared[2] == "-" else declared[2].lower()
             return True
         if rest.startswith("-P ") and len(words := rest.split()) >= 3:
+            if self.bare and words[1] not in PRIORITIES["filter"]:
+                self.doubt(f"chain {words[1]} of a table that `iptables -S` does not name: read `iptables-save`")
             self._chain(words[1]).policy = words[2].lower()
             return True
         if rest.startswith("-N ") and len(words := rest.split()) == 2:
             self._chain(words[1])
             return True
-        return rest.startswith(("-A ", "-I ")) and self._rule(rest, counter)
+        return rest.startswith("-A ") and self._rule(rest, counter)
 
     def _chain(self, name: str) -> _Chain:
         assert self.table is not None

@@ -48,6 +48,8 @@ class SetKey(NamedTuple):
 
     parts: tuple[str, ...]
     """`ip`, `net`, `port`, `iface`, `mark`, `mac`, one a dimension."""
+    family: str
+    """Of the addresses in it; empty where it has none. Packets of the other family are in no such set."""
 
 
 Found = Condition | Unsure
@@ -296,7 +298,15 @@ def _set(option: Option, context: Context) -> Translated:
     key = set_key(name, ends.split(","), context)
     if key is None:
         return (Unsure(kind=Doubt.SET, text=f"set {option.text}"),)
-    return (Match(left=key, operator=UNEQUAL if option.negated else EQUAL, right=SetName(name=name)),)
+    kind = context.sets[name]
+    if kind.family not in {"", context.family}:
+        return ALWAYS if option.negated else (NEVER,)
+    member = Match(left=key, operator=UNEQUAL if option.negated else EQUAL, right=SetName(name=name))
+    if kind.parts != ("port",):
+        return (member,)
+    # A port alone is looked up of TCP and UDP; what else a packet carries is in no such set.
+    has_port, has_none = (values.one_of(Field(name="meta l4proto"), [6, 17], negated) for negated in (False, True))
+    return (AnyOf(groups=((has_none,), (has_port, member))),) if option.negated else (has_port, member)
 
 
 def set_key(name: str, ends: list[str], context: Context) -> Expression | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 FREE_TEXT = frozenset(
@@ -14,7 +15,7 @@ FREE_TEXT = frozenset(
 SHORT = {
     "--protocol": "-p", "--source": "-s", "--src": "-s", "--destination": "-d", "--dst": "-d",
     "--in-interface": "-i", "--out-interface": "-o", "--fragment": "-f", "--jump": "-j", "--goto": "-g",
-    "--match": "-m", "--append": "-A", "--set-counters": "-c", "--insert": "-I",
+    "--match": "-m", "--append": "-A", "--set-counters": "-c",
 }  # fmt: skip
 _TOKEN = re.compile(r'"([^"]*)"|([^\s"]+)')
 _QUOTED = re.compile(r"""(?:(?:"[^"]+"|[^\s"']+)(?:\s+|$))+""")
@@ -111,7 +112,7 @@ def take_apart(tokens: list[str]) -> Line | None:
 
 
 def _general(line: Line, option: Option) -> bool:
-    if option.name in {"-A", "-I"}:
+    if option.name == "-A":
         line.chain = option.value
     elif option.name in GENERAL:
         line.general.append(option)
@@ -125,14 +126,12 @@ def _general(line: Line, option: Option) -> bool:
 def _values(tokens: list[str], at: int, name: str) -> tuple[list[str], int]:
     if name in FREE_TEXT and at < len(tokens):
         return [tokens[at]], at + 1
-    values: list[str] = []
-    while at < len(tokens):
-        token = tokens[at]
-        following = tokens[at + 1] if at + 1 < len(tokens) else ""
-        if len(token) > 1 and token.startswith("-") and not token[1:].isdigit():
+    end = at
+    for token in islice(tokens, at, None):
+        if token == "!":
+            if end + 1 < len(tokens) and tokens[end + 1].startswith("-"):
+                break
+        elif token.startswith("-") and len(token) > 1 and not token[1:].isdigit():
             break
-        if token == "!" and following.startswith("-"):
-            break
-        values.append(token)
-        at += 1
-    return values, at
+        end += 1
+    return tokens[at:end], end

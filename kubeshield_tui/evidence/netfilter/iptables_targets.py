@@ -134,7 +134,7 @@ def _connmark(options: Options, context: Context, hook: str) -> Statement | None
     packet_mask = values.number(_first(options, "--nfmask") or both or hex(ALL_BITS))
     ct_mask = values.number(_first(options, "--ctmask") or both or hex(ALL_BITS))
     if "--restore-mark" in options:
-        return Assign(field=MARK, value=_moved(MARK, packet_mask, CT_MARK, ct_mask))
+        return Assign(field=MARK, value=_moved(MARK, packet_mask, CT_MARK, ct_mask), breaks=False)
     if "--save-mark" in options:
         return Assign(field=CT_MARK, value=_moved(CT_MARK, ct_mask, MARK, packet_mask))
     return _set_mark(CT_MARK, options)

@@ -28,6 +28,7 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Mapped,
     NamedSet,
     SetName,
+    SomeBits,
     Unsure,
 )
 from kubeshield_tui.evidence.netfilter.shown import shown
@@ -123,6 +124,8 @@ def _bits(expression: Bits, at: Place) -> Held:
         return None
     if isinstance(left, int) and isinstance(right, int):
         return BITWISE[expression.operator](left, right) & 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF
+    if isinstance(left, SomeBits) and isinstance(right, int) and expression.operator == "&" and not right & ~left.mask:
+        return left.bits & right
     doubt = left if isinstance(left, Unsure) else right
     if not isinstance(doubt, Unsure):
         return Unsure(kind=Doubt.MODULE, text="bits of what is no number")
@@ -166,12 +169,20 @@ def holds(condition: Condition, at: Place) -> bool | Unsure:
         other = value(right, at)
         if other is None:
             return False
+    if isinstance(left, SomeBits) and isinstance(other, int) and condition.operator in {ANY_BIT, NO_BIT}:
+        return _some_set(left, condition.operator, other)
     for side in (left, other):
         if isinstance(side, Unsure):
             return side
     if condition.operator == UNEQUAL_EACH:
         return _all_differ(left, other)
     return _compare(left, condition.operator, other)
+
+
+def _some_set(left: SomeBits, operation: str, right: int) -> bool | Unsure:
+    if left.bits & right:
+        return operation == ANY_BIT
+    return left if right & ~left.mask else operation == NO_BIT
 
 
 def _all_differ(left: object, right: object) -> bool | Unsure:

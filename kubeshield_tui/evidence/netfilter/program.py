@@ -95,15 +95,15 @@ class Program:
             )
         return self._tracks[family]
 
-    def rules(self, chain: Chain, start: int, flow: Flow) -> Iterator[Rule]:
-        """Yield the rules of a chain from `start` on that can match; others are left out where that is certain."""
+    def rules(self, chain: Chain, start: int, flow: Flow) -> Iterator[tuple[int, Rule]]:
+        """Yield the rules of a chain from `start` on that can match, with their places; the others surely do not."""
         if len(chain.rules) < LONG_CHAIN or flow.assigned:
-            yield from chain.rules[start:] if start else chain.rules
+            yield from enumerate(chain.rules[start:] if start else chain.rules, start)
             return
         index = self._indexes.get(id(chain))
         if index is None:
             index = self._indexes[id(chain)] = _Index(chain.rules)
-        yield from (chain.rules[at] for at in index.candidates(flow) if at >= start)
+        yield from ((at, chain.rules[at]) for at in index.candidates(flow) if at >= start)
 
     def reads_field(self, name: str) -> bool:
         """Whether any rule looks at a field; a change of one that nobody reads makes no difference."""
@@ -168,15 +168,15 @@ class _Index:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._always: list[int] = []
         self._by_value: dict[str, dict[Value, list[int]]] = {}
-        for rule in rules:
+        for at, rule in enumerate(rules):
             key = self._key(rule)
             if key is None:
-                self._always.append(rule.index)
+                self._always.append(at)
                 continue
             name, values = key
             places = self._by_value.setdefault(name, {})
             for value in values:
-                places.setdefault(value, []).append(rule.index)
+                places.setdefault(value, []).append(at)
 
     def _key(self, rule: Rule) -> tuple[str, Sequence[Value]] | None:
         best: tuple[int, str, Sequence[Value]] | None = None

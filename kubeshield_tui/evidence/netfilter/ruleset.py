@@ -53,6 +53,13 @@ class Unsure(Record, frozen=True):
     """What a match most likely says: a limit's own side is below the limit."""
 
 
+class SomeBits(Unsure, frozen=True):
+    """A number of which only the bits of `mask` are known; `bits` are those of them that are set."""
+
+    mask: int = 0
+    bits: int = 0
+
+
 class Field(Record, frozen=True):
     """A property of the packet, in nft's words; `fields.py` lists those that can be read."""
 
@@ -170,6 +177,8 @@ class Assign(Record, frozen=True):
 
     field: str
     value: Expression
+    breaks: bool = True
+    """Whether without the value the rule does not match; iptables' targets do nothing then, and the rule does."""
 
 
 class Update(Record, frozen=True):

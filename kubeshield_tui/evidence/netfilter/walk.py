@@ -113,6 +113,8 @@ class Walk:
         self._base = Base(Table(family="", name="", chains={}, sets={}), Chain(name=""))
         self._chain = ""
         self._rule: Rule | None = None
+        self._behind = 0
+        """Place behind that rule in its chain."""
 
     def choose(self, kind: Doubt, text: str, options: tuple[str, ...], *, same: Hashable = None) -> int:
         """Take one of several ways, for the rule that is looked at."""
@@ -147,7 +149,7 @@ class Walk:
                 continue
             if verdict.kind not in {"jump", "goto"}:
                 return Final(verdict.kind, verdict.target or None, self.marks[-1])
-            behind = 0 if self._rule is None else self._rule.index + 1
+            behind = self._behind
             target = base.table.chains.get(verdict.target)
             if target is None or len(stack) >= DEPTH_LIMIT:
                 why = f"chain {verdict.target} is not in the dump" if target is None else "jumps lead too deep"
@@ -167,13 +169,13 @@ class Walk:
         self._chain = chain.name
         while True:
             version = self.flow.version
-            for rule in self.program.rules(chain, start, self.flow):
-                self._rule = rule
+            for at, rule in self.program.rules(chain, start, self.flow):
+                self._rule, self._behind = rule, at + 1
                 verdict = self._run(rule)
                 if verdict is not None:
                     return verdict
                 if self.flow.version != version:
-                    start = rule.index + 1
+                    start = at + 1
                     break
             else:
                 return None
@@ -328,7 +330,7 @@ class Walk:
     def _assign(self, statement: Assign) -> Verdict | None:
         held = value(statement.value, self)
         if held is None:
-            return MISSED
+            return MISSED if statement.breaks else None
         flow = self.flow
         number = held if isinstance(held, int | Unsure) else doubt_about(statement.field)
         if isinstance(held, Unsure):

@@ -15,6 +15,7 @@ from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.query import keys_of_column, keys_of_row, lost_clusters
 from kubeshield_tui.ui.detail import opinion_line
+from kubeshield_tui.ui.selftest import offer_self_test
 from kubeshield_tui.ui.summary import cell_line, headline, legend, title_line, vantage_line
 from kubeshield_tui.ui.widgets.lines import Lines
 from kubeshield_tui.ui.widgets.matrix import Matrix
@@ -58,6 +59,7 @@ class AuditScreen(Screen[None]):
         Binding("C", "again('column')", "Ask the column again", show=False, id="grid.ask_column"),
         Binding("m", "opinion('cell')", "Ask nmap of the cell", show=False, id="grid.nmap"),
         Binding("M", "opinion('column')", "Ask nmap of the column", show=False, id="grid.nmap_column"),
+        Binding("p", "self_test", "Prove enforcement", show=False, id="grid.self_test"),
         Binding("colon", "app.command_palette", "Palette", show=False, id="grid.palette"),
         Binding("escape", "clear", "Clear the filter", show=False),
     ]
@@ -162,7 +164,7 @@ class AuditScreen(Screen[None]):
         """Show every vantage with its health."""
         from kubeshield_tui.ui.screens.vantages import VantagesScreen
 
-        self.app.push_screen(VantagesScreen(self.store))
+        self.app.push_screen(VantagesScreen(self.session))
 
     def action_expectations(self) -> None:
         """Show what is declared, and what each line came to."""
@@ -201,6 +203,12 @@ class AuditScreen(Screen[None]):
         differs = sum(opinion.differs for opinion in heard)
         said = f"nmap agrees on {len(heard) - len(silent) - differs} cells, differs on {differs}"
         self.notify(f"{said}, says nothing of {len(silent)}", markup=False, timeout=8)
+
+    def action_self_test(self) -> None:
+        """Offer to show whether the cell's cluster enforces policies."""
+        key = self.query_one(Matrix).cursor_key
+        if key is not None:
+            offer_self_test(self, self.session, key)
 
     def action_filter(self) -> None:
         """Open the filter's line."""

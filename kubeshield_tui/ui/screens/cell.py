@@ -14,6 +14,7 @@ from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.query import keys_of_row
 from kubeshield_tui.ui.detail import SECTIONS, cell_page, section_line
 from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.selftest import offer_self_test
 from kubeshield_tui.ui.widgets.layout import row_label
 from kubeshield_tui.ui.widgets.pager import Line, Pager
 
@@ -31,6 +32,7 @@ class CellScreen(PageScreen[None]):
         Binding("M", "opinion('row')", "Ask nmap from everywhere", show=False, id="page.nmap_row"),
         Binding("i", "inspect", "Inspect", id="page.inspect"),
         Binding("s", "save", "Save", id="page.save"),
+        Binding("p", "self_test", "Prove enforcement", show=False, id="page.self_test"),
     ]
     keys: ClassVar[Line] = (
         (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" sections  ", "quiet"),
@@ -70,6 +72,10 @@ class CellScreen(PageScreen[None]):
         """Ask this cell again."""
         count = self.session.ask_again((self.key,))
         self.notify("asking again" if count else "this can't be asked", markup=False, timeout=2)
+
+    def action_self_test(self) -> None:
+        """Offer to show whether this cell's cluster enforces policies."""
+        offer_self_test(self, self.session, self.key)
 
     def action_opinion(self, what: str) -> None:
         """Ask nmap of this cell, or of its endpoint from every vantage."""

@@ -28,6 +28,7 @@ KEYS = (
     ("x", "expectations: what each declared line came to, what has expired or is unused"),
     ("r  R  C", "ask the cell, its row, its column again"),
     ("m  M", "ask nmap of the cell, of its column; in a cell M asks from every vantage"),
+    ("p", "prove that the cell's cluster enforces policies, or not: shows what it creates, asks for a yes"),
     ("space", "pause, go on"),
     (":", "command palette, themes"),
     ("e", "save the screen as SVG"),

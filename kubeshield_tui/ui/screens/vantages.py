@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kubeshield_tui.model.vantage import Vantage
-from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.control import SessionControl
+from kubeshield_tui.session.enforcing import enforcement
 from kubeshield_tui.ui.screens.page import PageScreen
+from kubeshield_tui.ui.selftest import ENFORCED
 from kubeshield_tui.ui.summary import WORDS
 from kubeshield_tui.ui.symbols import STATUS_TOKENS, status_glyph
 from kubeshield_tui.ui.widgets.pager import Line
@@ -15,9 +17,10 @@ from kubeshield_tui.ui.widgets.pager import Line
 class VantagesScreen(PageScreen[None]):
     """All vantages."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, session: SessionControl) -> None:
         super().__init__()
-        self.store = store
+        self.session = session
+        self.store = session.store
 
     def title_lines(self) -> Sequence[Line]:
         """How many."""
@@ -31,6 +34,7 @@ class VantagesScreen(PageScreen[None]):
             for inventory in self.store.clusters.values()
             for each in inventory.cluster.recognised
         )
+        lines.extend(line for cluster in self.store.clusters for line in self._enforcement(cluster))
         lines.extend(((f" not readable: {denied.what} ({denied.why})", "unproven"),) for denied in self.store.denied)
         lines.extend(
             ((f" cluster {watch.cluster}: {WORDS[watch.status]}: {watch.what} ({watch.detail})", "unproven"),)
@@ -48,6 +52,13 @@ class VantagesScreen(PageScreen[None]):
         )
         lines.extend(((f" ours in the cluster: {shown}", "simulated"),) for _, shown in self.store.objects)
         return lines
+
+    def _enforcement(self, cluster: str) -> Iterator[Line]:
+        known = enforcement(self.store, self.session.settings, cluster)
+        words, token = ENFORCED[known.enforces]
+        yield ((f" cluster {cluster}: {words}", token),)
+        for sentence in known.evidence:
+            yield ((f"     {sentence}", "quiet"),)
 
     def _lines(self, vantage: Vantage) -> Iterator[Line]:
         token = STATUS_TOKENS[vantage.status]

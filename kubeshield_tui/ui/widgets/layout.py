@@ -16,6 +16,8 @@ from kubeshield_tui.session.query import grouped
 from kubeshield_tui.session.store import Store
 
 FIRST_MIN, FIRST_MAX = 24, 50
+NAME_MIN = 12
+"""Columns of a name that are left where the rest is needed for words in the cells."""
 ZONE_ORDER = (Zone.OUTSIDE, Zone.ADMIN, Zone.POD, Zone.NODE)
 
 
@@ -71,14 +73,16 @@ def lay_out(store: Store, width: int, folded: Iterable[str], wanted: str) -> Gri
     vantages = sorted(store.vantages.values(), key=lambda vantage: ZONE_ORDER.index(vantage.zone))
     longest = max((cell_len(row.label) for row in rows if row.endpoint), default=FIRST_MIN)
     first = min(max(longest + 3, FIRST_MIN), FIRST_MAX, max(width // 2, FIRST_MIN))
+    address = max((cell_len(row.label.rpartition(" ")[2]) for row in rows if row.endpoint), default=0)
+    # A verdict's word is worth more than the whole of a name; what an answer took is not.
+    least = {Detail.FULL: first, Detail.WORD: min(max(address + NAME_MIN + 3, FIRST_MIN), first)}
     for detail in (Detail.FULL, Detail.WORD, Detail.GLYPH):
         columns = tuple(_column(vantage, detail, len(vantages)) for vantage in vantages)
-        grid = Grid(rows, columns, first, detail)
-        if grid.width <= width:
-            return grid
+        room = width - sum(column.width for column in columns)
+        if room >= least.get(detail, first):
+            return Grid(rows, columns, min(first, room), detail)
     # Glyphs alone do not fit either: names give way before the columns have to scroll.
-    room = max(width - sum(column.width for column in columns), FIRST_MIN)
-    return Grid(rows, columns, min(first, room), detail)
+    return Grid(rows, columns, min(first, max(room, FIRST_MIN)), detail)
 
 
 def _column(vantage: Vantage, detail: Detail, count: int) -> Column:
@@ -126,3 +130,27 @@ def fit(text: str, width: int) -> str:
     if cell_len(text) > width:
         return set_cell_size(set_cell_size(text, max(width - 1, 0)).rstrip() + "…", width)
     return set_cell_size(text, width)
+
+
+@lru_cache(8192)
+def fit_label(label: str, width: int) -> str:
+    """Cut or pad `name address:port` to exactly `width` columns: the name gives way first, in its middle, and the port
+    is never cut."""
+    if cell_len(label) <= width:
+        return set_cell_size(label, width)
+    name, _, address = label.rpartition(" ")
+    room = width - cell_len(address) - 1
+    if name and room >= 3:
+        return set_cell_size(f"{cut_middle(name, room)} {address}", width)
+    return set_cell_size(cut_middle(address, width), width)
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Cut to at most `width` columns; an ellipsis stands for what is missing in the middle, both ends are kept."""
+    if cell_len(text) <= width:
+        return text
+    head = set_cell_size(text, max(width // 2, 0)).rstrip()
+    tail = text
+    while tail and cell_len(head) + 1 + cell_len(tail) > width:
+        tail = tail[1:]
+    return f"{head}…{tail}"

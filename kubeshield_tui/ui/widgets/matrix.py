@@ -23,7 +23,7 @@ from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.session.store import Cell, Store
 from kubeshield_tui.ui.symbols import STALE, STATUS_TOKENS, Alphabet, short, token_of, word
 from kubeshield_tui.ui.themes import Palette
-from kubeshield_tui.ui.widgets.layout import EMPTY_GRID, Column, Detail, Grid, Row, fit, lay_out
+from kubeshield_tui.ui.widgets.layout import EMPTY_GRID, Column, Detail, Grid, Row, fit, fit_label, lay_out
 from kubeshield_tui.ui.widgets.tally import Tally
 
 HEADER_LINES = 2
@@ -238,7 +238,7 @@ class Matrix(ScrollView, can_focus=True):
         style = self.palette.strong if here else self.palette.text if bad else self.palette.token("quiet")
         endpoint = store.endpoints.get(row.endpoint)
         mark = STALE if endpoint is not None and endpoint.cluster in self._lost else " "
-        name = Segment(fit(f"{mark} {row.label}", self.grid.first), style)
+        name = Segment(f"{mark} {fit_label(row.label, self.grid.first - 2)}", style)
         return self._line([name, *segments])
 
     def _text(self, cell: Cell, column: Column) -> str:

@@ -203,14 +203,17 @@ class _Flying:
                 else:
                     data, peer = listener.recvfrom(64)
                     number = struct.unpack(">I", data)[0] if len(data) == 4 else None
-                    self._arrived(self.by_number.get(number), listener, peer)
-                    with contextlib.suppress(OSError):
-                        listener.sendto(data, peer)
+                    if self._arrived(self.by_number.get(number), listener, peer):
+                        with contextlib.suppress(OSError):
+                            listener.sendto(data, peer)
 
-    def _arrived(self, case: Case | None, listener: socket.socket, peer: tuple[str, int]) -> None:
-        if case is not None:
-            case.got_through = True
-            case.ends = (peer[0], *listener.getsockname()[:2])
+    def _arrived(self, case: Case | None, listener: socket.socket, peer: tuple[str, int]) -> bool:
+        """Note who arrived; returns whether to answer: once, for an answer may be led to another listener."""
+        if case is None or case.got_through:
+            return False
+        case.got_through = True
+        case.ends = (peer[0], *listener.getsockname()[:2])
+        return True
 
     def end(self) -> None:
         """Close everything with resets, so that nothing lingers into the next ruleset."""

@@ -79,6 +79,18 @@ def test_several_paths_and_standard_input(
     assert "ALLOW" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("said", "verdict"), [((), "UNKNOWN"), (("--cni", "hairpin=no,ipBlock-matches-pods=yes"), "ALLOW"),
+                          (("--cni", "ipblock-matches-pods=yes", "--cni", "ipblock-matches-pods=no"), "DENY")]
+)  # fmt: skip
+def test_what_is_left_to_the_plugin_can_be_stated(
+    shop: Path, capsys: Shown, said: tuple[str, ...], verdict: str
+) -> None:
+    (shop / "policy.yaml").write_text(policy(f"{DB}\ningress: [{{from: [{{ipBlock: {{cidr: 10.0.0.0/8}}}}]}}]"))
+    assert explain(shop, *question(), *said) == 0
+    assert f"5432/tcp   {verdict}" in capsys.readouterr().out
+
+
 def test_icmp_needs_no_port(shop: Path, capsys: Shown) -> None:
     assert explain(shop, "--from", "shop/web", "--to", "shop/db", "--protocol", "icmp") == 0
     assert "UNKNOWN" in capsys.readouterr().out
@@ -110,6 +122,9 @@ def test_what_can_not_be_used_is_said_and_the_rest_is_answered(shop: Path, capsy
         ([], "--from, --to, --port missing"),
         ([*question(), "--protocol", "tls"], "--protocol 'tls'"),
         ([*question(), "--connectivity"], "--connectivity stands beside --from"),
+        ([*question(), "--cni", "enforces=yes"], "--cni 'enforces=yes' says nothing of what policies say"),
+        ([*question(), "--cni", "prod:hairpin=yes"], "one cluster is asked"),
+        ([*question(), "--cni", "ipblock=yes"], "ipblock-matches-pods"),
         (["--connectivity", "--protocol", "UDP"], "--connectivity stands beside --protocol"),
     ],
 )
