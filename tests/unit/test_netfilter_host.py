@@ -1,0 +1,71 @@
+"""What the tools of a host print of its addresses, rules and routes, and what of it can't be believed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kubeshield_tui.evidence.netfilter.host import holds_nothing, parse_host
+from kubeshield_tui.evidence.netfilter.routing import DEFAULT_RULES, Routing
+from kubeshield_tui.evidence.netfilter.words import address
+
+
+def device(*addresses: dict[str, Any], name: str = "eth0") -> dict[str, Any]:
+    return {"ifname": name, "ifindex": 2, "addr_info": list(addresses)}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"family": "inet", "local": "2001:db8::1", "prefixlen": 64},
+        {"family": "inet", "local": "not an address", "prefixlen": 24},
+        {"family": "link", "local": "192.0.2.1", "prefixlen": 24},
+        {"local": "192.0.2.1"},
+        "192.0.2.1",
+        None,
+    ],
+)
+def test_an_address_that_is_none_of_its_family_is_left_out(told: Any) -> None:
+    host = parse_host(json.dumps([device(told, {"family": "inet", "local": "192.0.2.7", "prefixlen": 99})]))
+    assert host.interfaces is not None
+    (own,) = host.interfaces[0].addresses
+    assert (own.number, own.length) == (address("192.0.2.7"), 32)
+    Routing(host)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"dst": "2001:db8::/64"}, {"dst": "2001:db8::/200", "dev": "eth0"}, {"dst": "x", "dev": "eth0"}, {"dev": "eth0"},
+     {"dst": "192.0.2.0/24", "dev": "eth0", "gateway": "fe80::1"},
+     {"dst": "default", "dev": "eth0", "flags": ["dead"]}],
+)  # fmt: skip
+def test_a_route_that_leads_nowhere_known_breaks_nothing(told: dict[str, Any]) -> None:
+    host = parse_host(json.dumps([told, {"dst": "198.51.100.0/24", "dev": "eth1"}]))
+    Routing(host)
+    assert host.routes is not None
+    assert any(route.text == "198.51.100.0/24 dev eth1" for route in host.routes)
+
+
+def test_values_one_after_the_other_and_lines_of_settings_are_one_host() -> None:
+    text = "\n".join(
+        [
+            json.dumps([device({"family": "inet", "local": "192.0.2.7", "prefixlen": 24})]),
+            json.dumps([{"priority": 0, "src": "all", "table": "local"}, {"priority": 9, "src": "10.0.0.0", "srclen": 8,
+                                                                         "table": "7"}]),
+            json.dumps([{"dst": "default", "gateway": "192.0.2.254", "dev": "eth0"}]),
+            "net.ipv4.ip_forward = 1",
+        ]
+    )  # fmt: skip
+    host = parse_host(text)
+    assert host.settings == {"net.ipv4.ip_forward": "1"}
+    assert [rule.table for rule in host.rules["ip"]] == ["local", "7"]
+    assert host.rules.get("ip6", DEFAULT_RULES) == DEFAULT_RULES
+    assert host.notes == ()
+    assert not holds_nothing(host)
+
+
+@pytest.mark.parametrize("text", ["", "root@n1:~#", "[", "5", "{}", "[[1]]", '"x"'])
+def test_what_is_no_host_holds_nothing(text: str) -> None:
+    assert holds_nothing(parse_host(text))
