@@ -118,4 +118,5 @@ def test_a_family_whose_rules_were_not_given_is_not_judged_by_those_of_the_other
     result = judge("filter\n-A INPUT -j DROP", SIX)
     assert not result.decided
     assert {outcome.verdict for outcome in result.outcomes} == {"accept", "drop", "reject"}
+    assert len(result.outcomes) == 3
     assert all("rules for ip6 were not collected" in outcome.assumptions[-1].text for outcome in result.outcomes)
