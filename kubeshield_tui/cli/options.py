@@ -56,6 +56,12 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     add("--per-namespace", action="store_true", help="an own pod in every namespace that has pods, 40 at most")
     add("--per-node", action="store_true", help="an own pod on every schedulable node, 40 at most")
     add("--pod-namespace", default=None, metavar="NS", help="namespace of own pods for nodes (default: default)")
+    add("--read-firewalls", action="store_true", help="read the rules of SSH hosts and nodes when the run begins")
+    add(
+        "--firewall-pods",
+        action="store_true",
+        help="read them also on node:NODE without SSH, by a pod with CAP_NET_ADMIN in the node's network; needs --yes",
+    )
     add_timing(parser, again=again)
 
 
@@ -81,6 +87,15 @@ def add_timing(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     add("--timeout", type=float, metavar="S", help="seconds an attempt waits (default: 1.5, confirming ones 3.5)")
     add("--attempts", type=int, metavar="N", help="attempts before silence counts (default: 2; 1 proves nothing)")
     add("--rate", type=float, metavar="N", help="new probes a second at most (default: 2000)")
+
+
+def add_audit(parser: argparse.ArgumentParser) -> None:
+    """Flag of `audit` alone: in the dashboard it is a key."""
+    parser.add_argument(
+        "--self-test",
+        action="store_true",
+        help="show in each cluster whether policies are enforced, with two own pods in a namespace of their own",
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -139,8 +154,11 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         consent=arguments.yes,
         pod_image=arguments.pod_image or DEFAULT_POD_IMAGE,
         pod_namespace=_pod_namespace(arguments.pod_namespace),
+        read_firewalls=arguments.read_firewalls or arguments.firewall_pods,
+        firewall_pods=arguments.firewall_pods,
         per_namespace=arguments.per_namespace,
         per_node=arguments.per_node,
+        self_test=getattr(arguments, "self_test", False),
         timing=timing_from(arguments),
         limits=limits_from(arguments),
         fail_on=Severity(getattr(arguments, "fail_on", "medium")),

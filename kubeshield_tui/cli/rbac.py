@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from kubeshield_tui.cluster.roles import Reason, Role, Subject
 
 FEATURES = (
-    "discovery", "watch", "exec", "own-pods", "node-pods", "per-namespace", "per-node", "selftest", "sweep",
+    "discovery", "watch", "other-policies", "exec", "own-pods", "node-pods", "per-namespace", "per-node", "remedies",
+    "selftest", "sweep",
 )  # fmt: skip
 """Values of --feature: names of Feature, which `--help` may not wait for."""
 FORMATS = ("yaml", "json")
@@ -29,7 +30,7 @@ _ACCOUNT = re.compile(
 )
 _GIVEN_TO_ALL = (
     "What it uses besides, everybody who is logged in may by default: get /version (ClusterRole "
-    "system:public-info-viewer) and create selfsubjectaccessreviews (system:basic-user)."
+    "system:public-info-viewer), get /apis (system:discovery) and create selfsubjectaccessreviews (system:basic-user)."
 )
 _NEVER = (
     "Never needed: Secrets, ConfigMaps, nodes/proxy, pods/attach, pods/portforward, impersonation, anything with *."
@@ -62,7 +63,7 @@ def rbac(arguments: argparse.Namespace) -> int:
     if namespaces and not any(need.in_namespace for feature in features for need in NEEDS[feature]):
         raise SettingsError(
             f"--namespace has no meaning for {', '.join(features)}: that is asked of the whole cluster",
-            "Leave it out, or add --feature exec, own-pods, node-pods or per-node",
+            "Leave it out, or add --feature exec, own-pods, node-pods, per-node or remedies",
         )
     if not _NAME.fullmatch(arguments.name):
         raise SettingsError(

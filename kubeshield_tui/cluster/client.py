@@ -38,6 +38,10 @@ REFUSAL_LIMIT = 65_536
 """Bytes read of an answer that refuses a stream."""
 
 
+NOT_FOUND = "not found"
+"""Why something can't be read that the server does not have."""
+
+
 class NotReadable(ClusterError):  # noqa: N818 - a fact, like the other names of errors.py
     """One thing may not or can not be read; `why` is a word or a short sentence."""
 
@@ -264,7 +268,7 @@ def _keep_alive(response: Any) -> None:
 
 def _reason(status: int, data: bytes) -> str:
     """Say why in a word where the status has one, else in the server's own words."""
-    words = {401: "unauthorized", 403: "forbidden", 404: "not found", 410: "expired"}
+    words = {401: "unauthorized", 403: "forbidden", 404: NOT_FOUND, 410: "expired"}
     return words.get(status) or _said(data) or f"status {status}"
 
 

@@ -7,6 +7,7 @@ records are the same, so whoever holds them keeps them under the first kind's na
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from kubeshield_tui.cluster import extensions, resources, services
@@ -39,11 +40,18 @@ class Kind(NamedTuple):
     """What can't be seen without it, in one sentence."""
     fallback: Kind | None = None
     """The same in an older API."""
+    shelf: str = ""
+    """Name that its records are kept under where that is not `name`: two groups may name a kind alike."""
 
     @property
     def resource(self) -> str:
         """How messages name it: `networkpolicies.networking.k8s.io`."""
         return f"{self.name}.{self.group}" if self.group else self.name
+
+    @property
+    def kept_as(self) -> str:
+        """What its records are kept under."""
+        return self.shelf or self.name
 
     @property
     def versions(self) -> Iterator[Kind]:
@@ -137,3 +145,41 @@ KINDS: tuple[Kind, ...] = (
     ),
 )
 """Everything that is read, in the order of its worth."""
+
+
+class PolicyKind(NamedTuple):
+    """A kind of policy beside NetworkPolicy: of the admin API, or a network plugin's own."""
+
+    api_version: str
+    kind: str
+    name: str
+    """Plural."""
+
+
+POLICY_KINDS = (
+    PolicyKind("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", "adminnetworkpolicies"),
+    PolicyKind("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies"),
+    PolicyKind("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "clusternetworkpolicies"),
+    PolicyKind("cilium.io/v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies"),
+    PolicyKind("cilium.io/v2", "CiliumClusterwideNetworkPolicy", "ciliumclusterwidenetworkpolicies"),
+    PolicyKind("crd.projectcalico.org/v1", "NetworkPolicy", "networkpolicies"),
+    PolicyKind("crd.projectcalico.org/v1", "GlobalNetworkPolicy", "globalnetworkpolicies"),
+)
+
+
+def _other_policy(api_version: str, kind: str, name: str) -> Kind:
+    group, _, version = api_version.partition("/")
+    return Kind(
+        name,
+        group,
+        f"/apis/{group}/{version}/{name}",
+        partial(resources.policy_record, api_version=api_version, kind=kind),
+        f"What policies of {group} say of a connection.",
+        shelf=f"{name}.{api_version}",
+    )
+
+
+OTHER_POLICIES = tuple(_other_policy(*each) for each in POLICY_KINDS)
+"""Kinds that few servers have: read where they have them."""
+GROUPS_PATH = "/apis"
+"""Where a server tells which APIs it has. Everybody who is let in may read it, unless that was taken away."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import datetime
 
 from kubeshield_tui.cluster.raw import (
     Raw,
@@ -28,6 +30,8 @@ from kubeshield_tui.model.cluster import (
 from kubeshield_tui.model.text import printable
 
 SPEC_LIMIT = 20_000
+DOCUMENT_LIMIT = 64_000
+"""Characters of a policy that is evaluated: what it says is unknown beyond that."""
 IMAGE_LIMIT = 300
 ROLE_PREFIX = "node-role.kubernetes.io/"
 ADDRESS_TYPES = ("InternalIP", "ExternalIP")
@@ -123,8 +127,10 @@ def _owner(raw: Raw) -> Owner | None:
     return None
 
 
-def policy_record(raw: Raw, cluster: str) -> PolicyRecord | None:
-    """A NetworkPolicy, None without a name."""
+def policy_record(
+    raw: Raw, cluster: str, *, api_version: str = "networking.k8s.io/v1", kind: str = "NetworkPolicy"
+) -> PolicyRecord | None:
+    """A policy of any kind, None without a name. Items of lists do not name their kind themselves."""
     namespace, name = names(raw)
     if not name:
         return None
@@ -137,6 +143,8 @@ def policy_record(raw: Raw, cluster: str) -> PolicyRecord | None:
         cluster=cluster,
         namespace=namespace,
         name=name,
+        api_version=api_version,
+        kind=kind,
         directions=tuple(directions),
         match_labels=labels(selector.get("matchLabels")),
         match_expressions=tuple(
@@ -148,7 +156,37 @@ def policy_record(raw: Raw, cluster: str) -> PolicyRecord | None:
             for item in objects(selector.get("matchExpressions"))
         ),
         spec=_yaml(spec),
+        document=_document(raw, api_version, kind),
+        changed_at=_changed_at(as_dict(raw.get("metadata"))),
     )
+
+
+def _document(raw: Raw, api_version: str, kind: str) -> str:
+    metadata = as_dict(raw.get("metadata"))
+    kept: Raw = {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {field: metadata[field] for field in ("name", "namespace") if field in metadata},
+        **{field: raw[field] for field in ("spec", "specs") if field in raw},
+    }
+    try:
+        told = json.dumps(kept, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return ""
+    return told if len(told) <= DOCUMENT_LIMIT else ""
+
+
+def _changed_at(metadata: Raw) -> float:
+    """The newest of the times that a server tells of an object, without those of its status."""
+    managed = [item for item in objects(metadata.get("managedFields")) if item.get("subresource") != "status"]
+    return max(map(_seconds, (metadata.get("creationTimestamp"), *(item.get("time") for item in managed))), default=0.0)
+
+
+def _seconds(time: object) -> float:
+    try:
+        return datetime.fromisoformat(time).timestamp() if isinstance(time, str) else 0.0
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def _yaml(spec: Raw) -> str:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from kubeshield_tui.cluster.kinds import KINDS, Kind
+from kubeshield_tui.cluster.kinds import GROUPS_PATH, KINDS, OTHER_POLICIES, Kind
 from kubeshield_tui.model.record import Record
 
 
@@ -16,11 +16,13 @@ class Feature(StrEnum):
 
     DISCOVERY = "discovery"
     WATCH = "watch"
+    OTHER_POLICIES = "other-policies"
     EXEC = "exec"
     OWN_PODS = "own-pods"
     NODE_PODS = "node-pods"
     PER_NAMESPACE = "per-namespace"
     PER_NODE = "per-node"
+    REMEDIES = "remedies"
     SELFTEST = "selftest"
     SWEEP = "sweep"
 
@@ -38,11 +40,15 @@ class Feature(StrEnum):
 _DUTIES = {
     Feature.DISCOVERY: "find what a cluster exposes (`audit`, and the dashboard's start)",
     Feature.WATCH: "follow what was found while the dashboard runs",
+    Feature.OTHER_POLICIES: "read policies of the admin API, Cilium and Calico, where a cluster has them",
     Feature.EXEC: "`pod:NAMESPACE/POD`, ask from a pod that exists",
     Feature.OWN_PODS: "`pod:NAMESPACE`, ask from a pod of our own",
-    Feature.NODE_PODS: "`pod:NAMESPACE@NODE` and `node:NODE`, a pod of our own on a node",
+    Feature.NODE_PODS: (
+        "`pod:NAMESPACE@NODE` and `node:NODE`, a pod of our own on a node; `--firewall-pods`, one that reads it"
+    ),
     Feature.PER_NAMESPACE: "`--per-namespace`, a pod of our own in every namespace that has pods",
     Feature.PER_NODE: "`--per-node`, a pod of our own on every schedulable node",
+    Feature.REMEDIES: "apply a proposed NetworkPolicy from the dashboard after a yes, and take it back",
     Feature.SELFTEST: "`kubeshield selftest`, show with two pods of our own whether policies are enforced",
     Feature.SWEEP: "`kubeshield sweep`, remove what interrupted runs left in any namespace",
 }
@@ -205,6 +211,16 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
     Feature.WATCH: tuple(
         _kind(kind, "watch", f"Changes of {kind.name}, live", "listed every half minute instead") for kind in KINDS
     ),
+    Feature.OTHER_POLICIES: tuple(
+        Need(
+            group=kind.group,
+            resource=kind.name,
+            verbs=("list", "watch"),
+            why=kind.needed_for.rstrip("."),
+            without="what policies say is not known where the server has them",
+        )
+        for kind in OTHER_POLICIES
+    ),
     Feature.EXEC: (_EXISTING_POD, *_EXEC),
     Feature.OWN_PODS: _OWN_PODS,
     Feature.NODE_PODS: (*_OWN_PODS, _NODE),
@@ -219,6 +235,16 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
         *_OWN_PODS,
         _NODE,
         Need(resource="nodes", verbs=("list",), why="Which are there", without="--per-node finds no node"),
+    ),
+    Feature.REMEDIES: (
+        Need(
+            group="networking.k8s.io",
+            resource="networkpolicies",
+            verbs=("get", "create", "delete"),
+            why="Makes the policy that was shown and agreed to, removes it again",
+            without="policies are shown and saved, and nothing is applied",
+            in_namespace=True,
+        ),
     ),
     Feature.SELFTEST: (*_ANYWHERE, *_TRIAL),
     Feature.SWEEP: (
@@ -250,7 +276,9 @@ def lost_without(what: str) -> str:
     """What can't be seen where something may not be read (`list nodes`, as Denied has it); empty if it is no kind's."""
     if what == VERSION_READ:
         return "Which known holes the API server's version has."
-    for kind in KINDS:
+    if what == f"list {GROUPS_PATH}":
+        return "Whether there are other policies than NetworkPolicies: what policies say is not known then."
+    for kind in (*KINDS, *OTHER_POLICIES):
         if what in {f"list {version.resource}" for version in kind.versions}:
             return kind.needed_for
     return ""

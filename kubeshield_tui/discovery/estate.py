@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from kubeshield_tui.cluster.kinds import KINDS, Key, key_of
+from kubeshield_tui.cluster.kinds import KINDS, OTHER_POLICIES, Key, key_of
 from kubeshield_tui.cluster.kubeconfig import ContextEntry
 from kubeshield_tui.discovery.catalogue import Catalogue, builtin
 from kubeshield_tui.discovery.ground import Ground
@@ -21,14 +21,14 @@ from kubeshield_tui.model.record import Record
 class Estate:
     """The records of one cluster. Change it by `replace`, `put` and `drop`; what follows is computed when asked for.
 
-    Kinds go by the names of `KINDS`; records of a fallback stand under the name of the kind that it stands in for.
+    Kinds go by what their records are kept as; those of a fallback stand under the kind that it stands in for.
     """
 
     def __init__(self, context: ContextEntry, version: str = "", catalogue: Catalogue | None = None) -> None:
         self.context = context
         self.version = version
         self.catalogue = catalogue or builtin()
-        self._records: dict[str, dict[Key, Any]] = {kind.name: {} for kind in KINDS}
+        self._records: dict[str, dict[Key, Any]] = {kind.kept_as: {} for kind in (*KINDS, *OTHER_POLICIES)}
         self._known: tuple[Inventory, tuple[Endpoint, ...]] | None = None
 
     def upgrade(self, version: str) -> bool:
@@ -119,6 +119,7 @@ class Estate:
             namespaces=self.records("namespaces"),
             pods=self.records("pods"),
             policies=self.records("networkpolicies"),
+            other_policies=tuple(each for kind in OTHER_POLICIES for each in self.records(kind.kept_as)),
             services=self.records("services"),
             backends=self.records("endpointslices"),
             ingresses=self.records("ingresses"),

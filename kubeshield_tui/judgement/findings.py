@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
+from msgspec.structs import replace
+
 from kubeshield_tui.discovery.catalogue import METADATA, METADATA_GROUP
+from kubeshield_tui.judgement.comparison import Code
+from kubeshield_tui.judgement.disagreements import cause_of, commands_of, remedy_of, title_of
 from kubeshield_tui.judgement.sentence import declared, describe
 from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.expectation import Severity
@@ -31,9 +35,27 @@ _REMEDY = "Close this path: a NetworkPolicy or a firewall rule that admits known
 
 
 def findings_of(
-    endpoint: Endpoint, vantage: Vantage, observation: Observation, judgement: Judgement, ambiguous: bool
+    endpoint: Endpoint,
+    vantage: Vantage,
+    observation: Observation,
+    judgement: Judgement,
+    ambiguous: bool,
+    disagreement: Severity | None = None,
 ) -> Iterator[Finding]:
-    """Findings of one cell."""
+    """Findings of one cell. `disagreement`: how severe it is that rules and reality differ, None where they don't."""
+    if disagreement is not None:
+        code = Code(judgement.comparison.code)
+        found = _of_cell(
+            str(code),
+            disagreement,
+            title_of(code, judgement),
+            (judgement.comparison.sentence, *_because(judgement, observation)),
+            remedy_of(code, observation),
+            endpoint,
+            vantage,
+        )
+        cause = cause_of(code, judgement, observation)
+        yield replace(found, verify=(*found.verify, *commands_of(judgement)), cause=cause)
     if judgement.verdict is Verdict.EXPOSED:
         yield _of_cell(
             "exposed",
@@ -102,6 +124,7 @@ def _severity(judgement: Judgement, observation: Observation) -> Severity:
 
 def _because(judgement: Judgement, observation: Observation) -> tuple[str, ...]:
     facts = [f"{label} {text}" for label, text in declared(judgement.expectation)]
+    facts.append(f"rules say {judgement.prediction.verdict}: {judgement.prediction.because}")
     facts.append(f"observed {describe(observation)}")
     facts.extend(f"{layer.layer}: {layer.verdict} ({layer.decider})" for layer in judgement.layers)
     if observation.simulated:

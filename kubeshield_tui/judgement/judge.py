@@ -6,12 +6,16 @@ Judging one answer may change what others amount to (a control that answers prov
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from kubeshield_tui.judgement.depth import authentication, depth_of
+from kubeshield_tui.judgement.agreement import Agreement, agreement_of
+from kubeshield_tui.judgement.authentication import authentication
+from kubeshield_tui.judgement.chain import EMPTY, Chain, depth_of, next_decider, predict
+from kubeshield_tui.judgement.comparison import Code
+from kubeshield_tui.judgement.comparison import Comparison as Compared
 from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.judgement.findings import findings_of
 from kubeshield_tui.judgement.ledger import Ledger, shows_vantage_alive
@@ -23,9 +27,10 @@ from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.observation import Observation, State
 from kubeshield_tui.model.vantage import Vantage
-from kubeshield_tui.model.verdict import Judgement, Layer, Proof, Verdict
+from kubeshield_tui.model.verdict import Comparison, Judgement, Proof, Verdict
 
 ALIKE = "over SSH forwarding a firewall's reject and a closed port look alike"
+_NOT_COMPARED = Agreement(Compared(Code.NOT_COMPARED, "nothing was measured"))
 NEGATIVE = frozenset({State.CLOSED, State.FILTERED})
 
 
@@ -46,11 +51,13 @@ class Judge:
         endpoints: Mapping[EndpointId, Endpoint],
         vantages: Mapping[VantageId, Vantage],
         expectations: Expectations | None = None,
+        chain_of: Callable[[CellKey], Chain] = lambda _: EMPTY,
     ) -> None:
-        """`expectations`: the baseline alone unless given."""
+        """`expectations`: the baseline alone unless given. `chain_of` tells the layers on a cell's way as known now."""
         self._endpoints = endpoints
         self._vantages = vantages
         self._expectations = expectations or Expectations()
+        self._chain_of = chain_of
         self._ledger = Ledger()
         self._latest: dict[CellKey, Observation] = {}
         self._unproven: dict[VantageId, set[EndpointId]] = {}
@@ -99,23 +106,37 @@ class Judge:
         verdict = verdict_of(expectation.must, observation, standing, confirmed)
         self._note_unproven(key, verdict)
         proof = standing.proof if standing else Proof()
-        layers: tuple[Layer, ...] = ()
-        if verdict not in {Verdict.LOST, Verdict.UNTESTED}:
-            layers = (authentication(self._ledger, self._vantages, endpoint, vantage),)
-        depth, depth_max = depth_of(layers, verdict)
+        measured = verdict not in {Verdict.LOST, Verdict.UNTESTED}
+        chain = self._chain_of(key) if measured else EMPTY
+        agreement = self._compare(chain, observation, proof) if measured else _NOT_COMPARED
+        layers = chain.layers
+        if measured:
+            layers = (*layers, authentication(self._ledger, self._vantages, endpoint, vantage))
+        depth = depth_of(layers, verdict)
+        compared = agreement.comparison
         judgement = Judgement(
             endpoint=key.endpoint,
             vantage=key.vantage,
             verdict=verdict,
             expectation=expectation,
+            prediction=predict(chain.layers),
+            comparison=Comparison(code=str(compared.code), sentence=compared.sentence),
             proof=proof,
             layers=layers,
-            depth=depth,
-            depth_max=depth_max,
+            listener=chain.listener_text,
+            next_decider=next_decider(layers),
+            depth=depth.least,
+            depth_max=depth.most,
             sentence=sentence_of(verdict, observation, endpoint, expectation, proof),
         )
         ambiguous = observation.state is State.OPEN and len(identities(self._ledger, endpoint)) > 1
-        return Outcome(judgement, tuple(findings_of(endpoint, vantage, observation, judgement, ambiguous)), wants)
+        findings = findings_of(endpoint, vantage, observation, judgement, ambiguous, compared.severity)
+        return Outcome(judgement, tuple(findings), (*wants, *agreement.wants))
+
+    def _compare(self, chain: Chain, observation: Observation, proof: Proof) -> Agreement:
+        sightings = self._ledger.sightings(observation.key)
+        collapsed = self._vantages[observation.vantage].forwards_only
+        return agreement_of(chain, observation, sightings, proof, collapsed=collapsed)
 
     def _weigh(
         self, observation: Observation, endpoint: Endpoint, vantage: Vantage

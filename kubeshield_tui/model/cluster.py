@@ -117,11 +117,14 @@ class NamespaceRecord(Record, frozen=True):
 
 
 class PolicyRecord(Record, frozen=True):
-    """A NetworkPolicy: enough to say which pods it selects, and its text."""
+    """A policy: enough to say which pods a NetworkPolicy selects, and the text that any is evaluated by."""
 
     cluster: str
     namespace: str
+    """Empty for what is cluster-scoped."""
     name: str
+    api_version: str = "networking.k8s.io/v1"
+    kind: str = "NetworkPolicy"
     directions: tuple[str, ...] = ()
     """`Ingress`, `Egress`, as the API server defaulted them."""
     match_labels: Labels = ()
@@ -129,6 +132,10 @@ class PolicyRecord(Record, frozen=True):
     """(key, operator, values) of podSelector."""
     spec: str = ""
     """The spec as YAML, printable, lines kept."""
+    document: str = ""
+    """The object as it is evaluated, in JSON's ASCII; empty where it is too large to be kept."""
+    changed_at: float = 0.0
+    """When it was made or last changed by the server's clock, seconds since the epoch; 0 where that is not told."""
 
 
 class ServicePort(Record, frozen=True):
@@ -257,6 +264,9 @@ class Inventory(Record, frozen=True):
     namespaces: tuple[NamespaceRecord, ...] = ()
     pods: tuple[PodRecord, ...] = ()
     policies: tuple[PolicyRecord, ...] = ()
+    """NetworkPolicies."""
+    other_policies: tuple[PolicyRecord, ...] = ()
+    """Policies of the admin API and of network plugins."""
     services: tuple[ServiceRecord, ...] = ()
     backends: tuple[BackendRecord, ...] = ()
     ingresses: tuple[IngressRecord, ...] = ()

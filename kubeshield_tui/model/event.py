@@ -11,7 +11,7 @@ import msgspec
 
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import SelfTest, Source
+from kubeshield_tui.model.evidence import SelfTest, Source, Witness
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -185,6 +185,12 @@ class SourceCollected(Happening, frozen=True):
     source: Source
 
 
+class Witnessed(Happening, frozen=True):
+    """A probe was watched as it passed the hosts on its way."""
+
+    witness: Witness
+
+
 class SelfTested(Happening, frozen=True):
     """A deny-all policy was tried on two pods of our own: does the cluster enforce policies?"""
 
@@ -226,6 +232,46 @@ class ObjectLeft(Happening, frozen=True):
     why: str
 
 
+class PolicyApplied(Happening, frozen=True):
+    """We made a NetworkPolicy after an explicit yes. It stays until it is taken back, the session's end included."""
+
+    cluster: str
+    namespace: str
+    name: str
+    uid: str
+    text: str
+    """The manifest."""
+    cells: tuple[CellKey, ...] = ()
+    """Those that it is to close."""
+    concerned: tuple[CellKey, ...] = ()
+    """Those on which it bears."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Cluster, namespace and name."""
+        return self.cluster, self.namespace, self.name
+
+    @property
+    def shown(self) -> str:
+        """`NetworkPolicy shop/kubeshield-egress`."""
+        return f"NetworkPolicy {self.namespace}/{self.name}"
+
+
+class PolicyTakenBack(Happening, frozen=True):
+    """A NetworkPolicy that we made is gone."""
+
+    cluster: str
+    namespace: str
+    name: str
+    by_others: bool = False
+    """It was gone, or another stood in its place, when we came to remove it."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Cluster, namespace and name."""
+        return self.cluster, self.namespace, self.name
+
+
 class Progress(Happening, frozen=True):
     """What the session is doing now, in words: `reading cluster prod`, `first sweep`, `watching`."""
 
@@ -263,12 +309,15 @@ Event = (
     | FindingCleared
     | ExpectationsReviewed
     | SourceCollected
+    | Witnessed
     | SelfTested
     | OpinionHeard
     | Inspected
     | ObjectCreated
     | ObjectRemoved
     | ObjectLeft
+    | PolicyApplied
+    | PolicyTakenBack
     | Progress
     | Paused
     | SessionEnded

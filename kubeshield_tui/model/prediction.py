@@ -1,4 +1,4 @@
-"""What the collected rules say. Evaluators come later; until then every prediction is `unknown`, and said so."""
+"""What the collected rules say."""
 
 from __future__ import annotations
 
@@ -19,4 +19,8 @@ class Prediction(Record, frozen=True):
     """A prediction with its reason in one sentence."""
 
     verdict: Predicted = Predicted.UNKNOWN
-    because: str = "rules are shown, not yet evaluated"
+    because: str = "no rules were collected on this way"
+    layer: str = ""
+    """The first layer that denies; empty where none does."""
+    decider: str = ""
+    """What decides there: `NetworkPolicy shop/db`, a rule of a firewall."""

@@ -31,7 +31,38 @@ class Layer(Record, frozen=True):
     authentication."""
     verdict: Predicted
     decider: str = ""
-    """The one thing that decides: a rule, a policy, an answer on the wire."""
+    """The one thing that decides: a rule, a policy, an answer on the wire. Why it is not known where it is not."""
+    domain: str = ""
+    """What it fails together with: `policies of CLUSTER`, `firewall of HOST`, `authentication`."""
+    place: str = ""
+    """Where it stands: a pod, a host."""
+    how: str = ""
+    """How it refuses, as the visitor meets it: drop, reject, no-route, late, several; empty where it does not, or where
+    that is not known."""
+    answer: str = ""
+    """What a reject is answered with: `tcp-reset`, `icmp-admin-prohibited`; empty where that is not known."""
+    enforced: bool | None = True
+    """Whether it is known to be in force: None for policies where nothing tells that anybody enforces them."""
+    refs: tuple[str, ...] = ()
+    """What bears on its answer, by names that stay: `policy:CLUSTER/KIND/NAMESPACE/NAME`, `host:NAME`,
+    `rule:HOST/FAMILY/TABLE/CHAIN/HANDLE`."""
+    at: float = 0.0
+    """When its source was read, seconds since the epoch; 0 for what is followed as it changes."""
+    missing: str = ""
+    """What would have to be read to know."""
+    assumptions: tuple[str, ...] = ()
+    near_miss: str = ""
+    """The rule that matches in all but one field, and that field."""
+    where: str = ""
+    """File and line, where it was read from one."""
+
+
+class Comparison(Record, frozen=True):
+    """Whether rules and wire agree."""
+
+    code: str = "not-compared"
+    """As Code of judgement/comparison.py has them: agrees, compatible, not-enforced, bypassed, ..."""
+    sentence: str = ""
 
 
 class Proof(Record, frozen=True):
@@ -57,7 +88,13 @@ class Judgement(Record, frozen=True):
     expectation: Expectation = Expectation()
     prediction: Prediction = Prediction()
     proof: Proof = Proof()
+    comparison: Comparison = Comparison()
     layers: tuple[Layer, ...] = ()
+    """In the order of the visitor's way."""
+    listener: str = ""
+    """What is known to listen there, or that nothing does; no layer. Empty where that is not known."""
+    next_decider: str = ""
+    """What would decide if the first layer that denies were not there; empty where nothing denies."""
     depth: int | None = None
     """Failure domains that deny; None where nothing was measured (lost, untested)."""
     depth_max: int | None = None

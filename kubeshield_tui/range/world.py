@@ -201,7 +201,9 @@ class World:
             "namespace": service.namespace,
             "labels": {"kubernetes.io/service-name": service.name},
         }
-        ports = [{"name": port.name, "port": port.target or port.port, "protocol": "TCP"} for port in service.ports]
+        ports = [
+            {"name": port.name or "main", "port": port.target or port.port, "protocol": "TCP"} for port in service.ports
+        ]
         body = {"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": ports}
         self.put("endpointslices", body)
 

@@ -11,12 +11,13 @@ import msgspec
 from kubeshield_tui.model.cause import Cause, Reach
 from kubeshield_tui.model.cluster import ClusterFacts, Denied, Skipped
 from kubeshield_tui.model.endpoint import Endpoint, Protocol
+from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.expectation import DeclaredLine, Must, Severity
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus, Zone
-from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
+from kubeshield_tui.model.verdict import Comparison, Judgement, Verdict
 from kubeshield_tui.session.coverage import untested
 from kubeshield_tui.session.query import causes_of
 from kubeshield_tui.session.store import Cell, Store
@@ -55,6 +56,21 @@ class ReportProof(msgspec.Struct, frozen=True):
     missing: str
 
 
+class ReportLayer(msgspec.Struct, frozen=True):
+    """One layer of defence on the way, and what it would do if it stood alone."""
+
+    layer: str
+    verdict: Predicted
+    decider: str
+    """What decides; why it is not known where it is not."""
+    domain: str
+    """What it fails together with: layers of one domain count once."""
+    enforced: bool | None
+    """False: known not to be in force; null: nothing tells."""
+    refs: tuple[str, ...]
+    """What bears on its answer: `policy:CLUSTER/KIND/NAMESPACE/NAME`, `host:NAME`, `rule:HOST/...`."""
+
+
 class ReportCell(msgspec.Struct, frozen=True):
     """One endpoint from one vantage."""
 
@@ -71,10 +87,18 @@ class ReportCell(msgspec.Struct, frozen=True):
     undecided: tuple[str, ...]
     """Lines that might have decided otherwise, each with the fact that is missing."""
     predicted: Predicted
+    predicted_because: str
+    next_decider: str
+    """What would decide if the first layer that denies were not there; empty where none denies."""
+    comparison: Comparison
+    """Whether rules and answer agree."""
     depth: int | None
     depth_max: int | None
     verdict: Verdict
-    layers: tuple[Layer, ...]
+    layers: tuple[ReportLayer, ...]
+    """In the order of the visitor's way."""
+    listener: str
+    """What is known to listen there; empty where nothing tells."""
     proof: ReportProof
     simulated: bool
     """The training range put this answer in; always false on a real estate."""
@@ -141,6 +165,8 @@ class Report(msgspec.Struct, frozen=True):
     """What is simulated, in one sentence; empty on a real estate."""
     clusters: tuple[ClusterFacts, ...]
     """What was read, and what each was recognised as."""
+    self_tests: tuple[SelfTest, ...]
+    """Whether policies are enforced, where that was tried."""
     vantages: tuple[ReportVantage, ...]
     endpoints: tuple[ReportEndpoint, ...]
     cells: tuple[ReportCell, ...]
@@ -167,6 +193,7 @@ def make_report(store: Store) -> Report:
         version=store.version,
         simulated=store.simulated,
         clusters=tuple(inventory.cluster for inventory in store.clusters.values()),
+        self_tests=tuple(store.self_tests.values()),
         vantages=tuple(_vantage(vantage) for vantage in store.vantages.values()),
         endpoints=tuple(_endpoint(endpoint) for endpoint in store.endpoints.values()),
         cells=tuple(_cells(store)),
@@ -223,10 +250,17 @@ def _cell(key: CellKey, cell: Cell) -> ReportCell:
         expected_by=judgement.expectation.source,
         undecided=judgement.expectation.undecided,
         predicted=judgement.prediction.verdict,
+        predicted_because=judgement.prediction.because,
+        next_decider=judgement.next_decider,
+        comparison=judgement.comparison,
         depth=judgement.depth,
         depth_max=judgement.depth_max,
         verdict=judgement.verdict,
-        layers=judgement.layers,
+        layers=tuple(
+            ReportLayer(each.layer, each.verdict, each.decider, each.domain, each.enforced, each.refs)
+            for each in judgement.layers
+        ),
+        listener=judgement.listener,
         proof=ReportProof(
             judgement.proof.vantage_alive,
             judgement.proof.vantage_basis,

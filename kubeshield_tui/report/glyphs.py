@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from kubeshield_tui.model.verdict import Verdict
 
+DISAGREES, DISAGREES_ASCII = "≠", "/"
+"""Marks a cell where rules and reality disagree."""
 GLYPHS = {
     Verdict.EXPOSED: "✖",
     Verdict.REACHABLE: "●",

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from kubeshield_tui.cluster.rights import lost_without
+from kubeshield_tui.judgement.disagreements import CODES
 from kubeshield_tui.model.cause import Cause
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason
 from kubeshield_tui.model.verdict import Verdict
-from kubeshield_tui.report.glyphs import ASCII, GLYPHS
+from kubeshield_tui.report.enforced import self_test_line
+from kubeshield_tui.report.glyphs import ASCII, DISAGREES, DISAGREES_ASCII, GLYPHS
 from kubeshield_tui.session.coverage import untested
 from kubeshield_tui.session.query import causes_of, grouped
 from kubeshield_tui.session.store import Store
@@ -28,12 +30,17 @@ def report_text(store: Store, *, ascii_only: bool = False) -> str:
 
 def _head(store: Store) -> str:
     counts = ", ".join(f"{store.verdicts[verdict]} {verdict}" for verdict in Verdict if store.verdicts[verdict])
+    if store.not_enforced:
+        counts += f"; {store.not_enforced} let in against the rules"
+    if store.one_failure_away:
+        counts += f"; {store.one_failure_away} one failure away"
     lines = [
         f"{store.title}: {len(store.endpoints)} endpoints from {len(store.vantages)} vantages: {counts or 'nothing'}"
     ]
     for inventory in store.clusters.values():
         told = ", ".join(f"{each.what} {each.name}" for each in inventory.cluster.recognised)
         lines.append(f"cluster {inventory.cluster.id}: {told or 'nothing tells what it is'}")
+    lines.extend(f"self-test of {test.cluster}: {self_test_line(test)}" for test in store.self_tests.values())
     if store.simulated:
         lines.append(f"SIMULATED: {store.simulated}")
     return "\n".join(lines)
@@ -54,7 +61,7 @@ def _finding_lines(cause: Cause) -> Iterator[str]:
 def _grid(store: Store, ascii_only: bool) -> str:
     if not store.endpoints or not store.vantages:
         return ""
-    glyphs = ASCII if ascii_only else GLYPHS
+    glyphs, differs = (ASCII, DISAGREES_ASCII) if ascii_only else (GLYPHS, DISAGREES)
     names = {key: f"  {endpoint.name} {endpoint.host}:{endpoint.port}" for key, endpoint in store.endpoints.items()}
     first = max(len(name) for name in names.values())
     widths = {vantage: max(len(vantage), 12) for vantage in store.vantages}
@@ -68,7 +75,8 @@ def _grid(store: Store, ascii_only: bool) -> str:
                 verdict = cell.verdict if cell.observation else Verdict.UNTESTED
                 judged = cell.judgement if cell.observation else None
                 depth = "" if judged is None or judged.depth is None else str(judged.depth)
-                word = f"{glyphs[verdict or Verdict.UNTESTED]}{depth} {verdict or Verdict.UNTESTED}"
+                mark = differs if judged is not None and judged.comparison.code in CODES else ""
+                word = f"{glyphs[verdict or Verdict.UNTESTED]}{depth}{mark} {verdict or Verdict.UNTESTED}"
                 cells.append(f"{word:<{width}}")
             lines.append(f"{names[endpoint.id]:<{first}}  {'  '.join(cells)}".rstrip())
     return "\n".join(line.rstrip() for line in lines)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from kubeshield_tui.session.chains import Chains
+    from kubeshield_tui.session.firewalls import Firewalls
+    from kubeshield_tui.session.remedies import Remedies
 
 
 class SessionControl(Protocol):
@@ -51,6 +56,28 @@ class SessionControl(Protocol):
         """Hold the whole safe conversation with a cell's endpoint; it is in `store.inspections`, failures too."""
         ...
 
-    async def collect_host(self, vantage: VantageId) -> None:
-        """Read what decides on packets at an SSH vantage's host, read-only; the answer is in `store.sources`."""
+    @property
+    def chains(self) -> Chains:
+        """The layers on the way of every cell, and what would be without some of them."""
+        ...
+
+    @property
+    def firewalls(self) -> Firewalls:
+        """Hosts whose rules were read, and the ways of cells through them."""
+        ...
+
+    async def read_rules(self, key: CellKey, *, with_pods: bool = False) -> None:
+        """Read what decides on packets at the hosts on a cell's way, read-only; the answers are in `store.sources`.
+
+        `with_pods`: the user agreed to the pods that nodes need which SSH does not lead to.
+        """
+        ...
+
+    async def witness(self, key: CellKey, *, with_pods: bool = False) -> None:
+        """Send a cell's probe between two readings of the hosts on its way; it is in `store.witnesses`."""
+        ...
+
+    @property
+    def remedies(self) -> Remedies:
+        """How to close what was found: proposed, applied after an explicit yes, taken back."""
         ...

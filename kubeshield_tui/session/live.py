@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from time import time
 
 from kubeshield_tui.cluster import watch as watched
-from kubeshield_tui.cluster.client import ClusterClient
-from kubeshield_tui.cluster.kinds import KINDS, Key, Kind, key_of
+from kubeshield_tui.cluster.client import NOT_FOUND, ClusterClient, NotReadable
+from kubeshield_tui.cluster.kinds import GROUPS_PATH, KINDS, OTHER_POLICIES, Key, Kind, key_of
+from kubeshield_tui.cluster.served import other_policies
 from kubeshield_tui.discovery.estate import Estate
 from kubeshield_tui.discovery.hosts import place_of
 from kubeshield_tui.errors import ClusterError
@@ -65,7 +66,7 @@ class LiveCluster:
         """As it was last published."""
         self._own: dict[EndpointId, Endpoint] = {}
         self._concerns = Concerns(self._cluster)
-        self._silent = {kind.name for kind in KINDS}
+        self._silent = {kind.kept_as for kind in KINDS}
         """Kinds that have not answered yet."""
         self._skipped: set[str] = set()
         self._stirred = asyncio.Event()
@@ -73,13 +74,46 @@ class LiveCluster:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        self._silent.add(GROUPS_PATH)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(watched.watch(self._client, KINDS, self.take), name=f"watches of {self._cluster}")
+                group.create_task(self._watch_other_policies(), name=f"other policies of {self._cluster}")
                 group.create_task(self._publish_when_quiet(), name=f"changes of {self._cluster}")
                 group.create_task(self._keep_version(), name=f"version of {self._cluster}")
         finally:
             self.started.set()
+
+    async def _watch_other_policies(self) -> None:
+        """Follow the kinds of policy that the server has beside NetworkPolicy, also those that it has later."""
+        followed: set[Kind] = set()
+        failed = False
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    served = await other_policies(self._client)
+                except NotReadable as error:
+                    if error.status in watched.REFUSALS:
+                        self._deny(f"list {GROUPS_PATH}", error.why)
+                        self._heard(GROUPS_PATH)
+                        return
+                    failed = self._groups_are(WatchStatus.FAILED, error.why)
+                except ClusterError as error:
+                    failed = self._groups_are(WatchStatus.FAILED, error.message)
+                else:
+                    failed = failed and self._groups_are(WatchStatus.FOLLOWED)
+                    new = [kind for kind in served if kind not in followed]
+                    followed.update(new)
+                    if GROUPS_PATH in self._silent:
+                        self._silent.update(kind.kept_as for kind in new)
+                    group.create_task(watched.watch(self._client, new, self.take))
+                    self._heard(GROUPS_PATH)
+                await asyncio.sleep(watched.POLL_SECONDS if failed else VERSION_SECONDS)
+
+    def _groups_are(self, status: WatchStatus, why: str = "") -> bool:
+        """Tell whether it is known which kinds of policy there are; returns whether it is not."""
+        self._emit(happened.WatchChanged(at=time(), cluster=self._cluster, what=GROUPS_PATH, status=status, detail=why))
+        return status is WatchStatus.FAILED
 
     # --- taking facts
 
@@ -88,7 +122,7 @@ class LiveCluster:
         match fact:
             case watched.Listed(kind, records):
                 self._take_list(kind, records)
-                if kind.name in self._silent:
+                if kind.kept_as in self._silent:
                     self._watch_is(kind, WatchStatus.FOLLOWED)
             case watched.Put(kind, record):
                 self._change(kind, key_of(record), record)
@@ -102,26 +136,30 @@ class LiveCluster:
                 self._watch_is(kind, WatchStatus.FOLLOWED)
             case watched.Unreadable(kind, refusals):
                 for resource, why in refusals:
-                    self._deny(f"list {resource}", why)
+                    if kind not in OTHER_POLICIES or why != NOT_FOUND:  # an API may have some of its kinds only
+                        self._deny(f"list {resource}", why)
             case watched.Skipped(kind, why):
-                if kind.name not in self._skipped:
-                    self._skipped.add(kind.name)
+                if kind.kept_as not in self._skipped:
+                    self._skipped.add(kind.kept_as)
                     self._deny(f"watch {kind.resource}", why)
-        self._silent.discard(fact.kind.name)
+        self._heard(fact.kind.kept_as)
+
+    def _heard(self, what: str) -> None:
+        self._silent.discard(what)
         if not self._silent:
             self._complete.set()
 
     def _take_list(self, kind: Kind, records: Iterable[Record]) -> None:
         now = {key_of(record): record for record in records}
-        known = {key_of(record) for record in self._estate.records(kind.name)}
-        known |= {key for name, key in self._arrived if name == kind.name}
+        known = {key_of(record) for record in self._estate.records(kind.kept_as)}
+        known |= {key for name, key in self._arrived if name == kind.kept_as}
         for key in known - now.keys():
             self._change(kind, key, None)
         for key, record in now.items():
             self._change(kind, key, record)
 
     def _change(self, kind: Kind, key: Key, record: Record | None) -> None:
-        place = (kind.name, key)
+        place = (kind.kept_as, key)
         known = self._arrived[place] if place in self._arrived else self._estate.get(*place)
         if known != record:  # most changes of an object concern nobody here
             self._arrived[place] = record

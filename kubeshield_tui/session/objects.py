@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import fields
 
 from kubeshield_tui.cluster.kinds import Key, key_of
-from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Skipped
+from kubeshield_tui.model.cluster import ClusterFacts, Inventory, PolicyRecord, Skipped
 from kubeshield_tui.model.event import ObjectName
 from kubeshield_tui.model.record import Record
 
@@ -31,7 +31,7 @@ class Objects:
         for name in gone:
             self._held[name.kind].pop((name.namespace, name.name), None)
         for kind in KINDS:
-            self._held[kind].update({_key(record): record for record in getattr(inventory, kind)})
+            self._held[kind].update({key_in_inventory(record): record for record in getattr(inventory, kind)})
         self._inventory = None
 
     @property
@@ -55,13 +55,19 @@ def difference(before: Inventory, after: Inventory) -> tuple[Inventory, tuple[Ob
         if old == new:
             continue
         shared = set(map(id, old)) & set(map(id, new))
-        was = {_key(record): record for record in old if id(record) not in shared}
-        now = {_key(record): record for record in new if id(record) not in shared}
+        was = {key_in_inventory(record): record for record in old if id(record) not in shared}
+        now = {key_in_inventory(record): record for record in new if id(record) not in shared}
         changed[kind] = tuple(record for key, record in now.items() if was.get(key) != record)
         gone += [ObjectName(kind=kind, namespace=key[0], name=key[1]) for key in was.keys() - now.keys()]
     part = Inventory(cluster=after.cluster, **changed)
     return (part, tuple(gone)) if gone or part != Inventory(cluster=before.cluster) else None
 
 
-def _key(record: Record) -> Key:
-    return (record.why, record.name) if isinstance(record, Skipped) else key_of(record)
+def key_in_inventory(record: Record) -> Key:
+    """The identity of a record within its field of an inventory."""
+    match record:
+        case Skipped():
+            return record.why, record.name
+        case PolicyRecord(kind=kind, api_version=version, name=name):  # several kinds stand in one field
+            return record.namespace, name if kind == "NetworkPolicy" else f"{kind}.{version}/{name}"
+    return key_of(record)

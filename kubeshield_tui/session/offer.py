@@ -77,6 +77,11 @@ def intent_of(settings: Settings) -> Intent:
                 creates.extend(objects_of(spec, settings.pod_image))
             case _:
                 sends.append(f"{spec.text}: one exec of python3 in that pod for the time of the run")
+        if settings.read_firewalls and spec.host:
+            sends.append(
+                f"{spec.text}: one shell there that reads rules, routes and listeners, with sudo -n if it must"
+            )
+        creates.extend(_readers_of(spec, settings))
     return Intent(tuple(sends), tuple(creates))
 
 
@@ -93,21 +98,51 @@ def objects_of(spec: VantageSpec, image: str) -> tuple[str, ...]:
     return (f"Lease {spec.namespace}/kubeshield-...{cluster} (owner of the pod; goes with it)", pod)
 
 
+def reader_objects_of(spec: VantageSpec, image: str) -> tuple[str, ...]:
+    """Name the objects that reading a node's rules without SSH creates, as they are shown before consent."""
+    from kubeshield_tui.vantages.pod_objects import READER_CAPABILITIES, reader_mounts
+
+    cluster = f" in {spec.cluster}" if spec.cluster else ""
+    mounts = " ".join(reader_mounts("amd64"))
+    pod = (
+        f"Pod {spec.namespace}/kubeshield-... on node {spec.node}{cluster}: root in the node's network (hostNetwork) "
+        f"with {' and '.join(READER_CAPABILITIES)} alone, to read the node's rules with the node's tools ({image}; not "
+        f"privileged, no host PID, no token; of the node it mounts {mounts}, read-only; gone when they are read)"
+    )
+    return (f"Lease {spec.namespace}/kubeshield-...{cluster} (owner of the pod; goes with it)", pod)
+
+
+def _readers_of(spec: VantageSpec, settings: Settings) -> tuple[str, ...]:
+    wanted = settings.firewall_pods and spec.kind is VantageKind.NODE and not spec.host
+    return reader_objects_of(spec, settings.pod_image) if wanted else ()
+
+
 def require_consent(settings: Settings, contexts: Sequence[str] = ()) -> None:
     """Let nothing be created without a yes. Raises ConsentMissing with the exact list.
 
     `contexts`: those of the run; objects are created in the first one unless their line names another.
     """
     asked_for = [spec for spec in settings.vantages if spec.creates_pod]
-    if not asked_for or settings.consent:
+    tests = _tests_in(contexts, settings.pod_image) if settings.self_test else []
+    if not (asked_for or tests) or settings.consent:
         return
-    objects = "\n".join(f"  {line}" for spec in asked_for for line in objects_of(spec, settings.pod_image))
+    image = settings.pod_image
+    lines = [line for spec in asked_for for line in (*objects_of(spec, image), *_readers_of(spec, settings))]
+    objects = "\n".join(f"  {line}" for line in lines)
     hint = "Say --yes if they may be"
+    objects = "\n".join(part for part in (objects, *tests) if part)
     nodes = [spec.node for spec in asked_for if spec.kind is VantageKind.NODE]
     if nodes:
         hint += f"; a Host {nodes[0]} in ssh_config would need no pod"
     where = f" in {contexts[0]}" if contexts else ""
     raise ConsentMissing(f"these objects would be created{where}:\n{objects}\n", hint)
+
+
+def _tests_in(contexts: Sequence[str], image: str) -> list[str]:
+    from kubeshield_tui.session.selftest import objects_of_self_test
+
+    objects = objects_of_self_test(image)
+    return [f"  {line}{f' in {name}' if name != contexts[0] else ''}" for name in contexts for line in objects]
 
 
 def make_offer(settings: Settings, told: tuple[str, ...] = (), *, was_read: bool = False) -> Offer:

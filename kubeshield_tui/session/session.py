@@ -23,7 +23,7 @@ from kubeshield_tui.judgement.expectations import Expectations, known_components
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe, probe_of
 from kubeshield_tui.model.text import printable
@@ -41,14 +41,14 @@ from kubeshield_tui.session.enforcing import require_clusters
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
+from kubeshield_tui.session.on_demand import OnDemand
 from kubeshield_tui.session.recorder import Recorder
+from kubeshield_tui.session.rejudging import Rejudging
 from kubeshield_tui.session.rows import Rows, change_events, first_events
-from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
 from kubeshield_tui.settings.expect_file import Declared, read_expectations
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
-from kubeshield_tui.vantages.vantage import VantagePoint
 
 if TYPE_CHECKING:
     from kubeshield_tui.cluster.client import ClusterClient
@@ -63,32 +63,27 @@ SETTLE_SECONDS = 0.02
 Listener = Callable[[happened.Event], None]
 
 
-class Session:
+class Session(OnDemand):
     """One run over an estate. Use `run` (live) or `audit` (once), then `close`, which is safe to call always."""
 
     def __init__(
         self, settings: Settings, *, local_channel: LocalChannel | None = None, listeners: Iterable[Listener] = ()
     ) -> None:
-        self.settings = settings
-        self.store = Store()
+        super().__init__(settings)
         self._local_channel = local_channel
         self._listeners = list(listeners)
-        self._holes = Holes(self.store, self._happen)
-        self._points: dict[VantageId, VantagePoint] = {}
+        self._holes = Holes(self.store, self._happen, settings)
         self._catalogue = builtin()
         self._rows = Rows(Roster())
-        self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
         self._verdicts: Verdicts | None = None
+        self._rejudging: Rejudging | None = None
         self._asking: Asking | None = None
         self._recorder: Recorder | None = None
         self._followers: list[asyncio.Task[None]] = []
         """One a cluster that is followed, in a live session."""
-        self._self_tests: dict[str, asyncio.Task[None]] = {}
-        """The last of each cluster."""
-        self._closed = False
         self._expectations = Expectations()
 
     def prepare(self) -> None:
@@ -130,6 +125,8 @@ class Session:
         try:
             async with asyncio.timeout(self.settings.time_limit):
                 await self._start(live=False)
+                if self.settings.self_test:
+                    await asyncio.gather(*(self.self_test(context) for context in self._clusters.contexts))
                 await self._settle()
         except TimeoutError:
             if self._asking is not None:
@@ -146,10 +143,14 @@ class Session:
         for task in (*self._followers, *tests):
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
+        if "remedies" in self.__dict__:
+            await self.remedies.close()
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
         await asyncio.gather(*tests, return_exceptions=True)
+        if self._rejudging is not None:
+            self._rejudging.finish()
         self._holes.finish()
         for client in self._clusters.clients():
             with contextlib.suppress(Exception):
@@ -170,39 +171,6 @@ class Session:
             self._engine.pause(paused)
             self._happen(happened.Paused(at=time(), paused=paused))
 
-    async def self_test(self, cluster: str) -> None:
-        """Show whether a cluster enforces policies, with objects of our own: after a yes to them."""
-        from kubeshield_tui.session.selftest import self_test_into
-
-        task = self._self_tests.get(cluster)
-        if (task is None or task.done()) and not self._closed:
-            job = self_test_into(self._clusters, cluster, self.settings.pod_image, self._happen)
-            task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
-        if task is not None:
-            await asyncio.shield(task)
-
-    async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
-        """Ask nmap of cells, where it is installed."""
-        from kubeshield_tui.session.opinions import hear_opinions
-
-        await hear_opinions(self.store, self._points, keys, self._happen)
-
-    async def inspect(self, key: CellKey) -> None:
-        """Hold the whole safe conversation with a cell's endpoint."""
-        from kubeshield_tui.session.opinions import inspect_into
-
-        await inspect_into(self.store, self._points, key, self._happen)
-
-    async def collect_host(self, vantage: VantageId) -> None:
-        """Read what decides on packets at an SSH vantage's host."""
-        from kubeshield_tui.evidence.collect.host import collect_host
-        from kubeshield_tui.vantages.ssh import SshVantage
-
-        point = self._points.get(vantage)
-        if isinstance(point, SshVantage):
-            for source in await collect_host(vantage, point.spec.host, point.run):
-                self._happen(happened.SourceCollected(at=time(), source=source))
-
     # --- starting
 
     async def _expand(self) -> None:
@@ -221,7 +189,8 @@ class Session:
         self._happen(happened.SessionStarted(at=time(), title=title, version=__version__, simulated=settings.simulated))
         engine = Engine(settings.limits, self._probe_for, self._happen, None if live else AUDIT_RECONNECTS)
         self._engine = engine
-        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations)
+        self._verdicts = Verdicts(self.store, engine, self._happen, live, self._expectations, self.chains.of)
+        self._rejudging = Rejudging(self.store, self.chains.changed, self._verdicts.judge_again)
         self._asking = Asking(self.store, engine, self._verdicts, self._happen)
         self._clusters.start()
         if settings.catalogue is not None:
@@ -238,6 +207,10 @@ class Session:
         async with asyncio.TaskGroup() as group:
             for context in self._clusters.contexts:
                 group.create_task(self._read_cluster(context, live=live))
+            if settings.read_firewalls:
+                group.create_task(self._rules.read_all(with_pods=settings.firewall_pods and settings.consent))
+        if settings.read_firewalls:
+            await self._rules.look()  # once the clusters say which hosts are nodes
         self._say("first sweep")
 
     def _add_vantages(self, engine: Engine) -> None:
@@ -308,11 +281,14 @@ class Session:
                 return  # it went while it was being asked
             before = self.store.cell(event.observation.key).observation
         self.store.apply(event)
+        self.worlds.told(event)
         if self._recorder is not None:
             self._recorder(event)
         for listener in self._listeners:
             listener(event)
         self._holes.told(event)
+        if self._rejudging is not None:
+            self._rejudging.told(event)
         if self._verdicts is None or self._asking is None:
             return
         match event:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
+from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied, Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.evidence import SelfTest, Source
+from kubeshield_tui.model.evidence import SelfTest, Source, Witness
 from kubeshield_tui.model.expectation import DeclaredLine
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
@@ -27,6 +28,7 @@ from kubeshield_tui.session.objects import Objects
 
 HISTORY_LENGTH = 16
 """Changes kept of one cell."""
+PASSED_AGAINST_RULES = frozenset({Code.NOT_ENFORCED.value, Code.BYPASSED.value})
 RATE_WINDOW = 512
 """Answers over which the rate is measured."""
 
@@ -113,6 +115,8 @@ class Store:
     """All lines of the expectations with what each came to."""
     sources: dict[tuple[VantageId, str], Source] = field(default_factory=dict)
     """What was read of hosts, by vantage and item."""
+    witnesses: dict[CellKey, Witness] = field(default_factory=dict)
+    """The last probe of a cell that was watched on its way."""
     self_tests: dict[str, SelfTest] = field(default_factory=dict)
     """The newest of each cluster."""
     opinions: dict[CellKey, SecondOpinion] = field(default_factory=dict)
@@ -121,9 +125,13 @@ class Store:
     """(cluster, object) of ours that exist now."""
     removed: list[tuple[str, str]] = field(default_factory=list)
     left: list[happened.ObjectLeft] = field(default_factory=list)
+    applied: dict[tuple[str, str, str], happened.PolicyApplied] = field(default_factory=dict)
+    """Policies of ours that are in force, by cluster, namespace and name."""
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     one_failure_away: int = 0
     """Proven blocks that a single failure would open."""
+    not_enforced: int = 0
+    """Cells that got through where a policy or a firewall says that they must not."""
     answered: int = 0
     """Cells that have an answer, or a reason for having none."""
     answers: int = 0
@@ -233,6 +241,7 @@ class Store:
     def _count(self, judgement: Judgement | None, by: int) -> None:
         if judgement is not None:
             self.verdicts[judgement.verdict] += by
+            self.not_enforced += by * (judgement.comparison.code in PASSED_AGAINST_RULES)
             if judgement.verdict is Verdict.BLOCKED and judgement.depth == 1:
                 self.one_failure_away += by
 
@@ -324,6 +333,8 @@ class Store:
                 self.expectations = event.lines
             case happened.SourceCollected():
                 self.sources[event.source.vantage, event.source.item] = event.source
+            case happened.Witnessed():
+                self.witnesses[event.witness.key] = event.witness
             case happened.SelfTested():
                 self.self_tests[event.test.cluster] = event.test
             case happened.OpinionHeard():
@@ -338,6 +349,10 @@ class Store:
             case happened.ObjectLeft():
                 self._discard(event.cluster, event.object)
                 self.left.append(event)
+            case happened.PolicyApplied():
+                self.applied[event.key] = event
+            case happened.PolicyTakenBack():
+                self.applied.pop(event.key, None)
             case happened.Progress():
                 self.phase = event.phase
             case happened.Paused():

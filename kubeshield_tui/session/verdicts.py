@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from time import time
 
 from kubeshield_tui.engine.run import Engine
+from kubeshield_tui.judgement.chain import EMPTY, Chain
 from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.judgement.judge import Judge, Outcome
 from kubeshield_tui.judgement.review import review
@@ -18,6 +19,8 @@ from kubeshield_tui.session.store import Store
 
 AGE_SECONDS = 300.0
 """A cell is asked again when its answer is this old."""
+AUDIT_WAIT_SECONDS = 20.0
+"""How long a single audit waits for an answer that would tell more."""
 HOT_AGE_SECONDS = 30.0
 """Exposed and lately changed cells are asked again sooner."""
 
@@ -26,14 +29,20 @@ class Verdicts:
     """Judges on each answer. `live`: cells are asked again as they age."""
 
     def __init__(
-        self, store: Store, engine: Engine, emit: Callable[[Event], None], live: bool, expectations: Expectations
+        self,
+        store: Store,
+        engine: Engine,
+        emit: Callable[[Event], None],
+        live: bool,
+        expectations: Expectations,
+        chain_of: Callable[[CellKey], Chain] = lambda _: EMPTY,
     ) -> None:
         self._store = store
         self._engine = engine
         self._emit = emit
         self._live = live
         self._expectations = expectations
-        self._judge = Judge(store.endpoints, store.vantages, expectations)
+        self._judge = Judge(store.endpoints, store.vantages, expectations, chain_of)
         self._findings: dict[CellKey, dict[FindingId, Finding]] = {}
 
     def observed(self, observation: Observation, changed: bool) -> None:
@@ -50,10 +59,11 @@ class Verdicts:
             self._ask_for(outcome)
 
     def judge_again(self, keys: Iterable[CellKey]) -> None:
-        """Judge cells anew whose endpoint is described otherwise now."""
+        """Judge cells anew of which something is described otherwise now: their endpoint, the rules on their way."""
         for key in keys:
             if (outcome := self._judge.judge(key)) is not None:
                 self._publish(key, outcome)
+                self._ask_for(outcome)
 
     def gone(self, endpoint: EndpointId, keys: tuple[CellKey, ...]) -> None:
         """Forget an endpoint and clear its findings."""
@@ -100,6 +110,8 @@ class Verdicts:
             if self._is_recorded(want.key):
                 continue  # a file says the same each time, for ever
             wait = want.not_before - time()
+            if wait > AUDIT_WAIT_SECONDS and not self._live:
+                continue  # a single audit does not wait for a young policy
             if wait > 0:
                 self._engine.put_later(want.key, wait)
             else:

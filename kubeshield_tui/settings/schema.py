@@ -60,6 +60,10 @@ class Settings(Record, frozen=True):
     pod_namespace: str = DEFAULT_POD_NAMESPACE
     """Where pods for nodes (`node:NODE`, --per-node) are made. Not the context's namespace: a vantage's id must not
     depend on who asks."""
+    read_firewalls: bool = False
+    """Read the rules of all hosts that vantages stand on when the run begins."""
+    firewall_pods: bool = False
+    """Also of nodes that SSH does not lead to, by a pod with CAP_NET_ADMIN in the node's network."""
     per_namespace: bool = False
     """One own pod in every namespace that has pods."""
     per_node: bool = False
@@ -67,6 +71,8 @@ class Settings(Record, frozen=True):
     pod_settle: float = 3.0
     """Seconds that an own pod is given once it runs: its policies are programmed a moment later, and probes before that
     would see too much open."""
+    self_test: bool = False
+    """An audit shows in each cluster, with pods of our own, whether it enforces policies."""
     timing: Timing = Timing()
     limits: Limits = Limits()
     fail_on: Severity = Severity.MEDIUM

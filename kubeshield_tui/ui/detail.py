@@ -6,31 +6,39 @@ from collections.abc import Iterator
 from itertools import chain
 from textwrap import wrap
 
+from kubeshield_tui.judgement.chain import first_denying
+from kubeshield_tui.judgement.disagreements import CODES
 from kubeshield_tui.judgement.sentence import declared
 from kubeshield_tui.model.cluster import PolicyRecord
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import HttpExchange, Observation, State, TlsFacts
 from kubeshield_tui.model.opinion import Inspection, SecondOpinion
+from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Judgement
+from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.query import policies_of
 from kubeshield_tui.session.store import Cell, Store
+from kubeshield_tui.ui.firewall import firewall_lines
 from kubeshield_tui.ui.summary import age
 from kubeshield_tui.ui.widgets.pager import Line
 
 LABEL = 13
+LAYER_TOKENS = {Predicted.ALLOW: "", Predicted.DENY: "layered", Predicted.UNKNOWN: "quiet"}
 SECTIONS = ("answer", "conversation", "second look", "policies", "firewall", "raw")
 """Headings, in order; digits lead to them."""
 
 
-def cell_page(store: Store, key: CellKey, now: float, width: int) -> list[Line]:
-    """All lines of a cell's page."""
+def cell_page(
+    store: Store, firewalls: Firewalls, key: CellKey, now: float, width: int, *, raw_rules: bool = False
+) -> list[Line]:
+    """All lines of a cell's page. `raw_rules`: with the rules of hosts as they were read."""
     cell = store.cell(key)
     parts = [
         _answer(store, key, cell, now, width),
         _conversation(cell),
         _second_look(store, key, now, width),
         _policies(store, key),
-        _firewall(store, key),
+        firewall_lines(store, firewalls, key, now, width, raw=raw_rules),
         _raw(cell, width),
     ]
     lines: list[Line] = []
@@ -80,6 +88,8 @@ def _declared(judgement: Judgement, width: int) -> Iterator[Line]:
         token = "unproven" if label in {"undecided", "expired"} else "simulated" if label == "exception" else ""
         yield from _pair(label, text, token, width)
     yield from _pair("rules say", f"{judgement.prediction.verdict}: {judgement.prediction.because}", "quiet", width)
+    differs = "exposed" if judgement.comparison.code in CODES else "quiet"
+    yield from _pair("compared", f"{judgement.comparison.code}: {judgement.comparison.sentence}", differs, width)
 
 
 def _observed(observation: Observation, now: float) -> str:
@@ -98,8 +108,7 @@ def _told(observation: Observation) -> str:
 
 
 def _proof(judgement: Judgement, observation: Observation, width: int) -> Iterator[Line]:
-    for layer in judgement.layers:
-        yield from _pair("layer", f"{layer.layer}: {layer.verdict}. {layer.decider}", "", width)
+    yield from _layers(judgement, width)
     proof = judgement.proof
     if observation.state not in {State.FILTERED, State.CLOSED}:
         return
@@ -109,6 +118,21 @@ def _proof(judgement: Judgement, observation: Observation, width: int) -> Iterat
     yield from _pair("vantage", reached, "reachable" if proof.vantage_alive else "unproven", width)
     if proof.missing:
         yield from _pair("missing", proof.missing, "unproven", width)
+
+
+def _layers(judgement: Judgement, width: int) -> Iterator[Line]:
+    """The visitor's way through the layers, who decides marked."""
+    denying, differs = first_denying(judgement.layers), judgement.comparison.code in CODES
+    for layer in judgement.layers:
+        token, mark = LAYER_TOKENS[layer.verdict], ""
+        if layer is denying:
+            mark = "  <- should have decided" if differs else "  <- decides"
+        force = {True: "", False: " (not in force)", None: " (whether it is in force is not known)"}[layer.enforced]
+        yield from _pair("layer", f"{layer.layer}: {layer.verdict}{force}. {layer.decider}{mark}", token, width)
+    if judgement.next_decider:
+        yield from _pair("without it", judgement.next_decider, "", width)
+    if judgement.listener:
+        yield from _pair("listener", judgement.listener, "", width)
 
 
 def _findings(store: Store, key: CellKey, width: int) -> Iterator[Line]:
@@ -213,18 +237,6 @@ def _policies(store: Store, key: CellKey) -> Iterator[Line]:
 
 def _spec(policy: PolicyRecord) -> Iterator[Line]:
     return chain.from_iterable(_pair("", line, "quiet") for line in policy.spec.splitlines())
-
-
-def _firewall(store: Store, key: CellKey) -> Iterator[Line]:
-    vantage = store.vantages.get(key.vantage)
-    sources = [source for (where, _), source in store.sources.items() if where == key.vantage]
-    if not sources:
-        over_ssh = vantage is not None and bool(vantage.spec.host)
-        how = "w reads the rulesets of this host, read-only" if over_ssh else "rulesets are read over SSH vantages"
-        yield from _pair("", how, "quiet")
-    for source in sources:
-        yield from _pair(str(source.status), f"{source.tool} on {source.host}  {source.detail}", "strong")
-        yield from chain.from_iterable(_pair("", line, "quiet") for line in source.text.splitlines())
 
 
 def _raw(cell: Cell, width: int) -> Iterator[Line]:

@@ -21,6 +21,9 @@ class _Still:
     def __init__(self, session: SessionControl) -> None:
         self.settings = session.settings
         self.store = session.store
+        self.firewalls = session.firewalls
+        self.chains = session.chains
+        self.remedies = session.remedies
 
     async def run(self) -> None:
         """Do nothing."""
@@ -44,8 +47,11 @@ class _Still:
     async def inspect(self, key: object) -> None:
         """Nothing is asked any more."""
 
-    async def collect_host(self, vantage: object) -> None:
+    async def read_rules(self, key: object, *, with_pods: bool = False) -> None:
         """Read nothing."""
+
+    async def witness(self, key: object, *, with_pods: bool = False) -> None:
+        """Watch nothing."""
 
 
 async def write_screenshots(directory: Path, session: SessionControl, theme: str | None = None) -> list[Path]:

@@ -80,6 +80,8 @@ def headline(store: Store, alphabet: Alphabet, now: float) -> Line:
         calm = ("nothing exposed   ", "reachable") if store.answers else ("no answer yet   ", "quiet")
         pieces.append(calm)
     pieces.extend(_out_of_date(store))
+    if store.not_enforced:
+        pieces.append((f"{alphabet.disagrees} {store.not_enforced} not enforced   ", "exposed"))
     if store.one_failure_away:
         shown = f"{alphabet.verdicts[Verdict.BLOCKED]}1 {store.one_failure_away} one failure away   "
         pieces.append((shown, "blocked"))
@@ -148,5 +150,6 @@ def legend(alphabet: Alphabet) -> Line:
     pieces: list[Piece] = [(" ", "")]
     for verdict in Verdict:
         pieces.extend(((f"{alphabet.verdicts[verdict]} ", str(verdict)), (f"{verdict}  ", "quiet")))
-    pieces.append(("digit: layers that would still hold", "quiet"))
+    pieces.append(("digit: layers that would still hold  ", "quiet"))
+    pieces.append((f"{alphabet.disagrees} rules and reality disagree", "quiet"))
     return tuple(pieces)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kubeshield_tui.judgement.disagreements import CODES
 from kubeshield_tui.model.vantage import VantageStatus
 from kubeshield_tui.model.verdict import Verdict
-from kubeshield_tui.report.glyphs import ASCII, GLYPHS
+from kubeshield_tui.report.glyphs import ASCII, DISAGREES, DISAGREES_ASCII, GLYPHS
 from kubeshield_tui.session.store import Cell
 
 
@@ -25,10 +26,11 @@ class Alphabet(NamedTuple):
     bar_full: str
     bar_empty: str
     dot: str
+    disagrees: str
 
 
-UNICODE = Alphabet(GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·")
-PLAIN = Alphabet(ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-")
+UNICODE = Alphabet(GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·", DISAGREES)
+PLAIN = Alphabet(ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-", DISAGREES_ASCII)
 
 STALE = "*"
 """Stands before a row of a cluster whose API is lost."""
@@ -65,14 +67,16 @@ def token_of(cell: Cell) -> str:
 
 
 def short(cell: Cell, alphabet: Alphabet) -> str:
-    """A cell in two characters: glyph and depth; a third while it is asked again."""
+    """A cell in two characters, glyph and depth; more where rules and reality disagree, and while it is asked again."""
     if cell.observation is None:
         if cell.untested is not None:
             return alphabet.verdicts[Verdict.UNTESTED]
         return alphabet.asking if cell.asking else alphabet.unknown
     glyph = alphabet.verdicts[cell.verdict] if cell.verdict else alphabet.asking
-    depth = cell.judgement.depth if cell.judgement else None
-    return f"{glyph}{'' if depth is None else depth}{alphabet.asking if cell.asking else ''}"
+    judgement = cell.judgement
+    depth = "" if judgement is None or judgement.depth is None else judgement.depth
+    differs = alphabet.disagrees if judgement is not None and judgement.comparison.code in CODES else ""
+    return f"{glyph}{depth}{differs}{alphabet.asking if cell.asking else ''}"
 
 
 def word(cell: Cell) -> str:

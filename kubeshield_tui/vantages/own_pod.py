@@ -20,7 +20,7 @@ from kubeshield_tui.errors import ClusterError, VantageError
 from kubeshield_tui.model.event import Event, ObjectCreated, ObjectLeft, ObjectRemoved
 from kubeshield_tui.model.text import printable
 from kubeshield_tui.vantages import pod_objects
-from kubeshield_tui.vantages.node import require_node
+from kubeshield_tui.vantages.node import architecture, require_node
 
 START_SECONDS = 60.0
 """From the pod's creation until it runs: a pull of a small image included."""
@@ -32,6 +32,8 @@ REMOVE_SECONDS = 25.0
 """What removal may take, through a restart of the API server if need be."""
 GRACE_SECONDS = 4.0
 """How long a pod may take to end by itself before it is deleted without grace."""
+ANSWER_SECONDS = 5.0
+"""How long a creation that is cut short may take to be answered."""
 HOPELESS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError",
      "CreateContainerError", "RunContainerError"}
@@ -52,6 +54,7 @@ class OwnPod:
         report: Callable[[Event], None],
         *,
         host_network: bool = False,
+        reads_firewall: bool = False,
     ) -> None:
         self._client = client
         self._namespace = namespace
@@ -59,7 +62,8 @@ class OwnPod:
         self._image = image
         self._settle = settle
         self._report = report
-        self._host_network = host_network
+        self._host_network = host_network or reads_firewall
+        self._reads_firewall = reads_firewall
         self.name = f"kubeshield-{secrets.token_hex(4)}"
         self._renewing: asyncio.Task[None] | None = None
         self._made: list[tuple[str, str]] = []
@@ -72,14 +76,10 @@ class OwnPod:
         """
         try:
             await self._require_removal()
-            if self._node:
-                await require_node(self._client, self._node)
+            node = await require_node(self._client, self._node) if self._node else {}
             lease = await self._make("Lease", self._leases, self._lease())
             uid = str(as_dict(lease.get("metadata")).get("uid"))
-            body = pod_objects.probe_pod(
-                self._namespace, self.name, uid, self._image, self._node, host_network=self._host_network
-            )
-            await self._make("Pod", self._pods, body)
+            await self._make("Pod", self._pods, self._pod(uid, node))
             self._renewing = asyncio.create_task(self._renew(), name="lease renewal")
             pod = await self._wait()
             await asyncio.sleep(self._settle)
@@ -125,6 +125,12 @@ class OwnPod:
         holder = f"{socket.gethostname()}-{os.getpid()}"
         return pod_objects.lease(self._namespace, self.name, holder, datetime.now(UTC))
 
+    def _pod(self, owner_uid: str, node: dict[str, Any]) -> dict[str, Any]:
+        place = (self._namespace, self.name, owner_uid, self._image, self._node)
+        if self._reads_firewall:
+            return pod_objects.reader_pod(*place, architecture(node))
+        return pod_objects.probe_pod(*place, host_network=self._host_network)
+
     async def _require_removal(self) -> None:
         """Make nothing that could not be taken away. Raises VantageError where the server says so."""
         for right in (right for right in rights_of([Feature.OWN_PODS]) if right.verb == "delete"):
@@ -140,10 +146,14 @@ class OwnPod:
         shown = f"{kind} {self._namespace}/{self.name}"
         # Noted before it is asked for: a cut connection may have made it, and then it must be removed.
         self._made.append((shown, f"{path}/{self.name}"))
+        asked = asyncio.create_task(self._client.request("POST", path, body=body), name=f"make {shown}")
         try:
-            made = await self._client.request("POST", path, body=body)
+            made = await asyncio.shield(asked)
         except NotReadable:
             self._made.pop()
+            raise
+        except asyncio.CancelledError:
+            await _settled(asked)
             raise
         self._report(ObjectCreated(at=time.time(), cluster=self._client.context.name, object=shown))
         return made
@@ -206,6 +216,15 @@ class OwnPod:
             self._report(ObjectLeft(at=time.time(), cluster=cluster, object=shown, why=f"{why}; remove it: {command}"))
         else:
             self._report(ObjectRemoved(at=time.time(), cluster=cluster, object=shown))
+
+
+async def _settled(asked: asyncio.Task[dict[str, Any]]) -> None:
+    """Wait for the answer to a creation though all is cut short: what is made after its removal would stay."""
+    try:
+        await asyncio.wait((asked,), timeout=ANSWER_SECONDS)
+    finally:
+        asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
 
 
 async def delete(client: ClusterClient, path: str) -> None:

@@ -15,7 +15,11 @@ LABELS = {MANAGED_BY[0]: MANAGED_BY[1], "app.kubernetes.io/name": "kubeshield-pr
 SELECTOR = "=".join(MANAGED_BY)
 DEADLINE_SECONDS = 3_600
 LEASE_SECONDS = 60
+READER_DEADLINE_SECONDS = 300
 CONTAINER = "probe"
+READER_CAPABILITIES = ("NET_ADMIN", "SYS_CHROOT")
+NODE_ROOT = "/host"
+"""Where a reader finds its node's programs."""
 _IDLE = "trap 'exit 0' TERM;while :;do sleep 3600 & wait $!;done"
 """Waits in sh, not in Python: an image without Python is a vantage too, by the ladder's lower rungs. `wait` also
 collects what ends in the pod, whose process 1 it is."""
@@ -101,6 +105,43 @@ def probe_pod(
     if host_network:
         spec["hostNetwork"] = True
     return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(namespace, name, owner_uid), "spec": spec}
+
+
+def reader_pod(namespace: str, name: str, owner_uid: str, image: str, node: str, architecture: str) -> dict[str, Any]:
+    """A pod that can read its node's packet filter with the node's own tools, and as little else as can be.
+
+    The kernel shows rules only to who has CAP_NET_ADMIN in the node's network; the tools must fit the node's kernel, so
+    they are its own, in a root of its own made of its program folders alone, all read-only: no keys, no kubelet files,
+    no sockets of the runtime. Not privileged, no host PID. `type: Directory` makes nothing where a folder is missing.
+    """
+    pod = probe_pod(namespace, name, owner_uid, image, node, host_network=True)
+    spec = pod["spec"]
+    spec["activeDeadlineSeconds"] = READER_DEADLINE_SECONDS
+    spec["securityContext"] = {"seccompProfile": {"type": "RuntimeDefault"}}
+    mounts = reader_mounts(architecture)
+    spec["volumes"] = [
+        {"name": path.strip("/").replace("/", "-"), "hostPath": {"path": path, "type": kind}}
+        for path, kind in mounts.items()
+    ]
+    container = spec["containers"][0]
+    container["volumeMounts"] = [
+        {"name": path.strip("/").replace("/", "-"), "mountPath": f"{NODE_ROOT}{path}", "readOnly": True}
+        for path in mounts
+    ]
+    container["securityContext"] = {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"], "add": list(READER_CAPABILITIES)},
+    }
+    return pod
+
+
+def reader_mounts(architecture: str) -> dict[str, str]:
+    """What a reader mounts of its node, with hostPath's type: /lib64 is x86-64's, others may have none."""
+    folders = ("/usr", "/bin", "/sbin", "/lib", *(("/lib64",) if architecture == "amd64" else ()), "/proc")
+    return {**dict.fromkeys(folders, "Directory"), "/dev/null": "CharDevice"}
 
 
 def _container(image: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ WRONG: dict[str, Callable[[], web.Response]] = {
 async def test_what_is_no_list_is_said_of_every_kind(kind: str, tmp_path: Path) -> None:
     found = await discovered(lambda _: WRONG[kind](), tmp_path)
     what = {denied.what for denied in found.denied}
-    assert what == {f"list {version.resource}" for each in KINDS for version in each.versions}
+    assert what == {"list /apis"} | {f"list {version.resource}" for each in KINDS for version in each.versions}
     assert all(denied.why and denied.why.isprintable() for denied in found.denied)
     # The kubeconfig alone names the API; clouds' addresses need no cluster to be known.
     assert {each.group for each in found.endpoints} == {"control plane", "cloud metadata"}

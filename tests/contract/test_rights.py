@@ -18,6 +18,7 @@ from kubeshield_tui.cluster.kinds import KINDS
 from kubeshield_tui.cluster.rights import NEEDS, Feature, Right
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.vantage import VantageStatus
+from kubeshield_tui.range import api
 from kubeshield_tui.range.api import status
 from kubeshield_tui.range.range import TrainingRange
 from kubeshield_tui.report.outcome import exit_code
@@ -95,8 +96,10 @@ async def use(feature: str, training: TrainingRange, tmp_path: Path) -> Session 
 NAMESPACES = {"exec": ("shop",), "own-pods": ("shop",), "node-pods": ("shop",)}
 LEFT_IN = {"own-pods": ("shop",), "node-pods": ("shop",), "per-namespace": ("shop",), "per-node": ("default",),
            "sweep": ("ops",)}  # fmt: skip
-ASKED = [feature.value for feature in Feature if feature not in {Feature.WATCH, Feature.SELFTEST}]
-"""All but what is tried elsewhere: a live session below, a self-test where policies are enforced for real."""
+ELSEWHERE = {Feature.WATCH, Feature.SELFTEST, Feature.OTHER_POLICIES, Feature.REMEDIES}
+ASKED = [feature.value for feature in Feature if feature not in ELSEWHERE]
+"""All but what is tried elsewhere: a live session below, a self-test where policies are enforced for real, and other
+policies where a server has them (test_live_policies), remedies where policies can be made."""
 
 
 @pytest.mark.parametrize("feature", ASKED)
@@ -114,7 +117,28 @@ async def test_the_printed_roles_are_what_is_used_and_nothing_more(
     # Whoever could make no namespace has left none: a sweep looks and goes on.
     assert set(authorizer.refused) <= ({Grant("", "list", "", "namespaces")} if feature == "sweep" else set())
     assert authorizer.granted - authorizer.used == set()
-    assert authorizer.outside <= {("GET", "/version")}
+    assert authorizer.outside <= {("GET", "/version"), ("GET", "/apis")}
+    assert await all_objects(training) == before
+
+
+async def test_a_pod_that_reads_a_node_uses_no_more_rights_than_one_that_asks_from_it(
+    training: TrainingRange,
+    server: Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, "violations", lambda spec: [])  # as where a namespace enforces `privileged`
+    before = await all_objects(training)
+    server.answer = authorizer = Authorizer(printed(capsys, "node-pods"))
+    given = targets(tmp_path, "10.96.1.10:80")
+    session = Session(
+        settings(training, "node:n2", targets=given, consent=True, read_firewalls=True, firewall_pods=True)
+    )
+    await session.audit()
+    server.answer = None
+    assert len(session.store.removed) == 4  # a Lease and a pod each: the vantage's, the reader's
+    assert authorizer.refused == []
     assert await all_objects(training) == before
 
 
@@ -252,8 +276,8 @@ async def test_servers_before_1_35_ask_no_create_of_an_exec(
 
 
 async def test_a_plain_audit_only_reads(training: TrainingRange, server: Server, tmp_path: Path) -> None:
-    """Version and lists: nothing else is sent with our credentials, and each list once."""
+    """Version, groups and lists: nothing else is sent with our credentials, and each list once."""
     given = targets(tmp_path, "10.96.1.10:80")
     await Session(settings(training, "local", discovery=True, targets=given)).audit()
-    assert set(server.asked) == {("GET", "/version")} | {("GET", kind.path) for kind in KINDS}
-    assert len(server.asked) == len(KINDS) + 1
+    assert set(server.asked) == {("GET", "/version"), ("GET", "/apis")} | {("GET", kind.path) for kind in KINDS}
+    assert len(server.asked) == len(KINDS) + 2

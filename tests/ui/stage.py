@@ -9,10 +9,15 @@ from textual.pilot import Pilot
 
 from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.model import event as happened
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import Vantage, VantageStatus, Zone
+from kubeshield_tui.session.chains import Chains
+from kubeshield_tui.session.doors import ClusterWait
+from kubeshield_tui.session.firewalls import Firewalls
+from kubeshield_tui.session.remedies import Remedies
 from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.app import KubeShieldApp
 from tests.unit.estate import answer, endpoint, vantage
@@ -85,6 +90,11 @@ class FakeSession:
         self.tested: list[str] = []
         self.heard: tuple[CellKey, ...] = ()
         self.inspected: CellKey | None = None
+        self.firewalls = Firewalls(store)
+        self.chains = Chains(store, Worlds(store), self.firewalls, self.settings)
+        self.remedies = Remedies(store, Worlds(store), ClusterWait(()), self.ask_again, store.apply)
+        self.read: list[tuple[CellKey, bool]] = []
+        self.watched: list[tuple[CellKey, bool]] = []
 
     async def run(self) -> None:
         self.ran += 1
@@ -112,8 +122,11 @@ class FakeSession:
     async def inspect(self, key: CellKey) -> None:
         self.inspected = key
 
-    async def collect_host(self, vantage: VantageId) -> None:
-        return None
+    async def read_rules(self, key: CellKey, *, with_pods: bool = False) -> None:
+        self.read.append((key, with_pods))
+
+    async def witness(self, key: CellKey, *, with_pods: bool = False) -> None:
+        self.watched.append((key, with_pods))
 
 
 def app_on(session: FakeSession, **keywords: object) -> KubeShieldApp:

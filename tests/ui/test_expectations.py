@@ -9,6 +9,7 @@ from kubeshield_tui.judgement.review import review
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import State
+from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.detail import cell_page
 from kubeshield_tui.ui.screens.expectations import ExpectationsScreen
@@ -48,7 +49,7 @@ def estate() -> Store:
 
 
 def page(store: Store, key: CellKey) -> str:
-    return "\n".join("".join(text for text, _ in line) for line in cell_page(store, key, NOW, 200))
+    return "\n".join("".join(text for text, _ in line) for line in cell_page(store, Firewalls(store), key, NOW, 200))
 
 
 def test_a_cell_says_what_it_must_be_by_which_line_and_what_is_not_sure() -> None:

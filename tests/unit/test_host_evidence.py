@@ -12,7 +12,7 @@ import pytest
 
 from kubeshield_tui.errors import VantageLost
 from kubeshield_tui.evidence.collect.host import collect_host
-from kubeshield_tui.evidence.collect.script import COMMANDS, MARK, script, take_apart
+from kubeshield_tui.evidence.collect.script import COMMANDS, MARK, connections, script, take_apart
 from kubeshield_tui.model.evidence import Source, SourceStatus
 from kubeshield_tui.model.ids import VantageId
 from kubeshield_tui.range.tools import write_tools
@@ -143,7 +143,7 @@ async def test_a_host_that_runs_something_else_says_so() -> None:
 
 def test_connections_are_read_on_demand_only() -> None:
     assert "conntrack -L" not in script()
-    assert "conntrack -L" in script(conntrack=True)
+    assert "--orig-dst 10.0.0.1 --dport 443" in script({"conntrack": connections("ip", "tcp", "10.0.0.1", 443)})
 
 
 def test_frames_that_do_not_fit_lose_nothing_of_the_others() -> None:

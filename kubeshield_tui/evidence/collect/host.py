@@ -10,11 +10,11 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from kubeshield_tui.errors import VantageError
-from kubeshield_tui.evidence.collect.script import COMMANDS, CONNTRACK, Piece, script, take_apart
+from kubeshield_tui.evidence.collect.script import COMMANDS, Piece, script, shown, take_apart
 from kubeshield_tui.model.evidence import Source, SourceStatus
 from kubeshield_tui.model.ids import VantageId
 from kubeshield_tui.model.text import printable
@@ -25,7 +25,7 @@ SIZE_LIMIT = 16 << 20
 COLLECT_SECONDS = 30.0
 WORDS_LIMIT = 400
 COMMAND_NOT_FOUND = 127
-NEVER_EMPTY = frozenset({"nft", "addresses", "rules", "routes", "links", "sysctls"})
+NEVER_EMPTY = frozenset({"nft", "addresses", "rules", "routes", "links", "sysctls", "backends"})
 """Items that always say something: nothing is a failure there, and elsewhere it is an answer."""
 
 _DENIED = re.compile(r"operation not permitted|permission denied|must be root|you need to be root", re.IGNORECASE)
@@ -42,14 +42,12 @@ class RunCommand(Protocol):
 
 
 async def collect_host(
-    vantage: VantageId, host: str, run: RunCommand, *, conntrack: bool = False
+    vantage: VantageId, host: str, run: RunCommand, commands: Mapping[str, str] = COMMANDS
 ) -> tuple[Source, ...]:
     """Read a host. Never raises for what it says or refuses: each item has a status."""
-    commands = {**COMMANDS, **(CONNTRACK if conntrack else {})}
     begun = time.time()
     try:
-        argv = ("sh", "-c", script(conntrack=conntrack))
-        result = await run(argv, timeout=COLLECT_SECONDS, limit=SIZE_LIMIT)
+        result = await run(("sh", "-c", script(commands)), timeout=COLLECT_SECONDS, limit=SIZE_LIMIT)
     except VantageError as error:
         pieces: dict[str, Piece] = {}
         nothing = printable(error, WORDS_LIMIT)
@@ -73,6 +71,7 @@ def _pieces(result: CommandResult) -> tuple[dict[str, Piece], str]:
 def _source(
     vantage: VantageId, host: str, item: str, command: str, piece: Piece | None, nothing: str, at: float
 ) -> Source:
+    command = shown(command)
     if piece is None:
         status, text, words = SourceStatus.ERROR, "", nothing
     else:

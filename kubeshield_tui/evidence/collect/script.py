@@ -6,6 +6,8 @@ of is known for each; an item that fails for an ordinary user is tried once more
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 MARK = "=kubeshield="
@@ -14,16 +16,18 @@ MARK = "=kubeshield="
 _FRAME = """\
 PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin; export PATH LC_ALL=C; U=$(id -u 2>/dev/null)
 say() { printf '\\n%s %s\\n' '=kubeshield=' "$*"; printf '\\n%s %s\\n' '=kubeshield=' "$*" >&2; }
+first() { command -v "$1" >/dev/null 2>&1 && echo "$1" || echo "$2"; }
 read_() { n=$1; shift; say begin "$n"
-if command -v "$1" >/dev/null 2>&1; then "$@"; r=$?
-if [ $r -ne 0 ] && [ "$U" != 0 ] && command -v sudo >/dev/null 2>&1; then say again "$n"; sudo -n "$@"; r=$?; fi
+if command -v "$1" >/dev/null 2>&1; then "$@" </dev/null; r=$?
+if [ $r -ne 0 ] && [ "$U" != 0 ] && command -v sudo >/dev/null 2>&1
+then say again "$n"; sudo -n "$@" </dev/null; r=$?; fi
 else r=127; echo "$1: not found" >&2; fi; say end "$n" $r; }
 """
 
 COMMANDS: dict[str, str] = {
     "nft": "nft -j list ruleset",
-    "iptables": "iptables-save -c",
-    "ip6tables": "ip6tables-save -c",
+    "iptables": "$(first iptables-save iptables-nft-save) -c",
+    "ip6tables": "$(first ip6tables-save ip6tables-nft-save) -c",
     "iptables-legacy": "iptables-legacy-save -c",
     "ip6tables-legacy": "ip6tables-legacy-save -c",
     "ipset": "ipset save",
@@ -32,18 +36,27 @@ COMMANDS: dict[str, str] = {
     "rules6": "ip -j -6 rule show",
     "routes": "ip -j route show table all",
     "routes6": "ip -j -6 route show table all",
-    "sysctls": "sh -c 'cd /proc/sys/net && grep -H . ipv4/ip_forward ipv6/conf/*/forwarding ipv4/conf/*/rp_filter "
-    "ipv4/conf/*/route_localnet ipv4/icmp_ratelimit ipv4/icmp_ratemask ipv4/icmp_msgs_per_sec ipv4/icmp_msgs_burst "
-    "ipv4/tcp_syn_retries bridge/bridge-nf-call-* netfilter/nf_conntrack_max netfilter/nf_conntrack_count 2>/dev/null; "
-    "grep -H . ipv4/ip_forward'",
+    "sysctls": "sh -c 'cd /proc/sys/net && grep -H . ipv4/ip_forward ipv4/conf/*/forwarding ipv6/conf/*/forwarding "
+    "ipv4/conf/*/rp_filter ipv4/conf/*/accept_local ipv4/conf/*/route_localnet ipv4/icmp_ratelimit ipv4/icmp_ratemask "
+    "ipv4/icmp_msgs_per_sec ipv4/icmp_msgs_burst ipv4/tcp_syn_retries bridge/bridge-nf-call-* "
+    "netfilter/nf_conntrack_max netfilter/nf_conntrack_count 2>/dev/null; grep -H . ipv4/ip_forward'",
     "listeners": "ss -Hlntup",
     "links": "ip -j -d link show",
+    "qdiscs": "tc qdisc show",
     "bpf": "bpftool -j net show",
+    "backends": "sh -c 'cd /proc/net && for f in ip_tables_names ip6_tables_names; do if [ -e $f ]; "
+    "then t=$(cat $f) || exit 1; echo $f: $t; else echo $f: absent; fi; done; "
+    'command -v nft >/dev/null || grep -owE "ip_rcv|nf_tables_newtable" /proc/kallsyms | sort -u\'',
 }
 """What is read, by name: the commands as they run. None of them changes anything."""
-CONNTRACK = {"conntrack": "conntrack -L"}
-"""Read on demand only: it can be large, and it names who talks to whom."""
-NEEDS_ROOT = ("nft", "iptables", "ip6tables")
+COUNTING = {item: COMMANDS[item] for item in ("nft", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")}
+"""What counts packets as they pass."""
+_CHOICE = re.compile(r"\$\(first (\S+) \S+\)")
+
+
+def shown(command: str) -> str:
+    """A command as people read it: of two names of one tool the usual one."""
+    return _CHOICE.sub(r"\1", command)
 
 
 class Piece(NamedTuple):
@@ -56,9 +69,21 @@ class Piece(NamedTuple):
     with_sudo: bool
 
 
-def script(*, conntrack: bool = False) -> str:
-    """The whole script."""
-    commands = {**COMMANDS, **(CONNTRACK if conntrack else {})}
+def connections(family: str, protocol: str, target: str, port: int) -> str:
+    """The command that shows what the kernel keeps of connections to one address and port, and of no others.
+
+    `family` is ip or ip6, `target` an address; neither may be foreign text.
+    """
+    version = "ipv6" if family == "ip6" else "ipv4"
+    wanted = f'"^{version} .* {protocol} .*dst={target} sport=[0-9]+ dport={port} "'
+    return (
+        f"sh -c 'if command -v conntrack >/dev/null; then conntrack -L -f {version} -p {protocol} --orig-dst {target} "
+        f'--dport {port}; else t=$(cat /proc/net/nf_conntrack) || exit 1; echo "$t" | grep -E {wanted} || :; fi\''
+    )
+
+
+def script(commands: Mapping[str, str] = COMMANDS) -> str:
+    """The whole script, as an argument of `sh -c`."""
     return _FRAME + "".join(f"read_ {name} {command}\n" for name, command in commands.items())
 
 

@@ -170,8 +170,7 @@ def _multiport(option: Option, context: Context) -> Translated:
         case "--ports" | "--port" if option.negated:
             return (source, target)
         case "--ports" | "--port":
-            other = values.one_of(Field(name="th sport"), spans, True)
-            return (AnyOf(groups=((source,), (other, target))),)
+            return (AnyOf(groups=((source,), (target,))),)
     return None
 
 
@@ -221,7 +220,7 @@ def _states(option: Option) -> Translated:
     if not status:
         return (not_in_state if option.negated else in_state,)
     if not option.negated:
-        return (AnyOf(groups=((in_state,), (not_in_state, in_status))) if state else in_status,)
+        return (AnyOf(groups=((in_state,), (in_status,))) if state else in_status,)
     # Without a connection there is no status, and so neither of the two: the kernel then lets the negation hold.
     untracked = Match(left=Field(name="ct state"), operator=ANY_BIT, right=Constant(value=NO_CONNECTION))
     neither = AnyOf(groups=((not_in_status,), (untracked,)))

@@ -116,7 +116,8 @@ class Routing:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._families = {route.family for route in host.routes or ()}
+        told = {route.family for route in host.routes or ()}
+        self._families = told or (set() if host.routes is None else {"ip", "ip6"})
         self.reads_mark = any(rule.mark or rule.doubt for rules in host.rules.values() for rule in rules)
         """Whether a packet's mark can decide where it goes."""
         self._tables: dict[tuple[str, str], dict[int, dict[int, list[Route]]]] = {}
@@ -154,7 +155,7 @@ class Routing:
                 )  # fmt: skip
 
     def knows(self, family: str) -> bool:
-        """Whether routes of a family are there; a family without any was not collected."""
+        """Whether routes of a family are there. A family without any beside the other's was not collected."""
         return family in self._families
 
     def is_local(self, family: str, number: int) -> bool | None:

@@ -10,7 +10,7 @@ from kubeshield_tui.evidence.netfilter.fields import doubt_about
 from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.forks import Forks
 from kubeshield_tui.evidence.netfilter.matching import ANY, holds, look_up, value
-from kubeshield_tui.evidence.netfilter.nat import bind, bind_somewhere
+from kubeshield_tui.evidence.netfilter.nat import bind, bind_somewhere, rewrite
 from kubeshield_tui.evidence.netfilter.program import Base, Program
 from kubeshield_tui.evidence.netfilter.questions import Asked, question_about, question_of
 from kubeshield_tui.evidence.netfilter.routing import Routing
@@ -123,7 +123,7 @@ class Walk:
         self._base, self.sets = base, base.table.sets
         self.changed = self._changes.setdefault(id(base.table), {})
         stack: list[tuple[Chain, int]] = []
-        chain, start = base.chain, 0
+        chain, start, why = base.chain, 0, "jumps lead in circles"
         for _ in range(MOVES_LIMIT):
             verdict = self._until_verdict(chain, start)
             if verdict is None or verdict.kind == "return":
@@ -136,10 +136,10 @@ class Walk:
             behind = self._behind
             target = base.table.chains.get(verdict.target)
             if len(stack) >= DEPTH_LIMIT:
+                why = "jumps lead too deep"
                 break
             if target is None:
-                why = f"chain {verdict.target} is not in the dump"
-                verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=why))
+                verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=f"chain {verdict.target} is not in the dump"))
                 if verdict is not None:
                     return Final(verdict.kind, None, self.marks[-1])
                 start = behind
@@ -147,7 +147,7 @@ class Walk:
             if verdict.kind == "jump":
                 stack.append((chain, behind))
             chain, start = target, 0
-        verdict = self._opaque(Opaque(kind=Doubt.MISSING, text="jumps lead too deep"))
+        verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=why))
         return Final(verdict.kind, None, self.marks[-1]) if verdict is not None else self._policy(base)
 
     def _until_verdict(self, chain: Chain, start: int) -> Verdict | None:
@@ -326,9 +326,8 @@ class Walk:
         elif statement.field == "ct mark":
             if flow.connection is not None:  # the kernel passes over it where there is none
                 flow.connection.mark = number
-        else:
-            flow.assigned[statement.field] = held
-            flow.version += 1
+        elif not rewrite(statement.field, held, self):
+            return MISSED
         return None
 
     def _update(self, statement: Update) -> Verdict | None:

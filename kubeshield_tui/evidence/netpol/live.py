@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
-from kubeshield_tui.cluster.kinds import KINDS, Kind
-from kubeshield_tui.cluster.raw import objects, text
+from kubeshield_tui.cluster.kinds import GROUPS_PATH, KINDS, POLICY_KINDS, Kind
+from kubeshield_tui.cluster.served import served_versions
 from kubeshield_tui.evidence.netpol.parse import parse_policy, unread_policies
 from kubeshield_tui.evidence.netpol.policy import OpaquePolicy, Policy
 from kubeshield_tui.evidence.netpol.world import World, WorldRecord
@@ -16,7 +16,6 @@ from kubeshield_tui.model.cluster import Denied
 
 NEEDED = frozenset({"nodes", "namespaces", "pods", "services", "endpointslices"})
 """Kinds of discovery that an evaluation needs, beside policies."""
-GROUPS_PATH = "/apis"
 
 
 class PolicyList(NamedTuple):
@@ -49,13 +48,7 @@ class PolicyList(NamedTuple):
 
 POLICY_LISTS = (
     PolicyList("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
-    PolicyList("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", "adminnetworkpolicies"),
-    PolicyList("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies"),
-    PolicyList("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "clusternetworkpolicies"),
-    PolicyList("cilium.io/v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies"),
-    PolicyList("cilium.io/v2", "CiliumClusterwideNetworkPolicy", "ciliumclusterwidenetworkpolicies"),
-    PolicyList("crd.projectcalico.org/v1", "NetworkPolicy", "networkpolicies"),
-    PolicyList("crd.projectcalico.org/v1", "GlobalNetworkPolicy", "globalnetworkpolicies"),
+    *(PolicyList(*each) for each in POLICY_KINDS),
 )
 """Every kind of policy that is read; those of a group that the server does not have are passed over."""
 
@@ -86,7 +79,7 @@ async def _read(client: ClusterClient, world: World, kind: Kind) -> list[Denied]
 async def _read_policies(client: ClusterClient, world: World) -> list[Denied]:
     """List every kind of policy that the server has: a list that is refused leaves what it may hold unknown."""
     try:
-        served = _groups(await client.request("GET", GROUPS_PATH))
+        served = await served_versions(client)
     except NotReadable as error:
         world.put(unread_policies("policies of every API", error.why))
         return [_denied(client, GROUPS_PATH, error)]
@@ -104,12 +97,6 @@ async def _read_policies(client: ClusterClient, world: World) -> list[Denied]:
         for policy in policies:
             world.put(policy)
     return refused
-
-
-def _groups(told: dict[str, Any]) -> set[str]:
-    """Group and version of every API that a server has."""
-    versions = [version for group in objects(told.get("groups")) for version in objects(group.get("versions"))]
-    return {text(version.get("groupVersion")) for version in versions}
 
 
 def _denied(client: ClusterClient, what: str, error: NotReadable) -> Denied:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from textual.binding import Binding, BindingType
 
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.control import SessionControl
+from kubeshield_tui.session.offer import reader_objects_of
 from kubeshield_tui.session.query import keys_of_row
 from kubeshield_tui.ui.detail import SECTIONS, cell_page, section_line
+from kubeshield_tui.ui.screens.consent import ConsentScreen
 from kubeshield_tui.ui.screens.page import PageScreen
 from kubeshield_tui.ui.selftest import offer_self_test
 from kubeshield_tui.ui.widgets.layout import row_label
@@ -21,13 +23,23 @@ from kubeshield_tui.ui.widgets.pager import Line, Pager
 REFRESH_SECONDS = 0.5
 
 
+class OnHosts(Protocol):
+    """What is done with the hosts on a cell's way; `with_pods`: the user agreed to pods that it takes."""
+
+    async def __call__(self, key: CellKey, *, with_pods: bool = False) -> None:
+        """Do it."""
+        ...
+
+
 class CellScreen(PageScreen[None]):
     """One cell."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(number), f"section({number})", name, show=False) for number, name in enumerate(SECTIONS, 1)),
         Binding("r", "again", "Ask again", id="page.ask"),
-        Binding("w", "rulesets", "Read rulesets", id="page.rulesets"),
+        Binding("w", "rulesets", "Read rules", id="page.rulesets"),
+        Binding("W", "raw", "Rules as read", show=False, id="page.raw_rules"),
+        Binding("t", "witness", "Watch a probe", id="page.witness"),
         Binding("m", "opinion('cell')", "Ask nmap", id="page.nmap"),
         Binding("M", "opinion('row')", "Ask nmap from everywhere", show=False, id="page.nmap_row"),
         Binding("i", "inspect", "Inspect", id="page.inspect"),
@@ -35,10 +47,11 @@ class CellScreen(PageScreen[None]):
         Binding("p", "self_test", "Prove enforcement", show=False, id="page.self_test"),
     ]
     keys: ClassVar[Line] = (
-        (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" sections  ", "quiet"),
-        ("/", "heading"), (" find  ", "quiet"), ("r", "heading"), (" again  ", "quiet"),
+        (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" go  ", "quiet"),
+        ("/", "heading"), (" find  ", "quiet"), ("r", "heading"), (" ask  ", "quiet"),
         ("m", "heading"), (" nmap  ", "quiet"), ("i", "heading"), (" inspect  ", "quiet"),
-        ("w", "heading"), (" rulesets  ", "quiet"), ("s", "heading"), (" save", "quiet"),
+        ("w", "heading"), (" rules  ", "quiet"), ("t", "heading"), (" witness  ", "quiet"),
+        ("s", "heading"), (" save", "quiet"),
     )  # fmt: skip
 
     def __init__(self, session: SessionControl, key: CellKey) -> None:
@@ -46,6 +59,7 @@ class CellScreen(PageScreen[None]):
         self.session = session
         self.store = session.store
         self.key = key
+        self._raw = False
 
     def on_mount(self) -> None:
         """Keep it live."""
@@ -61,7 +75,8 @@ class CellScreen(PageScreen[None]):
 
     def page_lines(self) -> Sequence[Line]:
         """The page."""
-        return cell_page(self.store, self.key, time.time(), self.size.width or 80)
+        firewalls, width = self.session.firewalls, self.size.width or 80
+        return cell_page(self.store, firewalls, self.key, time.time(), width, raw_rules=self._raw)
 
     def action_section(self, number: int) -> None:
         """Go to a section."""
@@ -94,18 +109,35 @@ class CellScreen(PageScreen[None]):
         self.action_section(SECTIONS.index("second look") + 1)
 
     def action_rulesets(self) -> None:
-        """Read the rulesets of this cell's host."""
-        vantage = self.store.vantages.get(self.key.vantage)
-        if vantage is None or not vantage.spec.host:
-            self.notify("rulesets are read over SSH vantages", markup=False)
-            return
-        self.run_worker(self._read_rulesets(), exclusive=True, group="rulesets", exit_on_error=False)
+        """Read the rules of the hosts on this cell's way."""
+        self.run_worker(self._on_hosts(self.session.read_rules, "reading rules, read-only ..."), group="rulesets")
 
-    async def _read_rulesets(self) -> None:
-        self.notify("reading rulesets, read-only ...", markup=False, timeout=2)
-        await self.session.collect_host(self.key.vantage)
+    def action_witness(self) -> None:
+        """Watch a probe pass them."""
+        self.run_worker(self._on_hosts(self.session.witness, "a probe between two readings ..."), group="rulesets")
+
+    def action_raw(self) -> None:
+        """Show the rules as they were read, or leave them out again."""
+        self._raw = not self._raw
+        self.fill()
+
+    async def _on_hosts(self, do: OnHosts, words: str) -> None:
+        pods = self._pods_needed()
+        agreed = False
+        if pods:
+            question = "SSH does not lead to every host on this way. To read the rules there, these would be created:"
+            agreed = await self.app.push_screen_wait(ConsentScreen(question, pods))
+        self.notify(words, markup=False, timeout=2)
+        await do(self.key, with_pods=agreed)
         self.fill()
         self.action_section(SECTIONS.index("firewall") + 1)
+
+    def _pods_needed(self) -> list[str]:
+        """Objects that reading every host on the way would create."""
+        image = self.session.settings.pod_image
+        readers = dict.fromkeys(stop.reader for stop in self.session.firewalls.way(self.key))
+        found = [self.store.vantages[each].spec for each in readers if each is not None]
+        return [line for spec in found if not spec.host for line in reader_objects_of(spec, image)]
 
     def action_save(self) -> None:
         """Save the page as text."""

@@ -67,7 +67,10 @@ def fits(outcome: Outcome, case: Case, *, answers_can_be_lost: bool) -> bool:
     if case.got_through:
         return False
     # Over a link without delay the answer often arrives while connect() holds the socket, and is passed over then.
-    return case.answered if outcome.verdict == "drop" else case.answered or case.error is not None
+    resets = outcome.verdict == "reject" or outcome.decider.text.startswith(
+        ASTRAY
+    )  # whom it reaches knows no connection
+    return case.answered or (resets and case.error is not None)
 
 
 def _echo_fits(outcome: Outcome, case: Case, answers_can_be_lost: bool) -> bool:

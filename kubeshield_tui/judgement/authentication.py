@@ -1,8 +1,8 @@
-"""Layers and depth. Authentication is the one layer known in this version; the others join as evidence does."""
+"""The layer that answers for itself: does the application ask who you are?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from kubeshield_tui.judgement.ledger import Ledger, same_scope
 from kubeshield_tui.model.endpoint import Endpoint
@@ -10,8 +10,9 @@ from kubeshield_tui.model.ids import VantageId
 from kubeshield_tui.model.observation import Posture, State
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage
-from kubeshield_tui.model.verdict import Layer, Verdict
+from kubeshield_tui.model.verdict import Layer
 
+LAYER = "authentication"
 DENYING = frozenset({Posture.AUTH_REQUIRED, Posture.CLIENT_CERT_REQUIRED, Posture.FORBIDDEN})
 
 
@@ -32,7 +33,7 @@ def authentication(
     if own is not None and (layer := _decided({vantage.id: own})):
         return layer
     return _decided(seen) or Layer(
-        layer="authentication", verdict=Predicted.UNKNOWN, decider="no answer that tells whether it asks who you are"
+        layer=LAYER, domain=LAYER, verdict=Predicted.UNKNOWN, decider="no answer that tells whether it asks who you are"
     )
 
 
@@ -40,26 +41,12 @@ def _decided(seen: Mapping[VantageId, Posture]) -> Layer | None:
     # The worst answer counts: served anonymously anywhere in scope is not a layer.
     for vantage, posture in seen.items():
         if posture is Posture.ANONYMOUS:
-            return Layer(layer="authentication", verdict=Predicted.ALLOW, decider=f"anonymous, as seen from {vantage}")
+            return Layer(
+                layer=LAYER, domain=LAYER, verdict=Predicted.ALLOW, decider=f"anonymous, as seen from {vantage}"
+            )
     for vantage, posture in seen.items():
         if posture in DENYING:
-            return Layer(layer="authentication", verdict=Predicted.DENY, decider=f"{posture}, as seen from {vantage}")
+            return Layer(
+                layer=LAYER, domain=LAYER, verdict=Predicted.DENY, decider=f"{posture}, as seen from {vantage}"
+            )
     return None
-
-
-def depth_of(layers: Iterable[Layer], verdict: Verdict) -> tuple[int | None, int | None]:
-    """Return depth and depth_max: domains that deny, and with the unknown ones added.
-
-    A proven block that no known layer explains counts as one domain, "observed, not identified". Where authentication
-    is counted already that block only raises depth_max: depth says what is known to hold.
-    """
-    if verdict in {Verdict.LOST, Verdict.UNTESTED}:
-        return None, None
-    verdicts = [layer.verdict for layer in layers]
-    denying = verdicts.count(Predicted.DENY)
-    unknown = verdicts.count(Predicted.UNKNOWN)
-    if verdict in {Verdict.EXPOSED, Verdict.REACHABLE}:
-        return denying, denying + unknown  # every network layer is refuted by the answer
-    if verdict is Verdict.BLOCKED:
-        return max(denying, 1), denying + unknown + 1
-    return denying, denying + unknown + 1  # whatever kept silent may or may not be a layer

@@ -1,0 +1,221 @@
+"""Every cell's chain of layers, built of all that is known: policies, hosts' firewalls, clouds, who listens.
+
+Kept as things were when they were last told to be others: whoever judges many cells pays for each kind of cell once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import time
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from kubeshield_tui.evidence.enforcement import Enforcement
+from kubeshield_tui.evidence.netpol.party import address_of
+from kubeshield_tui.judgement.chain import EMPTY, POLICIES, Chain, Imagined, LayerName, first_denying, imagine, in_order
+from kubeshield_tui.model.cluster import Inventory
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.vantage import Vantage, VantageKind
+from kubeshield_tui.model.verdict import Layer
+from kubeshield_tui.session.enforcing import enforcement
+from kubeshield_tui.session.firewalls import Firewalls
+from kubeshield_tui.session.flows import Flow, flow_of
+from kubeshield_tui.session.host_layers import HostLayers
+from kubeshield_tui.session.policy_layers import PolicyLayers, Said
+from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.schema import Settings
+
+PROVIDER = "provider"
+
+
+class Spoken(NamedTuple):
+    """What policies say of a cell."""
+
+    egress: Layer | None
+    ingress: Layer | None
+    changed_at: float
+
+
+class Chains:
+    """Chains of a session's cells."""
+
+    def __init__(self, store: Store, worlds: Worlds, firewalls: Firewalls, settings: Settings) -> None:
+        self._store = store
+        self._worlds = worlds
+        self._firewalls = firewalls
+        self._settings = settings
+        self._policies: dict[str, PolicyLayers] = {}
+        self._enforcement: dict[str, Enforcement] = {}
+        self._hosts: HostLayers | None = None
+
+    def changed(self) -> None:
+        """Look again at everything when next asked: something that chains are made of is another now."""
+        self._enforcement.clear()
+        self._hosts = None
+
+    def of(self, key: CellKey) -> Chain:
+        """Return a cell's chain, in words that hold for all cells that are alike."""
+        return self._chain(key, exact=False)
+
+    def exactly(self, key: CellKey) -> Chain:
+        """Return it in words about this cell alone: names of pods, near misses, what each answer hangs on."""
+        return self._chain(key, exact=True)
+
+    def imagine(self, key: CellKey, left_out: frozenset[str]) -> Imagined | None:
+        """Say what a judged cell would be with something left out; None where it was not measured.
+
+        `left_out`: kinds of layers, failure domains, and what the `refs` of layers name.
+        """
+        judgement = self._store.cell(key).judgement
+        if judgement is None:
+            return None
+
+        def reconsider(layer: Layer, refs: frozenset[str]) -> Layer:
+            return self._without(key, layer, refs)
+
+        return imagine(judgement.layers, judgement.verdict, left_out, reconsider)
+
+    # --- building
+
+    def _chain(self, key: CellKey, *, exact: bool) -> Chain:
+        endpoint, vantage = self._store.endpoints.get(key.endpoint), self._store.vantages.get(key.vantage)
+        if endpoint is None or vantage is None:
+            return EMPTY
+        target = address_of(endpoint.host)
+        if target is not None and target.is_loopback:
+            return EMPTY  # nobody stands between a machine and itself
+        flow = flow_of(self._store, self._worlds, key)
+        spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
+        hosts = self._host_layers().of(key, endpoint, vantage, time())
+        layers = in_order(filter(None, (*hosts.layers, spoken.egress, spoken.ingress, *self._clouds(flow, vantage))))
+        denying = first_denying(layers)
+        policy = self._policy_of(flow.target_cluster) if flow is not None else None
+        leads = policy.target(flow.arriving) if policy is not None and flow is not None else None
+        style = ""
+        if denying is not None and denying.layer in POLICIES and flow is not None:
+            style = denying.how
+        listener, text = hosts.listener, hosts.listener_text
+        if listener is None and leads is not None:
+            listener, text = leads.listener, leads.listener_text
+        return Chain(
+            layers=layers,
+            listener=listener,
+            listener_text=text,
+            front=leads is not None and leads.front,
+            deny_style=style,
+            changed_at=spoken.changed_at,
+            rejecters=hosts.rejecters,
+            notes=flow.notes if flow is not None and spoken.ingress is not None else (),
+        )
+
+    def _host_layers(self) -> HostLayers:
+        if self._hosts is None:
+            self._hosts = HostLayers(self._firewalls.ways())
+        return self._hosts
+
+    def enforcement(self, cluster: str) -> Enforcement:
+        """Return what is known of a cluster's enforcement of policies."""
+        found = self._enforcement.get(cluster)
+        if found is None:
+            found = self._enforcement[cluster] = enforcement(self._store, self._settings, cluster)
+        return found
+
+    def _policy_of(self, cluster: str) -> PolicyLayers | None:
+        known = self._worlds.of(cluster)
+        if known is None:
+            return None
+        made = self._policies.get(cluster)
+        told = self.enforcement(cluster)
+        if made is None or made.known is not known or made.revision != known.revision or made.enforcement != told:
+            made = self._policies[cluster] = PolicyLayers(known, told)
+        return made
+
+    def _spoken(self, flow: Flow, *, exact: bool) -> Spoken:
+        leaving = self._policy_of(flow.source_cluster)
+        arriving = leaving if flow.source_cluster == flow.target_cluster else self._policy_of(flow.target_cluster)
+        egress, ingress = Said(), Said()
+        if leaving is not None:
+            egress = leaving.exactly(flow.leaving) if exact else leaving.of(flow.leaving)
+        if arriving is not None:
+            same = arriving is leaving
+            ingress = egress if same else arriving.exactly(flow.arriving) if exact else arriving.of(flow.arriving)
+        unread_source = bool(flow.source_cluster) and leaving is None
+        unread_target = bool(flow.target_cluster) and arriving is None
+        return Spoken(
+            _unread(LayerName.EGRESS_POLICY, flow.source_cluster) if unread_source else egress.egress,
+            _unread(LayerName.INGRESS_POLICY, flow.target_cluster) if unread_target else ingress.ingress,
+            max(egress.changed_at, ingress.changed_at),
+        )
+
+    def _without(self, key: CellKey, layer: Layer, refs: frozenset[str]) -> Layer:
+        """A layer with policies left out; of a host's single rules it is not known what decides without them."""
+        flow = flow_of(self._store, self._worlds, key)
+        is_egress = layer.layer == LayerName.EGRESS_POLICY.value
+        if flow is None or layer.layer not in POLICIES:
+            why = f"what decides without {', '.join(sorted(refs))} was not worked out"
+            return replace(layer, verdict=Predicted.UNKNOWN, decider=why, missing=why, how="", answer="")
+        policy = self._policy_of(flow.source_cluster if is_egress else flow.target_cluster)
+        if policy is None:
+            return layer
+        said = policy.without(flow.leaving if is_egress else flow.arriving, refs)
+        return (said.egress if is_egress else said.ingress) or layer
+
+    def _clouds(self, flow: Flow | None, vantage: Vantage) -> Iterator[Layer]:
+        """Groups of a cloud, which are not read: between nodes of one, and between it and the rest of the world."""
+        if flow is None:
+            return
+        inside = vantage.cluster if vantage.spec.kind in {VantageKind.POD, VantageKind.NODE} else ""
+        policy = self._policy_of(flow.target_cluster)
+        leads = policy.target(flow.arriving) if policy is not None else None
+        if leads is not None and inside == flow.target_cluster and leads.nodes == {vantage.node}:
+            return  # it stays on its node
+        held = leads is not None and bool(leads.nodes or leads.pods)
+        for name, cluster in ((LayerName.CLOUD_SOURCE, inside), (LayerName.CLOUD_TARGET, flow.target_cluster)):
+            if name is LayerName.CLOUD_TARGET and not held:
+                continue
+            provider = _provider(self._store.clusters.get(cluster))
+            if cluster and provider:
+                why = f"groups of {provider} are not read"
+                yield Layer(
+                    layer=name.value,
+                    verdict=Predicted.UNKNOWN,
+                    decider=why,
+                    domain=f"cloud of {cluster}",
+                    missing=why,
+                )
+
+
+def _provider(inventory: Inventory | None) -> str:
+    """The cloud that a cluster's nodes are in; empty where they are in none, or nothing tells of one."""
+    recognised = inventory.cluster.recognised if inventory is not None else ()
+    return next((each.name for each in recognised if each.what == PROVIDER), "")
+
+
+def _unread(name: LayerName, cluster: str) -> Layer:
+    why = f"cluster {cluster} was not read"
+    return Layer(
+        layer=name.value,
+        verdict=Predicted.UNKNOWN,
+        decider=why,
+        domain=f"policies of {cluster}",
+        enforced=None,
+        missing=why,
+    )
+
+
+def _unnamed(endpoint: Endpoint, vantage: Vantage) -> tuple[Layer | None, Layer | None]:
+    """Policies where it is not known which address a name stands for."""
+    why = f"which address {endpoint.host} stands for there is not known"
+
+    def layer(name: LayerName, cluster: str) -> Layer | None:
+        if not cluster:
+            return None
+        unread = _unread(name, cluster)
+        return replace(unread, decider=why, missing=why)
+
+    source = vantage.cluster if vantage.spec.kind is VantageKind.POD else ""
+    return layer(LayerName.EGRESS_POLICY, source), layer(LayerName.INGRESS_POLICY, endpoint.cluster)

@@ -1,0 +1,173 @@
+"""Firewalls of the hosts on a cell's way, as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from kubeshield_tui.evidence.engine_rules import without_engine
+from kubeshield_tui.evidence.hosts import HostLayer, How, firewall_layer
+from kubeshield_tui.evidence.netfilter.gathered import Gathered
+from kubeshield_tui.evidence.netfilter.listeners import listening
+from kubeshield_tui.evidence.netfilter.result import Decider
+from kubeshield_tui.judgement.chain import LayerName
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.vantage import Vantage, VantageKind
+from kubeshield_tui.model.verdict import Layer
+from kubeshield_tui.session.firewalls import Level, Stop, Ways
+
+
+class Hosts(NamedTuple):
+    """What hosts say of a cell."""
+
+    layers: tuple[Layer, ...]
+    rejecters: frozenset[str] = frozenset()
+    """Addresses of the first host that denies."""
+    listener: bool | None = None
+    listener_text: str = ""
+
+
+class HostLayers:
+    """Makes layers of the ways as they are now. Make another one when the ways are others."""
+
+    def __init__(self, ways: Ways) -> None:
+        self.ways = ways
+        self._bare: dict[VantageId, Gathered] = {}
+        """Readings without a policy engine's rules."""
+
+    def of(self, key: CellKey, endpoint: Endpoint, vantage: Vantage, now: float) -> Hosts:
+        """Say what the hosts on a cell's way make of its visitor."""
+        if self.ways.stays_in_pod(key):
+            return Hosts(())
+        met = self.ways.levels(key)
+        levels = [level for level in met if level.stops]
+        layers = [self._layer(level, now) for level in levels]
+        missing = _uncollected(endpoint, vantage, met, layers)
+        denying = next((level for level, layer in zip(levels, layers, strict=True) if _denies(layer)), None)
+        rejecters = frozenset[str]()
+        if denying is not None and all(stop.gathered is not None for stop in denying.stops):
+            rejecters = frozenset(own for stop in denying.stops for own in self.ways.addresses_of(stop))
+        listener, text = self._listener(levels, now)
+        return Hosts((*layers, *missing), rejecters, listener, text)
+
+    def _judged(self, stop: Stop, now: float) -> HostLayer | None:
+        if stop.gathered is None or stop.reader is None:
+            return None
+        bare = self._bare.get(stop.reader)
+        if bare is None:
+            bare = self._bare[stop.reader] = without_engine(stop.gathered)
+        return firewall_layer(bare, stop.visit, now)
+
+    def _layer(self, level: Level, now: float) -> Layer:
+        made = [_layer_of(stop, self._judged(stop, now)) for stop in level.stops]
+        verdicts = {layer.verdict for layer in made} | ({Predicted.ALLOW} if level.spared else set())
+        if level.others:
+            verdicts.add(Predicted.UNKNOWN)
+        first = made[0]
+        if len(verdicts) == 1 and len({(layer.decider, layer.how, layer.answer) for layer in made}) == 1:
+            return first
+        told = "; or ".join(dict.fromkeys(f"{layer.place}: {layer.verdict}, {layer.decider}" for layer in made))
+        verdict = verdicts.pop() if len(verdicts) == 1 else Predicted.UNKNOWN
+        return Layer(
+            layer=first.layer,
+            verdict=verdict,
+            decider=told if verdict is not Predicted.UNKNOWN else f"it depends on which backend answers: {told}",
+            domain=first.domain if len({layer.domain for layer in made}) == 1 else f"firewalls of {_places(made)}",
+            place=_places(made),
+            how=How.SEVERAL.value if verdict is Predicted.DENY else "",
+            refs=tuple(dict.fromkeys(ref for layer in made for ref in layer.refs)),
+            at=min(layer.at for layer in made),
+            missing="; ".join(dict.fromkeys(layer.missing for layer in made if layer.missing)),
+            assumptions=tuple(dict.fromkeys(text for layer in made for text in layer.assumptions)),
+        )
+
+    def _listener(self, levels: Sequence[Level], now: float) -> tuple[bool | None, str]:
+        """Whether a process of the last host takes the visitor, where it is the host itself that he is for."""
+        stop = levels[-1].stops[0] if levels and len(levels[-1].stops) == 1 and not levels[-1].spared else None
+        if stop is None or stop.gathered is None or stop.gathered.listeners is None:
+            return None, ""
+        visit = stop.visit
+        if visit.target not in self.ways.addresses_of(stop):
+            return None, ""
+        judged = self._judged(stop, now)
+        if judged is not None and judged.nat[0]:
+            return None, ""  # it is handed on to somebody else
+        found = listening(stop.gathered.listeners, visit.family, visit.protocol, visit.target, visit.port)
+        if found:
+            return True, ", ".join(each.text for each in found)
+        return False, f"nothing on {stop.host} listens on {visit.port}/{visit.protocol}"
+
+
+def _denies(layer: Layer) -> bool:
+    return layer.verdict is Predicted.DENY
+
+
+def _places(layers: Sequence[Layer]) -> str:
+    return ", ".join(dict.fromkeys(layer.place for layer in layers))
+
+
+def _layer_of(stop: Stop, judged: HostLayer | None) -> Layer:
+    domain, host = f"firewall of {stop.host}", f"host:{stop.host}"
+    if judged is None:
+        why = f"rules of {stop.host} were not read"
+        return Layer(
+            layer=stop.layer,
+            verdict=Predicted.UNKNOWN,
+            decider=why,
+            domain=domain,
+            place=stop.host,
+            refs=(host,),
+            missing=why,
+        )
+    denies = judged.verdict is Predicted.DENY
+    rule = (_rule_ref(stop.host, judged.rule),) if judged.rule is not None and judged.rule.chain is not None else ()
+    return Layer(
+        layer=stop.layer,
+        verdict=judged.verdict,
+        decider=judged.decider,
+        domain=domain,
+        place=stop.host,
+        how=judged.how.value if denies else "",
+        answer=judged.answer if denies else "",
+        refs=(host, *rule),
+        at=judged.at,
+        assumptions=judged.assumptions,
+    )
+
+
+def _rule_ref(host: str, rule: Decider) -> str:
+    number = rule.handle if rule.handle is not None else rule.index
+    return f"rule:{host}/{rule.family}/{rule.table}/{rule.chain}/{'policy' if number is None else number}"
+
+
+def _uncollected(
+    endpoint: Endpoint, vantage: Vantage, levels: Sequence[Level], layers: Sequence[Layer]
+) -> Iterator[Layer]:
+    """Layers that apply and of whose host nothing is known."""
+    kinds = {layer.layer for layer in layers}
+    if not kinds & {LayerName.VANTAGE_EGRESS.value, LayerName.SOURCE_FIREWALL.value}:
+        own_net = vantage.spec.kind is not VantageKind.POD
+        name = LayerName.VANTAGE_EGRESS if own_net else LayerName.SOURCE_FIREWALL
+        where = "the machine" if own_net else "the node"
+        yield _unread(name, f"rules of {where} that {vantage.id} stands on can't be read", vantage.id)
+    # A target on a host that was passed already meets no other; metadata stands behind the node, on no host of ours.
+    met = LayerName.NODE_FIREWALL.value in kinds or any(level.spared for level in levels)
+    if not met and not _is_link_local(endpoint.host):
+        yield _unread(LayerName.NODE_FIREWALL, f"which host has {endpoint.host} is not known", endpoint.host)
+
+
+def _unread(name: LayerName, why: str, place: str) -> Layer:
+    return Layer(
+        layer=name.value,
+        verdict=Predicted.UNKNOWN,
+        decider=why,
+        domain=f"firewall of {place}",
+        place=place,
+        missing=why,
+    )
+
+
+def _is_link_local(host: str) -> bool:
+    return host.startswith(("169.254.", "fe80:"))

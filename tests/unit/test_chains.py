@@ -1,0 +1,271 @@
+"""A cell's chain as a session builds it: of policies, hosts read or not, clouds, backends, enforcement."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from kubeshield_tui.judgement.chain import POLICIES, Chain, predict
+from kubeshield_tui.judgement.comparison import Code
+from kubeshield_tui.judgement.judge import Judge, Outcome
+from kubeshield_tui.model import event as happened
+from kubeshield_tui.model.cluster import Inventory, Recognition
+from kubeshield_tui.model.endpoint import Endpoint
+from kubeshield_tui.model.evidence import SelfTest
+from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.observation import State
+from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.vantage import Vantage
+from kubeshield_tui.model.verdict import Layer, Verdict
+from kubeshield_tui.session.chains import Chains
+from kubeshield_tui.session.firewalls import Firewalls
+from kubeshield_tui.session.rejudging import Rejudging
+from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.schema import Settings
+from tests.unit.estate import answer, endpoint, vantage
+from tests.unit.policed import (
+    API,
+    API_FROM_WEB,
+    AT,
+    DENY_ALL,
+    METADATA,
+    NODE_PORT,
+    OPS,
+    POD,
+    WEB,
+    estate,
+    inventory,
+    own_pod,
+)
+
+INGRESS = "policy:prod/NetworkPolicy/payments/"
+
+
+class Known:
+    """A store with everything that makes chains of it."""
+
+    def __init__(self, store: Store, settings: Settings | None = None) -> None:
+        self.store = store
+        self.worlds = Worlds(store)
+        self.chains = Chains(store, self.worlds, Firewalls(store), settings or Settings())
+
+    def of(self, target: Endpoint, source: Vantage) -> Chain:
+        return self.chains.of(CellKey(target.id, source.id))
+
+    def layer(self, target: Endpoint, source: Vantage, name: str) -> Layer | None:
+        return next((each for each in self.of(target, source).layers if each.layer == name), None)
+
+    def tell(self, event: happened.Event) -> None:
+        self.store.apply(event)
+        self.worlds.told(event)
+        self.chains.changed()
+
+    def judged(self, target: Endpoint, source: Vantage, state: State, *at: float) -> Outcome:
+        judge = Judge(self.store.endpoints, self.store.vantages, chain_of=self.chains.of)
+        for moment in at or (AT,):
+            observation = answer(CellKey(target.id, source.id), moment, state)
+            self.store.apply(happened.CellObserved(at=moment, observation=observation))
+            judge.tell(observation)
+        outcome = judge.judge(CellKey(target.id, source.id))
+        assert outcome is not None
+        self.store.apply(happened.CellJudged(at=AT, judgement=outcome.judgement))
+        return outcome
+
+
+def names(chain: Chain) -> list[str]:
+    return [f"{layer.layer} {layer.verdict}" for layer in chain.layers]
+
+
+def test_the_layers_of_a_pods_way_in_their_order() -> None:
+    known = Known(estate(DENY_ALL, API_FROM_WEB))
+    assert names(known.of(API, OPS)) == [
+        "egress-policy allow", "source-firewall unknown", "node-firewall unknown", "ingress-policy deny",
+    ]  # fmt: skip
+    layer = known.layer(API, OPS, "ingress-policy")
+    assert layer is not None
+    assert "default-deny" in layer.decider
+    assert layer.refs == (f"{INGRESS}api-from-web", f"{INGRESS}default-deny")
+    assert layer.domain == "policies of prod"
+    assert known.of(API, OPS).listener is True
+    assert known.of(API, OPS).deny_style == "drop"
+    assert predict(known.of(API, WEB).layers).verdict is Predicted.UNKNOWN  # no host was read
+
+
+def test_the_rule_that_matches_in_all_but_one_field_is_named() -> None:
+    mine = own_pod("shop", "10.244.2.77", app="probe")
+    layer = Known(estate(API_FROM_WEB, vantages=(mine,))).layer(API, mine, "ingress-policy")
+    assert layer is not None
+    assert "api-from-web" in layer.near_miss
+    assert "app=web" in layer.near_miss
+
+
+def test_only_what_applies_is_a_layer() -> None:
+    known = Known(estate(DENY_ALL, vantages=(WEB, OPS, vantage("local"), vantage("ssh:b"))))
+    assert names(known.of(METADATA, OPS)) == ["egress-policy allow", "source-firewall unknown"]
+    local = known.of(POD, known.store.vantages[vantage("local").id])
+    assert names(local) == ["vantage-egress unknown", "node-firewall unknown", "ingress-policy deny"]
+    loopback = endpoint("here", host="127.0.0.1")
+    known.tell(happened.EndpointFound(at=AT, endpoint=loopback))
+    assert known.of(loopback, OPS) == Chain()
+
+
+def test_a_pod_that_asks_itself_meets_nobody() -> None:
+    own = replace(POD, id=endpoint("own").id, host="10.244.2.8")
+    known = Known(estate(DENY_ALL))
+    known.tell(happened.EndpointFound(at=AT, endpoint=own))
+    assert not [each for each in names(known.of(own, WEB)) if "firewall" in each]
+
+
+def test_two_on_one_node_meet_its_firewall_once() -> None:
+    web = replace(POD, id=endpoint("web").id, host="10.244.2.8")
+    known = Known(estate())
+    known.tell(happened.EndpointFound(at=AT, endpoint=web))
+    assert names(known.of(web, OPS)) == ["egress-policy allow", "source-firewall unknown", "ingress-policy allow"]
+
+
+def test_clouds_are_layers_where_there_is_a_cloud_and_packets_pass_through_it() -> None:
+    aws = Recognition(what="provider", name="aws", evidence="Node n1")
+    known = Known(estate(recognised=(aws,)))
+    assert [each for each in names(known.of(API, OPS)) if "cloud" in each] == [
+        "cloud-source unknown", "cloud-target unknown",
+    ]  # fmt: skip
+    web = replace(POD, id=endpoint("web").id, host="10.244.2.8")
+    known.tell(happened.EndpointFound(at=AT, endpoint=web))
+    assert not [each for each in names(known.of(web, OPS)) if "cloud" in each]  # it stays on its node
+    assert not [each for each in names(Known(estate()).of(API, OPS)) if "cloud" in each]
+
+
+@pytest.mark.parametrize(("recognised", "cni", "enforced"), [
+    ((), (), None),
+    ((Recognition(what="cni", name="flannel", evidence="DaemonSet"),), (), False),
+    ((), (("", "enforces", "yes"),), True),
+])  # fmt: skip
+def test_policies_are_in_force_as_far_as_something_tells(
+    recognised: tuple[Recognition, ...], cni: tuple[tuple[str, str, str], ...], enforced: bool | None
+) -> None:
+    known = Known(estate(DENY_ALL, recognised=recognised), Settings(cni=cni))
+    layer = known.layer(API, OPS, "ingress-policy")
+    assert layer is not None
+    assert (layer.verdict, layer.enforced) == (Predicted.DENY, enforced)
+
+
+def test_a_self_test_settles_whether_policies_are_in_force() -> None:
+    known = Known(estate(DENY_ALL, recognised=()))
+    assert known.judged(API, OPS, State.FILTERED).judgement.depth == 0
+    test = SelfTest(cluster="prod", enforced=True, before="open", after="filtered", deny_style="drop")
+    known.tell(happened.SelfTested(at=AT, test=test))
+    assert known.judged(API, OPS, State.FILTERED).judgement.depth == 1
+
+
+def test_what_gets_through_against_a_policy_is_not_enforced_and_critical_the_second_time() -> None:
+    known = Known(estate(DENY_ALL))
+    once = known.judged(API, OPS, State.OPEN)
+    assert once.judgement.comparison.code == Code.NOT_ENFORCED
+    assert [(finding.code, finding.severity) for finding in once.findings] == [("not-enforced", "high")]
+    assert [want.not_before for want in once.wants] == [AT + 5]
+    twice = known.judged(API, OPS, State.OPEN, AT, AT + 6)
+    (finding,) = twice.findings
+    assert finding.severity == "critical"
+    assert "default-deny" in finding.title
+    assert any("ingress-policy: deny" in line for line in finding.because)
+    assert any("get networkpolicy default-deny -o yaml" in command for command in finding.verify)
+    assert finding.remedy
+    assert twice.judgement.depth == 0  # the answer refutes every network layer
+
+
+def test_what_a_policy_stops_is_one_failure_away() -> None:
+    known = Known(estate(DENY_ALL))
+    known.store.apply(happened.VantageAdded(at=AT, vantage=vantage("ssh:b")))
+    judged = known.judged(API, OPS, State.FILTERED).judgement
+    assert (judged.prediction.verdict, judged.prediction.layer) == (Predicted.DENY, "ingress-policy")
+    assert judged.next_decider == "not known: source-firewall, node-firewall"
+    assert (judged.depth, judged.depth_max) == (1, 4)
+    assert judged.comparison.code == Code.COMPATIBLE  # hosts were not read
+    assert judged.listener == "Service payments/api: 1 of 1 backends ready"
+
+
+def test_a_node_port_answers_in_the_pods_place() -> None:
+    known = Known(estate(DENY_ALL, vantages=(OPS, vantage("ssh:b"))))
+    assert known.of(NODE_PORT, OPS).front is True
+    assert known.of(API, OPS).front is False
+    assert known.of(POD, OPS).front is False
+
+
+def test_a_service_without_ready_backends_has_no_listener() -> None:
+    known = Known(estate())
+    behind = inventory().backends[0]
+    empty = replace(behind, backends=tuple(replace(each, ready=False) for each in behind.backends))
+    part = Inventory(cluster=inventory().cluster, backends=(empty,))
+    known.tell(happened.ClusterChanged(at=AT, inventory=part))
+    chain = known.of(API, OPS)
+    assert (chain.listener, chain.listener_text) == (False, "Service payments/api: 0 of 1 backends ready")
+
+
+def test_cells_that_no_policy_tells_apart_share_their_layers_and_others_do_not() -> None:
+    known = Known(estate(DENY_ALL, API_FROM_WEB))
+    again = replace(POD, id=endpoint("again").id)
+    known.tell(happened.EndpointFound(at=AT, endpoint=again))
+    assert known.layer(POD, OPS, "ingress-policy") is known.layer(again, OPS, "ingress-policy")
+    assert known.layer(POD, OPS, "ingress-policy") is not known.layer(POD, WEB, "ingress-policy")
+    exact = known.chains.exactly(CellKey(POD.id, OPS.id))
+    assert [layer.place for layer in exact.layers if layer.layer in POLICIES] == ["ops/ops-0", "payments/api-0"]
+
+
+# --- what if
+
+
+def test_leaving_out_a_policy_asks_what_the_others_say() -> None:
+    known = Known(estate(DENY_ALL, API_FROM_WEB))
+    known.judged(API, OPS, State.FILTERED)
+    key = CellKey(API.id, OPS.id)
+    one, both = {f"{INGRESS}default-deny"}, {f"{INGRESS}default-deny", f"{INGRESS}api-from-web"}
+    told = known.chains.imagine(key, frozenset(one))
+    assert told is not None
+    assert (told.prediction.verdict, told.opens, told.depth.least) == (Predicted.DENY, False, 1)
+    told = known.chains.imagine(key, frozenset(both))
+    assert told is not None
+    assert (told.prediction.verdict, told.opens, told.depth.least) == (Predicted.UNKNOWN, None, 0)  # hosts: not read
+    told = known.chains.imagine(key, frozenset(both | {"source-firewall", "node-firewall"}))
+    assert told is not None
+    assert (told.prediction.verdict, told.opens) == (Predicted.ALLOW, True)
+    assert known.chains.imagine(CellKey(POD.id, OPS.id), frozenset()) is None  # not measured
+
+
+# --- what is judged again
+
+
+def concerned(store: Store, event: happened.Event) -> set[CellKey]:
+    import asyncio
+
+    asked: set[CellKey] = set()
+
+    async def told() -> None:
+        rejudging = Rejudging(store, lambda: None, asked.update)
+        rejudging.told(event)
+        rejudging.finish()
+
+    asyncio.run(told())
+    return asked
+
+
+def test_a_change_judges_again_what_it_concerns_and_nothing_else() -> None:
+    known = Known(estate(DENY_ALL, API_FROM_WEB))
+    for target in (API, METADATA):
+        for source in (WEB, OPS):
+            known.judged(target, source, State.OPEN)
+    assert known.store.verdicts[Verdict.REACHABLE] + known.store.verdicts[Verdict.EXPOSED] == 4
+    facts = inventory().cluster
+
+    def change(**part: object) -> happened.ClusterChanged:
+        return happened.ClusterChanged(at=AT, inventory=Inventory(cluster=facts, **part))  # type: ignore[arg-type]
+
+    store = known.store
+    assert concerned(store, change(policies=(DENY_ALL,))) == {CellKey(API.id, WEB.id), CellKey(API.id, OPS.id)}
+    shop = replace(DENY_ALL, namespace="shop")
+    assert concerned(store, change(policies=(shop,))) == {CellKey(API.id, WEB.id), CellKey(METADATA.id, WEB.id)}
+    assert len(concerned(store, change(nodes=inventory().nodes))) == 4
+    gone = (happened.ObjectName(kind="policies", namespace="ops", name="x"),)
+    event = happened.ClusterChanged(at=AT, inventory=Inventory(cluster=facts), gone=gone)
+    assert concerned(store, event) == {CellKey(API.id, OPS.id), CellKey(METADATA.id, OPS.id)}
+    assert concerned(store, happened.Progress(at=AT, phase="x")) == set()
