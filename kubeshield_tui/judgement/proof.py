@@ -118,6 +118,8 @@ def _vantage(ledger: Ledger, vantage: Vantage, own: Sighting) -> tuple[str, Cell
 
 def identities(ledger: Ledger, endpoint: Endpoint) -> dict[str, VantageId]:
     """Server identities seen at a private address, each with a vantage that saw it."""
+    if not ledger.is_identified(endpoint.id):
+        return {}
     try:
         if not ip_address(endpoint.host).is_private:
             return {}

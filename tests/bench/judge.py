@@ -30,7 +30,6 @@ from kubeshield_tui.model.cluster import (
 from kubeshield_tui.model.endpoint import Endpoint, PodRef, Scope
 from kubeshield_tui.model.ids import CellKey, endpoint_id
 from kubeshield_tui.model.observation import State
-from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.session.chains import Chains
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
