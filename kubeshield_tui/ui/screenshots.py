@@ -23,6 +23,7 @@ class _Still:
         self.store = session.store
         self.firewalls = session.firewalls
         self.chains = session.chains
+        self.remedies = session.remedies
 
     async def run(self) -> None:
         """Do nothing."""

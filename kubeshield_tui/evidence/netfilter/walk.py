@@ -12,7 +12,7 @@ from kubeshield_tui.evidence.netfilter.fields import doubt_about
 from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.forks import Forks
 from kubeshield_tui.evidence.netfilter.matching import ANY, holds, look_up, value
-from kubeshield_tui.evidence.netfilter.nat import bind
+from kubeshield_tui.evidence.netfilter.nat import bind, rewrite
 from kubeshield_tui.evidence.netfilter.program import Base, Program
 from kubeshield_tui.evidence.netfilter.routing import Routing
 from kubeshield_tui.evidence.netfilter.ruleset import (
@@ -340,9 +340,8 @@ class Walk:
         elif statement.field == "ct mark":
             if flow.connection is not None:  # the kernel passes over it where there is none
                 flow.connection.mark = number
-        else:
-            flow.assigned[statement.field] = held
-            flow.version += 1
+        elif not rewrite(statement.field, held, self):
+            return MISSED
         return None
 
     def _update(self, statement: Update) -> Verdict | None:
