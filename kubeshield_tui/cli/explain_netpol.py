@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from kubeshield_tui.cli.world_source import Source, from_cluster, from_manifests, profile_from
 from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
     from kubeshield_tui.evidence.netpol.party import End, Question
-    from kubeshield_tui.evidence.netpol.profile import Profile
     from kubeshield_tui.evidence.netpol.world import World
 
 FORM = "Expected NAMESPACE/POD, an IP address, node:NAME or service:NAMESPACE/NAME"
 PROTOCOL_WITHOUT_PORTS = "ICMP"
-PROBLEMS_SHOWN = 50
 NAMES_SHOWN = 8
 
 
@@ -37,28 +35,16 @@ def add_netpol(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("text", "json"), default="text", help="default: text")
 
 
-class Source(NamedTuple):
-    """What the answer is made from."""
-
-    world: World
-    name: str
-    """`the manifests`, `context prod`."""
-    problems: tuple[str, ...]
-    """What could not be used or read, one line each."""
-    is_whole: bool
-    """No text, and no list, was left unread."""
-
-
 def netpol(arguments: argparse.Namespace) -> int:
     """Run the command."""
     question = _question(arguments)
-    profile = _profile(arguments.cni)
-    source = _live(arguments) if _is_live(arguments) else _manifests(arguments.manifests)
+    profile = profile_from(arguments.cni)
+    if _is_live(arguments):
+        source = from_cluster(arguments.kubeconfig, tuple(arguments.context), "explain netpol")
+    else:
+        source = from_manifests(arguments.manifests)
     source.world.profile = profile
-    for line in source.problems[:PROBLEMS_SHOWN]:
-        print(line, file=sys.stderr)
-    if len(source.problems) > PROBLEMS_SHOWN:
-        print(f"and {len(source.problems) - PROBLEMS_SHOWN} more", file=sys.stderr)
+    source.print_problems()
     if question is None:
         _print_connectivity(source.world, as_json=arguments.format == "json")
         return 0
@@ -76,58 +62,6 @@ def _is_live(arguments: argparse.Namespace) -> bool:
     if not is_live and not arguments.manifests:
         raise SettingsError("--manifests missing", "Name files or folders, or a live cluster with --context")
     return is_live
-
-
-def _manifests(paths: list[Path]) -> Source:
-    from kubeshield_tui.evidence.netpol.manifest_files import read_manifests
-
-    reading = read_manifests(paths)
-    world = reading.world()
-    problems = tuple(problem.text for problem in reading.problems)
-    return Source(world, "the manifests", problems, all(problem.what for problem in reading.problems))
-
-
-def _live(arguments: argparse.Namespace) -> Source:
-    """Read a cluster. Raises SettingsError and ClusterError."""
-    import asyncio
-
-    from kubeshield_tui.session.doors import resolve_contexts
-    from kubeshield_tui.settings.schema import Settings
-
-    contexts = resolve_contexts(Settings(kubeconfig=arguments.kubeconfig, contexts=tuple(arguments.context)))
-    if len(contexts) != 1:
-        raise SettingsError("explain netpol asks one cluster at a time", "Name one --context")
-    return asyncio.run(_read(contexts[0], arguments.kubeconfig))
-
-
-async def _read(context: str, kubeconfig: Path | None) -> Source:
-    from kubeshield_tui.evidence.netpol.live import read_world
-    from kubeshield_tui.session.doors import connect_cluster
-
-    client = await connect_cluster(context, kubeconfig)
-    try:
-        world, denied = await read_world(client)
-    finally:
-        await client.close()
-    problems = tuple(f"{item.cluster}: {item.what}: {item.why}; what depends on it is unknown" for item in denied)
-    return Source(world, f"context {context}", problems, not denied)
-
-
-def _profile(texts: list[str]) -> Profile:
-    """What the user says of choices that are left to the network plugin. Raises SettingsError naming the flag."""
-    from kubeshield_tui.cli.options import cni_from
-    from kubeshield_tui.evidence.enforcement import Enforcement, stated
-    from kubeshield_tui.evidence.netpol.profile import Profile
-
-    choices = {name.replace("_", "-") for name in Profile.__struct_fields__}
-    said = []
-    for text in texts:
-        for context, knob, value in cni_from(text):
-            if context or knob not in choices:
-                hint = f"What policies say hangs on {', '.join(sorted(choices))} at most; one cluster is asked"
-                raise SettingsError(f"--cni {text!r} says nothing of what policies say", hint)
-            said.append((knob, value))
-    return stated(Enforcement(), said).profile
 
 
 def _question(arguments: argparse.Namespace) -> Question | None:

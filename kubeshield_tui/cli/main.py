@@ -70,6 +70,10 @@ def _command(name: str | None) -> Callable[[argparse.Namespace], int]:
             from kubeshield_tui.cli.rbac import rbac
 
             return rbac
+        case "remedy":
+            from kubeshield_tui.cli.remedy import remedy
+
+            return remedy
         case "explain":
             from kubeshield_tui.cli.explain import explain
 
@@ -121,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     from kubeshield_tui.cli.expect import add_expect
     from kubeshield_tui.cli.explain import add_explain
     from kubeshield_tui.cli.rbac import add_rbac
+    from kubeshield_tui.cli.remedy import add_remedy
     from kubeshield_tui.cli.vantage import add_vantage
 
     add_doctor(_add(commands, "doctor", "what works, what does not and why; creates nothing"))
@@ -128,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     add_expect(_add(commands, "expect", "expectations: a file to begin with, its check, its keys"))
     add_vantage(_add(commands, "vantage", "probes to carry to any machine, and their results carried back"))
     add_explain(_add(commands, "explain", "what rules say of a connection, and which of them says it"))
+    add_remedy(_add(commands, "remedy", "write the policy that closes the API or metadata to a namespace"))
     _add(commands, "schema", "print the JSON Schema of the JSON report")
     from kubeshield_tui.cli.selftest import add_selftest
 

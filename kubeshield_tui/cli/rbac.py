@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from kubeshield_tui.cluster.roles import Reason, Role, Subject
 
 FEATURES = (
-    "discovery", "watch", "other-policies", "exec", "own-pods", "node-pods", "per-namespace", "per-node", "selftest",
-    "sweep",
+    "discovery", "watch", "other-policies", "exec", "own-pods", "node-pods", "per-namespace", "per-node", "remedies",
+    "selftest", "sweep",
 )  # fmt: skip
 """Values of --feature: names of Feature, which `--help` may not wait for."""
 FORMATS = ("yaml", "json")
@@ -63,7 +63,7 @@ def rbac(arguments: argparse.Namespace) -> int:
     if namespaces and not any(need.in_namespace for feature in features for need in NEEDS[feature]):
         raise SettingsError(
             f"--namespace has no meaning for {', '.join(features)}: that is asked of the whole cluster",
-            "Leave it out, or add --feature exec, own-pods, node-pods or per-node",
+            "Leave it out, or add --feature exec, own-pods, node-pods, per-node or remedies",
         )
     if not _NAME.fullmatch(arguments.name):
         raise SettingsError(

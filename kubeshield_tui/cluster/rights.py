@@ -22,6 +22,7 @@ class Feature(StrEnum):
     NODE_PODS = "node-pods"
     PER_NAMESPACE = "per-namespace"
     PER_NODE = "per-node"
+    REMEDIES = "remedies"
     SELFTEST = "selftest"
     SWEEP = "sweep"
 
@@ -47,6 +48,7 @@ _DUTIES = {
     ),
     Feature.PER_NAMESPACE: "`--per-namespace`, a pod of our own in every namespace that has pods",
     Feature.PER_NODE: "`--per-node`, a pod of our own on every schedulable node",
+    Feature.REMEDIES: "apply a proposed NetworkPolicy from the dashboard after a yes, and take it back",
     Feature.SELFTEST: "`kubeshield selftest`, show with two pods of our own whether policies are enforced",
     Feature.SWEEP: "`kubeshield sweep`, remove what interrupted runs left in any namespace",
 }
@@ -233,6 +235,16 @@ NEEDS: dict[Feature, tuple[Need, ...]] = {
         *_OWN_PODS,
         _NODE,
         Need(resource="nodes", verbs=("list",), why="Which are there", without="--per-node finds no node"),
+    ),
+    Feature.REMEDIES: (
+        Need(
+            group="networking.k8s.io",
+            resource="networkpolicies",
+            verbs=("get", "create", "delete"),
+            why="Makes the policy that was shown and agreed to, removes it again",
+            without="policies are shown and saved, and nothing is applied",
+            in_namespace=True,
+        ),
     ),
     Feature.SELFTEST: (*_ANYWHERE, *_TRIAL),
     Feature.SWEEP: (

@@ -232,6 +232,46 @@ class ObjectLeft(Happening, frozen=True):
     why: str
 
 
+class PolicyApplied(Happening, frozen=True):
+    """We made a NetworkPolicy after an explicit yes. It stays until it is taken back, the session's end included."""
+
+    cluster: str
+    namespace: str
+    name: str
+    uid: str
+    text: str
+    """The manifest."""
+    cells: tuple[CellKey, ...] = ()
+    """Those that it is to close."""
+    concerned: tuple[CellKey, ...] = ()
+    """Those on which it bears."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Cluster, namespace and name."""
+        return self.cluster, self.namespace, self.name
+
+    @property
+    def shown(self) -> str:
+        """`NetworkPolicy shop/kubeshield-egress`."""
+        return f"NetworkPolicy {self.namespace}/{self.name}"
+
+
+class PolicyTakenBack(Happening, frozen=True):
+    """A NetworkPolicy that we made is gone."""
+
+    cluster: str
+    namespace: str
+    name: str
+    by_others: bool = False
+    """It was gone, or another stood in its place, when we came to remove it."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Cluster, namespace and name."""
+        return self.cluster, self.namespace, self.name
+
+
 class Progress(Happening, frozen=True):
     """What the session is doing now, in words: `reading cluster prod`, `first sweep`, `watching`."""
 
@@ -276,6 +316,8 @@ Event = (
     | ObjectCreated
     | ObjectRemoved
     | ObjectLeft
+    | PolicyApplied
+    | PolicyTakenBack
     | Progress
     | Paused
     | SessionEnded

@@ -12,6 +12,7 @@ from kubeshield_tui.settings.schema import Settings
 if TYPE_CHECKING:
     from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
+    from kubeshield_tui.session.remedies import Remedies
     from kubeshield_tui.session.worlds import Worlds
 
 
@@ -80,4 +81,9 @@ class SessionControl(Protocol):
 
     async def witness(self, key: CellKey, *, with_pods: bool = False) -> None:
         """Send a cell's probe between two readings of the hosts on its way; it is in `store.witnesses`."""
+        ...
+
+    @property
+    def remedies(self) -> Remedies:
+        """How to close what was found: proposed, applied after an explicit yes, taken back."""
         ...

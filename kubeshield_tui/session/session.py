@@ -44,6 +44,7 @@ from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.rejudging import Rejudging
+from kubeshield_tui.session.remedies import Remedies
 from kubeshield_tui.session.rows import Rows, change_events, first_events
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
@@ -80,6 +81,7 @@ class Session:
         self._local_channel = local_channel
         self._listeners = list(listeners)
         self.worlds = Worlds(self.store)
+        self.remedies = Remedies(self, lambda: self._clusters, self._happen)
         self._holes = Holes(self.store, self._happen, settings)
         self._points: dict[VantageId, VantagePoint] = {}
         self._catalogue = builtin()
@@ -155,6 +157,7 @@ class Session:
         for task in (*self._followers, *tests):
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
+        await self.remedies.close()
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
@@ -167,7 +170,9 @@ class Session:
                 await client.close()
         if self._verdicts is not None:
             self._verdicts.review()
-        self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
+        from kubeshield_tui.session.coverage import incomplete
+
+        self._happen(happened.SessionEnded(at=time(), incomplete=incomplete(self.store)))
         if self._recorder is not None:
             self._recorder.close()
 
@@ -390,11 +395,6 @@ class Session:
             if engine.failure is not None:
                 raise engine.failure
             await asyncio.sleep(SETTLE_SECONDS)
-
-    def _incomplete(self) -> tuple[str, ...]:
-        from kubeshield_tui.session.coverage import incomplete
-
-        return incomplete(self.store)
 
     def _say(self, phase: str) -> None:
         self._happen(happened.Progress(at=time(), phase=phase))

@@ -125,6 +125,8 @@ class Store:
     """(cluster, object) of ours that exist now."""
     removed: list[tuple[str, str]] = field(default_factory=list)
     left: list[happened.ObjectLeft] = field(default_factory=list)
+    applied: dict[tuple[str, str, str], happened.PolicyApplied] = field(default_factory=dict)
+    """Policies of ours that are in force, by cluster, namespace and name."""
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     one_failure_away: int = 0
     """Proven blocks that a single failure would open."""
@@ -347,6 +349,10 @@ class Store:
             case happened.ObjectLeft():
                 self._discard(event.cluster, event.object)
                 self.left.append(event)
+            case happened.PolicyApplied():
+                self.applied[event.key] = event
+            case happened.PolicyTakenBack():
+                self.applied.pop(event.key, None)
             case happened.Progress():
                 self.phase = event.phase
             case happened.Paused():

@@ -23,6 +23,7 @@ class _Still:
         self.store = session.store
         self.firewalls = session.firewalls
         self.worlds = session.worlds
+        self.remedies = session.remedies
         self.chains = session.chains
 
     async def run(self) -> None:

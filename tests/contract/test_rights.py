@@ -96,10 +96,10 @@ async def use(feature: str, training: TrainingRange, tmp_path: Path) -> Session 
 NAMESPACES = {"exec": ("shop",), "own-pods": ("shop",), "node-pods": ("shop",)}
 LEFT_IN = {"own-pods": ("shop",), "node-pods": ("shop",), "per-namespace": ("shop",), "per-node": ("default",),
            "sweep": ("ops",)}  # fmt: skip
-ELSEWHERE = {Feature.WATCH, Feature.SELFTEST, Feature.OTHER_POLICIES}
+ELSEWHERE = {Feature.WATCH, Feature.SELFTEST, Feature.OTHER_POLICIES, Feature.REMEDIES}
 ASKED = [feature.value for feature in Feature if feature not in ELSEWHERE]
 """All but what is tried elsewhere: a live session below, a self-test where policies are enforced for real, and other
-policies where a server has them (test_live_policies)."""
+policies where a server has them (test_live_policies), remedies where policies can be made."""
 
 
 @pytest.mark.parametrize("feature", ASKED)

@@ -13,7 +13,9 @@ from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import Vantage, VantageStatus, Zone
 from kubeshield_tui.session.chains import Chains
+from kubeshield_tui.session.doors import ClusterWait
 from kubeshield_tui.session.firewalls import Firewalls
+from kubeshield_tui.session.remedies import Remedies
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
@@ -91,6 +93,7 @@ class FakeSession:
         self.firewalls = Firewalls(store)
         self.worlds = Worlds(store)
         self.chains = Chains(store, self.worlds, self.firewalls, self.settings)
+        self.remedies = Remedies(self, lambda: ClusterWait(()), store.apply)
         self.read: list[tuple[CellKey, bool]] = []
         self.watched: list[tuple[CellKey, bool]] = []
 

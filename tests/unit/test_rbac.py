@@ -16,7 +16,7 @@ from kubeshield_tui.cluster.rights import NEEDS, Feature, Right, lost_without, s
 Json = dict[str, Any]
 NEVER = {"secrets", "configmaps", "nodes/proxy", "pods/attach", "pods/portforward", "pods/ephemeralcontainers", "*"}
 MAY_CHANGE = {"pods", "pods/exec", "leases"}
-SELFTEST_CHANGES = {"namespaces", "networkpolicies"}
+CHANGES_OF = {"selftest": {"namespaces", "networkpolicies"}, "remedies": {"networkpolicies"}}
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Json]:
@@ -47,7 +47,7 @@ def test_no_choice_of_features_grants_what_is_never_needed(
             assert "*" not in [*rule["apiGroups"], *rule["verbs"]]
             reads = {"get", "list", "watch"}
             assert set(rule["verbs"]) <= reads | {"create", "update", "delete"}
-            changes = MAY_CHANGE | (SELFTEST_CHANGES if "selftest" in features else set())
+            changes = MAY_CHANGE.union(*(CHANGES_OF.get(feature, set()) for feature in features))
             assert set(rule["verbs"]) <= reads or resource in changes
         named = [(rule["apiGroups"][0], rule["resources"][0]) for rule in document["rules"]]
         assert len(named) == len(set(named)), "two rules for one resource"

@@ -63,6 +63,16 @@ class World:
         self._made_lookup: Lookup | None = None
         self.answers = Answers(self)
 
+    def copy(self) -> World:
+        """The same world apart: what is put into it, or dropped, leaves this one as it is."""
+        made = World(self._profile)
+        made._pods, made._namespaces, made._nodes = dict(self._pods), dict(self._namespaces), dict(self._nodes)
+        made._services, made._slices = dict(self._services), dict(self._slices)
+        made._behind = {service: dict(slices) for service, slices in self._behind.items()}
+        for policy in self.policies:
+            made.policies.put(policy)
+        return made
+
     @property
     def profile(self) -> Profile:
         """What is known of the network plugin's choices."""
@@ -146,6 +156,11 @@ class World:
     def pods(self) -> Iterator[End]:
         """The pods that are here."""
         return (End(kind=EndKind.POD, namespace=namespace, name=name) for namespace, name in self._pods)
+
+    @property
+    def namespaces(self) -> Iterator[str]:
+        """Names of the namespaces that are here."""
+        return iter(self._namespaces)
 
     @property
     def nodes(self) -> Iterator[str]:
