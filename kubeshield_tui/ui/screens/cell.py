@@ -177,6 +177,8 @@ class CellScreen(PageScreen[None]):
             self._proposals = self._propose()
             self.fill()
             self._show("findings")
+            if not self._proposals:
+                self.notify("nothing to close here", markup=False, timeout=3)
             return
         self.run_worker(self._apply(), group="remedy", exit_on_error=False)
 
