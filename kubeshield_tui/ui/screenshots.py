@@ -22,8 +22,8 @@ class _Still:
         self.settings = session.settings
         self.store = session.store
         self.firewalls = session.firewalls
-        self.worlds = session.worlds
         self.remedies = session.remedies
+        self.worlds = session.worlds
         self.chains = session.chains
 
     async def run(self) -> None:

@@ -27,7 +27,7 @@ def offer_self_test(screen: Screen[None], session: SessionControl, key: CellKey)
             # The app's own worker: the screen may be left while it runs.
             screen.app.run_worker(_run(screen, session, cluster), group=f"self-test {cluster}", exit_on_error=False)
 
-    why = f"Does {cluster} enforce NetworkPolicies? Two pods of ours try it, in two minutes at most. Created there:"
+    why = f"Does {cluster} enforce NetworkPolicies? Two pods of ours try it, in a minute or two. Created there:"
     screen.app.push_screen(ConsentScreen(why, objects_of_self_test(session.settings.pod_image)), answered)
 
 

@@ -48,8 +48,11 @@ async def test_only_a_yes_to_the_list_that_is_shown_makes_anything(opened: bool)
             await pilot.press(no)
             assert not isinstance(app.screen, ConsentScreen)
             assert session.tested == []
+        session.store.apply(happened.SelfTested(at=1004, test=HELD))
         await pilot.press("P" if opened else "p", "y")
         await until(lambda: session.tested == ["prod"], "the self-test")
+        told = f"prod: {self_test_line(HELD)}"
+        await until(lambda: told in {notice.message for notice in app._notifications}, "what came of it")
 
 
 @pytest.mark.parametrize(("cluster", "simulated"), [("", ""), ("prod", "everything")])

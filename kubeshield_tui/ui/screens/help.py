@@ -23,7 +23,7 @@ KEYS = (
     ("enter", "open the cell; on a heading fold it"),
     ("n  N", "next, previous exposed or broken cell"),
     ("/", "filter by name, address, namespace or verdict; esc clears"),
-    ("f", "findings, the worst first; enter goes to the cell"),
+    ("f", "findings by cause, the worst first; enter lists the cells, and goes to the cell"),
     ("v", "vantages with their health"),
     ("x", "expectations: what each declared line came to, what has expired or is unused"),
     ("r  R  C", "ask the cell, its row, its column again"),
