@@ -63,7 +63,7 @@ def test_circles_end_where_they_are_left_by_guess() -> None:
         Rules().base("input", [jump("a")]).chain("a", [{"goto": {"target": "a"}}]).judge(SSH, legs=("syn",)).outcomes
     )
     refused = next(outcome for outcome in outcomes if outcome.verdict == "reject")
-    assert refused.trace[-1].effect == "reject (jumps lead too deep)"
+    assert refused.trace[-1].effect == "reject (jumps lead in circles)"
     assert refused.decider == refused.trace[-1].decider
 
 
