@@ -51,9 +51,7 @@ class Question:
         flow = Flow(leg, packet.family, self.protocol, *self._ends())
         flow.mark = packet.mark
         flow.src_is_local = packet.hook == "output"
-        if packet.hook == "output":
-            flow.dst_is_local = None
-        elif not self.routing.known:
+        if packet.hook != "output" and not self.routing.known:
             flow.dst_is_local = packet.hook == "input"
         flow.iif = "" if packet.hook == "output" else packet.iif or self._likely_device(flow)
         self._set_header(flow, leg)
