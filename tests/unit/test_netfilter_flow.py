@@ -149,8 +149,6 @@ def test_the_flags_of_a_first_packet_may_be_said_and_change_nothing() -> None:
     rules = Rules().base("output", [DROP])
     assert rules.verdict(f"{SSH},tcp_flags=syn") == "drop syn-ack"
     assert rules.verdict(f"{SSH},ct_state=new") == "drop syn-ack"
-    rules.base("input", [state("new"), match("tcp flags", "ack"), PROHIBITED], priority=-5)
-    assert rules.verdict(f"{SSH},ct_state=new") == "drop syn-ack"
     passing = Rules().base(
         "input", [state("new"), match("tcp flags", "syn"), ACCEPT], [state("established"), ACCEPT], policy="drop"
     )
