@@ -155,3 +155,13 @@ def test_the_flags_of_a_first_packet_may_be_said_and_change_nothing() -> None:
     assert passing.verdict(f"{SSH},ct_state=new") == "accept"
     for other in ("tcp_flags=syn|ack", "tcp_flags=ack", "ct_state=invalid"):
         assert rules.verdict(f"{SSH},{other}") == "accept"
+
+
+def test_an_answer_comes_from_or_goes_to_the_host_as_its_question_did() -> None:
+    reply = match("ct direction", "reply")
+    assert Rules().base("output", [match("fib saddr type", "local"), reply, DROP]).verdict(SSH) == "drop syn-ack"
+    for hook in ("prerouting", "input"):
+        assert Rules().base(hook, [match("fib daddr type", "local"), reply, DROP]).verdict(OUT) == "drop syn-ack"
+        assert Rules().base(hook, [match("fib saddr type", "unicast"), reply, DROP]).verdict(OUT) == "drop syn-ack"
+    away = [match("fib saddr type", "unicast"), match("fib daddr type", "unicast"), reply, DROP]
+    assert Rules().base("forward", away).verdict(THROUGH) == "drop syn-ack"
