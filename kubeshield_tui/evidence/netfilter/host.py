@@ -185,7 +185,7 @@ def _interface(item: Mapping[str, Any]) -> tuple[Interface, bool]:
     for each in told if isinstance(told, list) else ():
         number = address(str(each.get("local", ""))) if isinstance(each, Mapping) else None
         family = {"inet": "ip", "inet6": "ip6"}.get(str(each.get("family")), "") if number is not None else ""
-        if number is None or not family:
+        if number is None or not family or number >> width(family):
             is_whole = False
             continue
         length = each.get("prefixlen")
@@ -255,6 +255,8 @@ def _prefix(text: str, family: str) -> tuple[int, int] | None:
     if number is None:
         return None
     bits = width(family)
+    if number >> bits:
+        return None
     if not slash:
         return number, bits
     return (number, int(length)) if length.isdecimal() and int(length) <= bits else None
