@@ -5,6 +5,7 @@ Kept as things were when they were last told to be others: whoever judges many c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
 from time import time
 from typing import NamedTuple
@@ -30,6 +31,8 @@ from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 
 PROVIDER = "provider"
+SIDECAR = re.compile(r"istio/proxyv2|linkerd2?[/-].*proxy|envoyproxy/envoy|consul-dataplane|kuma-dp")
+"""Images of proxies that meshes put beside a pod's own containers, by which all its connections go."""
 
 
 class Row(NamedTuple):
@@ -174,7 +177,7 @@ class Chains:
             layers=layers,
             listener=listener,
             listener_text=text,
-            front=leads is not None and leads.front,
+            front=(leads is not None and leads.front) or (flow is not None and self._is_meshed(flow)),
             deny_style=style,
             changed_at=spoken.changed_at,
             rejecters=hosts.rejecters,
@@ -234,6 +237,17 @@ class Chains:
             return layer
         said = policy.without(flow.leaving if is_egress else flow.arriving, refs)
         return (said.egress if is_egress else said.ingress) or layer
+
+    def _is_meshed(self, flow: Flow) -> bool:
+        """Whether a proxy beside the source takes what it sends: it says `open` whatever becomes of it then."""
+        known, source = self._worlds.of(flow.source_cluster), flow.source
+        if known is None or source.kind is not EndKind.POD:
+            return False
+        pod = self._host_layers().ways.pod(flow.source_cluster, source.namespace, source.name)
+        labels = known.world.namespace_labels(source.namespace).known
+        images = pod.images if pod is not None else ()
+        injected = pod is None and (labels.get("istio-injection") == "enabled" or "istio.io/rev" in labels)
+        return injected or any(SIDECAR.search(image) for image in images)
 
     def _clouds(self, flow: Flow | None, vantage: Vantage) -> Iterator[Layer]:
         """Groups of a cloud, which are not read: between nodes of one, and between it and the rest of the world."""
