@@ -197,7 +197,7 @@ class Chains:
             return EMPTY  # nobody stands between a machine and itself
         flow = flow_of(self._store, self._worlds, key)
         spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
-        hosts = self._host_layers().of(key, endpoint, vantage, time())
+        hosts = self._host_layers().of(key, endpoint, vantage, time(), exact=exact)
         layers = in_order(filter(None, (*hosts.layers, spoken.egress, spoken.ingress, *self._clouds(flow, vantage))))
         denying = first_denying(layers)
         policy = self._policy_of(flow.target_cluster) if flow is not None else None
