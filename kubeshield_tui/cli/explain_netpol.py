@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubeshield_tui.cli.world_source import Source, from_cluster, from_manifests
+from kubeshield_tui.cli.world_source import Source, from_cluster, from_manifests, profile_from
 from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
     from kubeshield_tui.evidence.netpol.party import End, Question
-    from kubeshield_tui.evidence.netpol.profile import Profile
     from kubeshield_tui.evidence.netpol.world import World
 
 FORM = "Expected NAMESPACE/POD, an IP address, node:NAME or service:NAMESPACE/NAME"
@@ -39,7 +38,7 @@ def add_netpol(parser: argparse.ArgumentParser) -> None:
 def netpol(arguments: argparse.Namespace) -> int:
     """Run the command."""
     question = _question(arguments)
-    profile = _profile(arguments.cni)
+    profile = profile_from(arguments.cni)
     if _is_live(arguments):
         source = from_cluster(arguments.kubeconfig, tuple(arguments.context), "explain netpol")
     else:
@@ -63,23 +62,6 @@ def _is_live(arguments: argparse.Namespace) -> bool:
     if not is_live and not arguments.manifests:
         raise SettingsError("--manifests missing", "Name files or folders, or a live cluster with --context")
     return is_live
-
-
-def _profile(texts: list[str]) -> Profile:
-    """What the user says of choices that are left to the network plugin. Raises SettingsError naming the flag."""
-    from kubeshield_tui.cli.options import cni_from
-    from kubeshield_tui.evidence.enforcement import Enforcement, stated
-    from kubeshield_tui.evidence.netpol.profile import Profile
-
-    choices = {name.replace("_", "-") for name in Profile.__struct_fields__}
-    said = []
-    for text in texts:
-        for context, knob, value in cni_from(text):
-            if context or knob not in choices:
-                hint = f"What policies say hangs on {', '.join(sorted(choices))} at most; one cluster is asked"
-                raise SettingsError(f"--cni {text!r} says nothing of what policies say", hint)
-            said.append((knob, value))
-    return stated(Enforcement(), said).profile
 
 
 def _question(arguments: argparse.Namespace) -> Question | None:

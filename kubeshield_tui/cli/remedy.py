@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubeshield_tui.cli import options
-from kubeshield_tui.cli.world_source import Source, from_cluster, from_manifests
+from kubeshield_tui.cli.world_source import Source, from_cluster, from_manifests, profile_from
 from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def add_remedy(parser: argparse.ArgumentParser) -> None:
     add("--kubeconfig", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="kubeconfig")
     add("--address", action="append", default=[], metavar="IP",
         help="one more address of the API, such as that of its load balancer; again for several")  # fmt: skip
+    add("--cni", action="append", default=argparse.SUPPRESS, metavar="K=V,...", help="what the network plugin chooses")
     options.add_catalogue(parser, again=True)
     add("--output", type=Path, metavar="FILE", help="write there instead of standard output, where nothing is yet")
 
@@ -43,7 +44,9 @@ def remedy(arguments: argparse.Namespace) -> int:
 
     namespace = options.namespace_from(arguments.namespace, "--namespace")
     named = [_address(text) for text in arguments.address]
+    profile = profile_from(arguments.cni)
     source = _source(arguments)
+    source.world.profile = profile
     source.print_problems()
     _require_namespace(source, namespace)
     closed = _closed(arguments, source, named)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from kubeshield_tui.errors import SettingsError
 
 if TYPE_CHECKING:
+    from kubeshield_tui.evidence.netpol.profile import Profile
     from kubeshield_tui.evidence.netpol.world import World
 
 PROBLEMS_SHOWN = 50
@@ -82,3 +83,20 @@ async def _read(context: str, kubeconfig: Path | None) -> Source:
         await client.close()
     problems = tuple(f"{item.cluster}: {item.what}: {item.why}; what depends on it is unknown" for item in denied)
     return Source(world, f"context {context}", problems, not denied, server)
+
+
+def profile_from(texts: Iterable[str]) -> Profile:
+    """What the user says of choices that are left to the network plugin. Raises SettingsError naming the flag."""
+    from kubeshield_tui.cli.options import cni_from
+    from kubeshield_tui.evidence.enforcement import Enforcement, stated
+    from kubeshield_tui.evidence.netpol.profile import Profile
+
+    choices = {name.replace("_", "-") for name in Profile.__struct_fields__}
+    said = []
+    for text in texts:
+        for context, knob, value in cni_from(text):
+            if context or knob not in choices:
+                hint = f"What policies say hangs on {', '.join(sorted(choices))} at most; one cluster is asked"
+                raise SettingsError(f"--cni {text!r} says nothing of what policies say", hint)
+            said.append((knob, value))
+    return stated(Enforcement(), said).profile

@@ -38,6 +38,7 @@ class Closed(Record, frozen=True):
     """What stands there."""
     port: int = 0
     """0: the whole address. Else what else is known to listen there stays open."""
+    protocol: str = "TCP"
 
 
 def cluster_dns(world: World) -> ServiceRecord | None:
@@ -158,9 +159,7 @@ def kept_ports(world: World, namespace: str, closed: Iterable[Closed], flows: It
             for _, value, place in places_of(world, flow):
                 if item := by_port.get((value,)):
                     found.setdefault(item.address, set()).add(place)
-    for item in by_port.values():
-        found.get(item.address, set()).discard(("TCP", item.port))
-    return {address: ports for address, ports in found.items() if ports}
+    return found
 
 
 def places_of(world: World, flow: KnownFlow) -> Iterator[tuple[str, Address, tuple[str, int]]]:
@@ -185,9 +184,13 @@ def _of_node(world: World, node: str) -> Iterator[tuple[str, int]]:
             yield from ((port.protocol, port.port) for port in record.ports)
 
 
-def kept_parts(kept: KeptPorts) -> Iterator[Part]:
+def kept_parts(kept: KeptPorts, closed: Iterable[Closed]) -> Iterator[Part]:
     """What stays open at closed addresses."""
-    for address, ports in sorted(kept.items()):
+    places = {(item.address, item.protocol, item.port) for item in closed}
+    for address, listed in sorted(kept.items()):
+        ports = [(protocol, port) for protocol, port in listed if (address, protocol, port) not in places]
+        if not ports:
+            continue
         yield Part(
             says=f"What else is known to listen at {address}: node ports, host ports, what was seen open.",
             peers=({"ipBlock": {"cidr": host_range(address)}},),

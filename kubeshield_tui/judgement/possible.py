@@ -75,7 +75,7 @@ def _leaving(world: World, source: End, closed: Sequence[Closed]) -> Iterator[Kn
     for item in closed:
         if item.port or not world.holder(item.address):
             destination = End(kind=EndKind.ADDRESS, name=item.address)
-            yield _flow(source, destination, item.port or 80, closing=True)
+            yield _flow(source, destination, item.port or 80, item.protocol, closing=True)
     for service in world.services:
         end = End(kind=EndKind.SERVICE, namespace=service.namespace, name=service.name)
         closing = not places.isdisjoint(service.addresses)

@@ -64,7 +64,7 @@ def close_leaving(world: World, namespace: str, closed: Sequence[Closed], flows:
     their connections; legitimate ones are kept.
     """
     own = ObjectKey(kind=KIND, namespace=namespace, name=EGRESS_NAME)
-    earlier, earlier_ports = _closed_before(world.policies.get(own))
+    earlier, earlier_ports, left_out = _closed_before(world.policies.get(own))
     listed = list({item.address: item for item in (*earlier, *closed)}.values())
     pods = [pod for pod in world.pods_in(namespace) if not (pod.is_finished or pod.host_network)]
     isolating = {pod.text: _isolating(world, pod, own) for pod in pods}
@@ -76,7 +76,8 @@ def close_leaving(world: World, namespace: str, closed: Sequence[Closed], flows:
     notes = [*_notes(world, namespace), *_unread(world, pods)]
     if pods and not free:
         return Remedy(admitting=admitting, notes=tuple(notes))
-    subject, missed = _subject(free, [*(policy for pod in bound for policy in isolating[pod.text])], needing)
+    bounds = [policy for pod in bound for policy in isolating[pod.text]]
+    subject, missed = _subject(free, bounds, needing, left_out)
     if missed:
         notes.append(f"not covered, no label tells them from those left out: {_listed(missed)}")
     kept = kept_ports(world, namespace, listed, known)
@@ -88,7 +89,7 @@ def close_leaving(world: World, namespace: str, closed: Sequence[Closed], flows:
         name=EGRESS_NAME,
         direction=Direction.EGRESS,
         subject=subject,
-        parts=(dns_part(world), *block_parts(world, listed), pods_rule, *kept_parts(kept)),
+        parts=(dns_part(world), *block_parts(world, listed), pods_rule, *kept_parts(kept, (*listed, *closed))),
         says=(
             f"Pods of {namespace} may no longer reach {_what(world, listed)}.",
             "All else stays as it was: an egress policy denies what it does not admit, so the rules admit the rest.",
@@ -106,8 +107,10 @@ def _what(world: World, closed: Iterable[Closed]) -> str:
     return shown[0] if len(shown) == 1 else f"the {len(shown)} addresses that are excepted below"
 
 
-def _closed_before(policy: Policy | OpaquePolicy | None) -> tuple[list[Closed], KeptPorts]:
-    """What our policy of that name closes already, and the ports that it keeps."""
+def _closed_before(
+    policy: Policy | OpaquePolicy | None,
+) -> tuple[list[Closed], KeptPorts, tuple[Requirement, ...]]:
+    """What our policy of that name closes already, the ports that it keeps, and what it asks of pods."""
     closed: list[Closed] = []
     kept: KeptPorts = {}
     for rule in (policy.egress or ()) if isinstance(policy, Policy) else ():
@@ -120,7 +123,8 @@ def _closed_before(policy: Policy | OpaquePolicy | None) -> tuple[list[Closed], 
             if peer.block.first == peer.block.last:
                 ports = {(port.protocol or "TCP", port.first) for port in rule.ports or ()}
                 kept.setdefault(str(ip_address(peer.block.first.to_bytes(size, "big"))), set()).update(ports)
-    return closed, kept
+    asks = policy.subject.pods.requirements if isinstance(policy, Policy) and policy.subject.pods else ()
+    return closed, kept, asks
 
 
 def _isolating(world: World, pod: Party, own: ObjectKey) -> list[Policy | OpaquePolicy]:
@@ -157,10 +161,16 @@ def _admitting(world: World, pods: Iterable[Party], closed: Iterable[Closed], ow
 
 
 def _subject(
-    free: Sequence[Party], policies: Iterable[Policy | OpaquePolicy], needing: Sequence[Party]
+    free: Sequence[Party],
+    policies: Iterable[Policy | OpaquePolicy],
+    needing: Sequence[Party],
+    before: Iterable[Requirement],
 ) -> tuple[Raw, list[Party]]:
-    """A podSelector of the pods that are free, as far as one can be written; and those of them that it misses."""
-    unlike: dict[Requirement, None] = {}
+    """A podSelector of the pods that are free, as far as one can be written; and those of them that it misses.
+
+    `before`: what an earlier policy of ours asks of pods, which is kept.
+    """
+    unlike: dict[Requirement, None] = dict.fromkeys(before)
     wanted = [pod for pod in free if pod not in needing]
     subjects = {policy.key: policy.subject.pods for policy in policies}
     groups = [selector.requirements for selector in subjects.values() if selector]

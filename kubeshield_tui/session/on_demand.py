@@ -12,6 +12,7 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.ids import CellKey, VantageId
 from kubeshield_tui.model.probe import Probe
 from kubeshield_tui.session.doors import ClusterWait
+from kubeshield_tui.session.remedies import Remedies
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
-    from kubeshield_tui.session.remedies import Remedies
 
 
 class OnDemand(ABC):
@@ -36,6 +36,8 @@ class OnDemand(ABC):
         self._clusters = ClusterWait(())
         self._self_tests: dict[str, asyncio.Task[None]] = {}
         """The last of each cluster."""
+        self.remedies = Remedies(self, lambda: self._clusters, self._happen)
+        """How to close what was found: proposed, applied, taken back."""
         self._closed = False
 
     @abstractmethod
@@ -58,13 +60,6 @@ class OnDemand(ABC):
             task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
         if task is not None:
             await asyncio.shield(task)
-
-    @cached_property
-    def remedies(self) -> Remedies:
-        """How to close what was found: proposed, applied, taken back."""
-        from kubeshield_tui.session.remedies import Remedies
-
-        return Remedies(self.store, self.worlds, self._clusters, self.ask_again, self._happen)
 
     async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
         """Ask nmap of cells, where it is installed."""

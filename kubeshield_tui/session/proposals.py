@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from kubeshield_tui.discovery.catalogue import API_SERVER, SERVICE, TARGET
+from kubeshield_tui.evidence.enforcement import Enforcement
 from kubeshield_tui.evidence.netpol.explain import decide
 from kubeshield_tui.evidence.netpol.party import EndKind
 from kubeshield_tui.evidence.netpol.policy import Direction
@@ -28,9 +29,11 @@ from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.record import Record
 from kubeshield_tui.model.vantage import VantageKind
 from kubeshield_tui.model.verdict import Verdict
+from kubeshield_tui.session.enforcing import enforcement
 from kubeshield_tui.session.flows import flow_of
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.schema import Settings
 
 NO_POLICY_BETWEEN = (
     "no NetworkPolicy lies between: it neither comes from a pod nor leads to one. A firewall is what can close it"
@@ -40,6 +43,7 @@ NOT_ENFORCED = (
     "policies deny it already, and it was seen open: another one changes nothing. Either they are not enforced there "
     "(`kubeshield selftest` shows it), or it goes a way that they do not see"
 )
+NEVER_ENFORCED = "policies are not enforced in this cluster, so that none closes anything"
 WORKLOADS = frozenset({SERVICE, TARGET})
 """Components that have nothing in common but that nothing is known of them."""
 _NOWHERE = ("", "")
@@ -104,15 +108,19 @@ def _namespace(store: Store, key: CellKey) -> tuple[str, str]:
     return (vantage.cluster, vantage.spec.namespace) if is_pod and vantage is not None else _NOWHERE
 
 
-def propose(store: Store, worlds: Worlds, cells: Iterable[CellKey]) -> tuple[Proposal, ...]:
+def propose(store: Store, worlds: Worlds, settings: Settings, cells: Iterable[CellKey]) -> tuple[Proposal, ...]:
     """Ways to close cells, one for each set of pods or namespace that a policy can stand at."""
     wanted = tuple(dict.fromkeys(cells))
     made: list[Proposal] = []
     for cluster in store.clusters:
         known = worlds.of(cluster)
-        if known is not None:
-            look = _Look(store, worlds, cluster, known.world)
-            made += [_proposal(look, group) for group in _groups(look, wanted)]
+        if known is None:
+            continue
+        enforced = enforcement(store, settings, cluster)
+        if known.world.profile != enforced.profile:
+            known.world.profile = enforced.profile
+        look = _Look(store, worlds, cluster, known.world, enforced)
+        made += [_proposal(look, group) for group in _groups(look, wanted)]
     covered = {key for proposal in made for key in proposal.cells}
     rest = tuple(key for key in wanted if key not in covered)
     if rest:
@@ -127,6 +135,7 @@ class _Look(NamedTuple):
     worlds: Worlds
     cluster: str
     world: World
+    enforcement: Enforcement
 
     def flow(self, key: CellKey, *, closing: bool = False) -> KnownFlow | None:
         """A cell's connection; None where these policies do not speak of it."""
@@ -206,7 +215,10 @@ def _proposal(look: _Look, group: _Group) -> Proposal:
         closed = tuple(_closed(look, group.flows))
         remedy = close_leaving(world, group.namespace, closed, known)
     cells, draft = tuple(flow.key for flow in group.flows), remedy.draft
-    if any(flow.state is State.OPEN and decide(world, flow.question) is Predicted.DENY for flow in group.flows):
+    if look.enforcement.enforces is False:
+        evidence = "; ".join(look.enforcement.evidence)
+        remedy = replace(remedy, notes=(f"{NEVER_ENFORCED}: {evidence}", *remedy.notes))
+    elif any(flow.state is State.OPEN and decide(world, flow.question) is Predicted.DENY for flow in group.flows):
         remedy = replace(remedy, notes=(NOT_ENFORCED, *remedy.notes))
     if draft is None:
         return Proposal(cluster=look.cluster, cells=cells, remedy=remedy)
@@ -238,4 +250,6 @@ def _closed(look: _Look, flows: Iterable[KnownFlow]) -> Iterator[Closed]:
             told.add(address)
             held = look.world.holder(address)
             is_service = held is not None and held.kind is EndKind.SERVICE
-            yield Closed(address=address, says=endpoint.name, port=0 if is_service else flow.port)
+            yield Closed(
+                address=address, says=endpoint.name, port=0 if is_service else flow.port, protocol=flow.protocol
+            )

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
 
 from kubeshield_tui.cluster.access import may
 from kubeshield_tui.cluster.client import ClusterClient, NotReadable
 from kubeshield_tui.cluster.raw import as_dict
 from kubeshield_tui.cluster.rights import Feature
 from kubeshield_tui.errors import ClusterError
-from kubeshield_tui.judgement.draft import API_VERSION, KIND, MANAGED_LABEL, MANAGER, Draft
+from kubeshield_tui.judgement.draft import API_VERSION, KIND, MANAGED_LABEL, MANAGER
 from kubeshield_tui.model.event import Event, PolicyApplied, PolicyTakenBack
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import State
 from kubeshield_tui.session.doors import ClusterWait
-from kubeshield_tui.session.proposals import Proposal, cells_of, propose
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from kubeshield_tui.judgement.draft import Draft
+    from kubeshield_tui.session.proposals import Proposal
 
 GROUP, PLURAL = API_VERSION.partition("/")[0], "networkpolicies"
 LOOKS = (1.5, 5.0, 15.0)
@@ -28,27 +33,34 @@ LOOKS = (1.5, 5.0, 15.0)
 REVIEWED = ("create", "delete")
 
 
+class Running(Interface):
+    """What remedies need of a session."""
+
+    settings: Settings
+    store: Store
+    worlds: Worlds
+
+    def ask_again(self, keys: Iterable[CellKey]) -> int:
+        """Ask cells again now."""
+        ...
+
+
 class Remedies:
     """What a front end may ask of remedies."""
 
-    def __init__(
-        self,
-        store: Store,
-        worlds: Worlds,
-        clusters: ClusterWait,
-        ask: Callable[[Iterable[CellKey]], int],
-        emit: Callable[[Event], None],
-    ) -> None:
-        self._store = store
-        self._worlds = worlds
+    def __init__(self, session: Running, clusters: Callable[[], ClusterWait], emit: Callable[[Event], None]) -> None:
+        """`clusters`: those of the session by now."""
+        self._session = session
         self._clusters = clusters
-        self._ask = ask
         self._emit = emit
         self._looking: set[asyncio.Task[None]] = set()
 
     def propose(self, finding: Finding) -> tuple[Proposal, ...]:
         """Ways to close what a finding is about, each tried on all that is known; empty where it is about no cell."""
-        return propose(self._store, self._worlds, cells_of(self._store, finding))
+        from kubeshield_tui.session.proposals import cells_of, propose
+
+        session = self._session
+        return propose(session.store, session.worlds, session.settings, cells_of(session.store, finding))
 
     async def apply(self, proposal: Proposal) -> PolicyApplied:
         """Make the policy of a proposal and ask its cells again. Only call it after an explicit yes to its text.
@@ -58,9 +70,9 @@ class Remedies:
         draft = proposal.remedy.draft
         if draft is None:
             raise ClusterError("there is no policy to apply", "Change the rules that are named instead")
-        if self._store.simulated:
+        if self._session.store.simulated:
             raise ClusterError("the training range is simulated: no policy can be applied in it")
-        client = await self._clusters.client(proposal.cluster)
+        client = await self._clusters().client(proposal.cluster)
         path = _path(draft.namespace)
         await self._require_rights(client, draft)
         try:
@@ -84,7 +96,7 @@ class Remedies:
 
     async def take_back(self, applied: PolicyApplied) -> None:
         """Remove a policy that was applied, and ask its cells again. Raises KubeShieldError where it stays."""
-        client = await self._clusters.client(applied.cluster)
+        client = await self._clusters().client(applied.cluster)
         by_others = False
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": applied.uid}}
         try:
@@ -139,7 +151,7 @@ class Remedies:
             return found
 
     def _is_open(self, key: CellKey) -> bool:
-        observation = self._store.cell(key).observation
+        observation = self._session.store.cell(key).observation
         return observation is not None and observation.state is State.OPEN
 
     def _look_again(self, applied: PolicyApplied, is_pending: Callable[[], bool]) -> None:
@@ -152,7 +164,7 @@ class Remedies:
                 asleep = at
                 if at != LOOKS[0] and not is_pending():
                     return
-                self._ask(dict.fromkeys((*applied.cells, *applied.concerned)))
+                self._session.ask_again(dict.fromkeys((*applied.cells, *applied.concerned)))
 
         task = asyncio.get_running_loop().create_task(look(), name=f"looking after {applied.shown}")
         self._looking.add(task)

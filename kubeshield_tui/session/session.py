@@ -143,8 +143,7 @@ class Session(OnDemand):
         for task in (*self._followers, *tests):
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
-        if "remedies" in self.__dict__:
-            await self.remedies.close()
+        await self.remedies.close()
         if self._engine is not None:
             self._say("closing vantages")
             await self._engine.stop()
@@ -157,7 +156,9 @@ class Session(OnDemand):
                 await client.close()
         if self._verdicts is not None:
             self._verdicts.review()
-        self._happen(happened.SessionEnded(at=time(), incomplete=self._incomplete()))
+        from kubeshield_tui.session.coverage import incomplete
+
+        self._happen(happened.SessionEnded(at=time(), incomplete=incomplete(self.store)))
         if self._recorder is not None:
             self._recorder.close()
 
@@ -327,11 +328,6 @@ class Session(OnDemand):
             if engine.failure is not None:
                 raise engine.failure
             await asyncio.sleep(SETTLE_SECONDS)
-
-    def _incomplete(self) -> tuple[str, ...]:
-        from kubeshield_tui.session.coverage import incomplete
-
-        return incomplete(self.store)
 
     def _say(self, phase: str) -> None:
         self._happen(happened.Progress(at=time(), phase=phase))

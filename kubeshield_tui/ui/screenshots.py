@@ -22,8 +22,9 @@ class _Still:
         self.settings = session.settings
         self.store = session.store
         self.firewalls = session.firewalls
-        self.chains = session.chains
         self.remedies = session.remedies
+        self.worlds = session.worlds
+        self.chains = session.chains
 
     async def run(self) -> None:
         """Do nothing."""

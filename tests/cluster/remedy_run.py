@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import time
 
-from kubeshield_tui.evidence.netpol.profile import Profile
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import State
@@ -26,15 +25,19 @@ from kubeshield_tui.session.proposals import Proposal
 from kubeshield_tui.session.session import Session
 from kubeshield_tui.settings.schema import Settings
 
-KIT = Profile(
-    ipblock_matches_pods=True,
-    ipblock_matches_nodes=True,
-    pod_to_own_node=False,
-    hostnetwork_subject=False,
-    hostnetwork_peer=False,
+KIT = tuple(
+    ("", knob, value)
+    for knob, value in {
+        "enforces": "yes",
+        "ipblock-matches-pods": "yes",
+        "ipblock-matches-nodes": "yes",
+        "pod-to-own-node": "no",
+        "hostnetwork-subject": "no",
+        "hostnetwork-peer": "no",
+    }.items()
 )
 """What the kit's enforcer does where the specification leaves it open: its rules compare addresses."""
-PROGRAMMED_SECONDS = 4.0
+PROGRAMMED_SECONDS = 3.0
 """What the enforcer and the service proxy may take."""
 SWEEP_SECONDS = 90.0
 
@@ -58,21 +61,18 @@ class Run:
         keys = [CellKey(endpoint, vantage) for endpoint in wanted for vantage in self.store.vantages]
         return [key for key in keys if self.store.cell(key).untested is None]
 
-    async def until(self, what: str, condition: object, seconds: float = SWEEP_SECONDS) -> None:
-        assert callable(condition)
-        end = time() + seconds
-        while not condition():
-            if time() > end:
-                missing = [key for key in self.cells if self.store.cell(key).observation is None]
-                raise TimeoutError(f"waited {seconds} s for: {what}; without an answer: {missing[:5]}")
-            await asyncio.sleep(0.1)
-
     async def sweep(self, keys: Iterable[CellKey] | None = None) -> dict[CellKey, bool]:
         """Ask cells now; returns which are open."""
         wanted = list(keys or self.cells)
-        begun = time()
-        self.session.ask_again(wanted)
-        await self.until("an answer of each cell", lambda: all(self._answered(key, begun) for key in wanted))
+        begun, end = time(), time() + SWEEP_SECONDS
+        rest = wanted
+        while rest := [key for key in rest if not self._answered(key, begun)]:
+            if time() > end:
+                raise TimeoutError(
+                    f"no answer within {SWEEP_SECONDS} s: {[(key, self.store.cell(key)) for key in rest[:3]]}"
+                )
+            self.session.ask_again(key for key in rest if not self.store.cell(key).asking)
+            await asyncio.sleep(0.5)
         return {key: self._is_open(key) for key in wanted}
 
     def _answered(self, key: CellKey, since: float) -> bool:
@@ -94,9 +94,8 @@ class Run:
             seen |= await self.sweep(differing)
         return seen
 
-    async def close(self, finding: Finding, proposal: Proposal) -> dict[str, object]:
-        """Apply, look, take back, look."""
-        before = await self.sweep()
+    async def close(self, finding: Finding, proposal: Proposal, before: dict[CellKey, bool]) -> dict[str, object]:
+        """Apply, look, take back, look. `before`: which cells are open."""
         predicted = {flip.flow.key: flip for flip in proposal.trial.flips}
         open_now = {
             key: state and not (key in predicted and predicted[key].after is Predicted.DENY)
@@ -140,18 +139,17 @@ async def main() -> None:
         targets=Path(targets),
         vantages=tuple(parse_vantage(text) for text in vantages),
         zones=(("local", "outside"),),
+        cni=KIT,
         timing=Timing(timeout=1.0, confirm=1.0, attempts=2),
     )
     session = Session(settings)
     run = Run(session, prefix)
     running = asyncio.create_task(session.run())
     try:
-        await run.until("the first picture", lambda: run.store.phase == "watching" or running.done())
-        for cluster in run.store.clusters:
-            known = session.worlds.of(cluster)
-            assert known is not None
-            known.world.profile = KIT
-        await run.sweep()
+        async with asyncio.timeout(SWEEP_SECONDS):
+            while run.store.phase != "watching" and not running.done():
+                await asyncio.sleep(0.1)
+        before = await run.sweep()
         done: set[CellKey] = set()
         while finding := next(iter(exposed(run, done)), None):
             done.add(CellKey(finding.endpoint, finding.vantage))
@@ -159,7 +157,7 @@ async def main() -> None:
                 done.update(proposal.cells)
                 told: dict[str, object] = {"finding": finding.id, "notes": proposal.remedy.notes}
                 if proposal.remedy.draft is not None:
-                    told = await run.close(finding, proposal)
+                    told = await run.close(finding, proposal, before)
                 print(json.dumps(told), flush=True)
     finally:
         running.cancel()

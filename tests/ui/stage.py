@@ -91,8 +91,9 @@ class FakeSession:
         self.heard: tuple[CellKey, ...] = ()
         self.inspected: CellKey | None = None
         self.firewalls = Firewalls(store)
-        self.chains = Chains(store, Worlds(store), self.firewalls, self.settings)
-        self.remedies = Remedies(store, Worlds(store), ClusterWait(()), self.ask_again, store.apply)
+        self.worlds = Worlds(store)
+        self.chains = Chains(store, self.worlds, self.firewalls, self.settings)
+        self.remedies = Remedies(self, lambda: ClusterWait(()), store.apply)
         self.read: list[tuple[CellKey, bool]] = []
         self.watched: list[tuple[CellKey, bool]] = []
 

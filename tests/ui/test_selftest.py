@@ -35,7 +35,7 @@ async def test_only_a_yes_to_the_list_that_is_shown_makes_anything(opened: bool)
         if opened:
             await pilot.press("enter")
         for no in ("enter", "escape", "n"):
-            await pilot.press("p")
+            await pilot.press("P" if opened else "p")
             assert isinstance(app.screen, ConsentScreen)
             text = screen_text(app)
             for words in (
@@ -49,7 +49,7 @@ async def test_only_a_yes_to_the_list_that_is_shown_makes_anything(opened: bool)
             assert not isinstance(app.screen, ConsentScreen)
             assert session.tested == []
         session.store.apply(happened.SelfTested(at=1004, test=HELD))
-        await pilot.press("p", "y")
+        await pilot.press("P" if opened else "p", "y")
         await until(lambda: session.tested == ["prod"], "the self-test")
         told = f"prod: {self_test_line(HELD)}"
         await until(lambda: told in {notice.message for notice in app._notifications}, "what came of it")

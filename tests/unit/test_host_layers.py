@@ -22,7 +22,6 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 from tests.unit import host_readings
-from tests.unit.estate import vantage
 from tests.unit.host_readings import ACCEPT, DROP, at_address, gathered, nft, port, saved
 from tests.unit.test_ways import API, JUMP, N1, N2, SHOP, WEB, estate, node_over_ssh
 

@@ -166,8 +166,6 @@ LINES = {
     "-m owner --uid-owner 0 -j DROP": "?local-identity; drop",
     "-m physdev --physdev-in eth0 -j DROP": "?link; drop",
     "-m rpfilter --invert -j DROP": "?routing unlikely; drop",
-    "-m rt --rt-type 0 -j DROP": "1 == 0; drop",
-    "-m frag ! --fragid 3 -j DROP": "1 == 0; drop",
     "-m ndpi --proto x -j DROP": "?unknown-module; drop",
     "-m tcp --dport ssh -j DROP": "?unknown-module; drop",
     "-s x.x.x.x/32 -j DROP": "?unknown-module; drop",

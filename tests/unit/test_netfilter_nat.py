@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.firewall import DROP, HOST, OUT, PROHIBITED, SSH, THROUGH, Rules, dnat, field, match
+from tests.unit.firewall import DROP, HOST, OUT, PROHIBITED, SSH, THROUGH, Rules, dnat, effects, field, match
 
 MASQUERADE = {"masquerade": None}
 REDIRECT = {"redirect": {"port": 8080}}
@@ -129,6 +129,7 @@ def test_a_prefix_is_mapped_onto_another_of_its_length() -> None:
     prefix = {"prefix": {"addr": "203.0.113.0", "len": 24}}
     rules = to("prerouting", {"dnat": {"addr": prefix, "flags": ["netmap"]}})
     assert translated(rules, THROUGH.replace("203.0.113.9", "10.0.0.77"), HOST) == {"dnat": "203.0.113.77:80"}
+    assert translated(rules, THROUGH.replace("203.0.113.9", "52.255.142.77"), HOST) == {"dnat": "203.0.113.77:80"}
     back = to("postrouting", {"snat": {"addr": {"prefix": {"addr": "203.0.112.0", "len": 23}}, "flags": ["netmap"]}})
     assert translated(back, THROUGH, HOST) == {"snat": "203.0.112.1:40000"}
     assert translated(back, THROUGH.replace("192.0.2.1", "192.0.3.1"), HOST) == {"snat": "203.0.113.1:40000"}
@@ -160,3 +161,26 @@ def test_untracked_packets_are_not_translated() -> None:
     rules.base("prerouting", [{"notrack": None}], priority=-300)
     assert translated(rules, THROUGH, HOST) is None
     assert rules.verdict(THROUGH, HOST) == "accept"
+
+
+def test_a_translation_is_a_step_that_says_to_where() -> None:
+    assert effects(to("prerouting", dnat("203.0.113.7")).judge(THROUGH, HOST)) == ["dnat to 203.0.113.7:80"]
+    assert effects(to("prerouting", dnat("203.0.113.7")).judge(ECHO, HOST)) == ["dnat to 203.0.113.7"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "rule", "packet", "end", "old", "new"),
+    [
+        ("prerouting", dnat("203.0.113.7"), THROUGH, "ip daddr", "203.0.113.9", "203.0.113.7"),
+        ("output", dnat("203.0.113.7"), OUT, "ip daddr", "203.0.113.9", "203.0.113.7"),
+        ("postrouting", {"snat": {"addr": "203.0.113.1"}}, THROUGH, "ip saddr", "192.0.2.1", "203.0.113.1"),
+        ("input", {"snat": {"addr": "203.0.113.1"}}, SSH, "ip saddr", "192.0.2.1", "203.0.113.1"),
+    ],
+)
+def test_where_in_a_hook_addresses_change(
+    hook: str, rule: dict[str, Any], packet: str, end: str, old: str, new: str
+) -> None:
+    middle = -100 if hook in {"prerouting", "output"} else 100
+    for priority, address in ((middle - 1, old), (middle + 1, new)):
+        rules = to(hook, rule).base(hook, [match(end, address), DROP], priority=priority)
+        assert rules.verdict(packet, HOST, legs=("syn",)) == "drop syn", priority

@@ -63,7 +63,7 @@ def test_circles_end_where_they_are_left_by_guess() -> None:
         Rules().base("input", [jump("a")]).chain("a", [{"goto": {"target": "a"}}]).judge(SSH, legs=("syn",)).outcomes
     )
     refused = next(outcome for outcome in outcomes if outcome.verdict == "reject")
-    assert refused.trace[-1].effect == "reject (jumps lead in circles)"
+    assert refused.trace[-1].effect == "reject (jumps lead too deep)"
     assert refused.decider == refused.trace[-1].decider
 
 
@@ -112,6 +112,9 @@ def test_a_new_address_counts_for_the_rules_behind_in_a_long_chain_too() -> None
 def test_a_new_address_is_looked_up_anew_in_a_set_that_is_not_there() -> None:
     known = match("ip daddr", "@gone")
     rules = Rules().base("input", [known, DROP], [set_destination("192.0.2.1")], [known, PROHIBITED])
+    assert rules.verdict(SSH, legs=("syn",)) == "accept | drop syn | reject icmp-admin-prohibited syn"
+    known, changed = match("ip dscp", "@gone"), {"mangle": {"key": field("ip dscp"), "value": 5}}
+    rules = Rules().base("input", [known, DROP], [changed], [known, PROHIBITED])
     assert rules.verdict(SSH, legs=("syn",)) == "accept | drop syn | reject icmp-admin-prohibited syn"
 
 

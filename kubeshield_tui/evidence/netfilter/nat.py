@@ -41,6 +41,20 @@ def bind(statement: Translate, at: Place) -> str | None:
     return f"{statement.kind} to {end_text(end, flow.family, flow.protocol in WITH_PORTS)}"
 
 
+def bind_somewhere(at: Place, why: Unsure) -> None:
+    """Bind the side of a connection that the hook translates to what can't be known."""
+    flow, connection = at.flow, at.flow.connection
+    assert connection is not None
+    end = End(why, why)
+    if flow.hook in SOURCE_HOOKS:
+        connection.to_source = end
+        flow.set_source(end)
+    else:
+        connection.to_destination = end
+        flow.set_destination(end)
+        connection.stays = flow.dst_is_local
+
+
 def _target(statement: Translate, at: Place) -> End | str | None:
     flow = at.flow
     old = flow.source if statement.kind in SOURCE_KINDS else flow.destination

@@ -28,15 +28,20 @@ KEYS = (
     ("x", "expectations: what each declared line came to, what has expired or is unused"),
     ("r  R  C", "ask the cell, its row, its column again"),
     ("m  M", "ask nmap of the cell, of its column; in a cell M asks from every vantage"),
-    ("p", "prove that the cell's cluster enforces policies, or not: shows what it creates, asks for a yes"),
+    (
+        "p",
+        "prove that the cell's cluster enforces policies, or not: shows what it creates, asks for a yes; in a cell P",
+    ),
     ("space", "pause, go on"),
     (":", "command palette, themes"),
     ("e", "save the screen as SVG"),
+    ("p", "in a cell: prove, ask the controls that tell a block from silence"),
+    ("y  Y", "copy the marked line, the page"),
     ("w  W", "in a cell: read the rules of the hosts on its way, read-only; show them as they were read"),
     ("t", "in a cell: witness, a probe between two readings: which rule counted it, where it died"),
     ("i", "in a cell: inspect, the whole safe conversation with the endpoint"),
     ("s", "in a cell: save the page as text"),
-    ("1-6", "in a cell: answer, conversation, second look, policies, firewall, raw"),
+    ("1-9", "in a cell: answers, path, layers, proof, witnesses, history, findings, conversation, raw"),
     ("q", "leave: vantages are closed and what was created is removed"),
 )
 

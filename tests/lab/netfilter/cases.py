@@ -208,7 +208,7 @@ class _Flying:
                             listener.sendto(data, peer)
 
     def _arrived(self, case: Case | None, listener: socket.socket, peer: tuple[str, int]) -> bool:
-        """Note what arrived; returns whether to answer: once, for an answer may be led to another listener."""
+        """Note who arrived; returns whether to answer: once, for an answer may be led to another listener."""
         if case is None or case.got_through:
             return False
         case.got_through = True

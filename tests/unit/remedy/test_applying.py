@@ -22,6 +22,7 @@ from kubeshield_tui.session.proposals import Proposal, propose
 from kubeshield_tui.session.remedies import Remedies
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.schema import Settings
 from tests.unit.estate import answer
 from tests.unit.policed import AT, METADATA, OPS, estate
 from tests.unit.remedy.test_proposals import seen
@@ -60,18 +61,19 @@ class Stage:
         self.cell = seen(self.store, METADATA, OPS, State.OPEN, Must.BLOCKED)
         self.asked: list[set[CellKey]] = []
         self.worlds = Worlds(self.store)
+        self.settings = Settings()
         clusters = ClusterWait(("prod",))
         clusters.start()
         clusters.answered("prod", server)  # type: ignore[arg-type]
-        self.remedies = Remedies(self.store, self.worlds, clusters, self.ask, self.store.apply)
+        self.remedies = Remedies(self, lambda: clusters, self.store.apply)
 
-    def ask(self, keys: Iterable[CellKey]) -> int:
+    def ask_again(self, keys: Iterable[CellKey]) -> int:
         self.asked.append(set(keys))
         return 1
 
     @property
     def proposal(self) -> Proposal:
-        (proposal,) = propose(self.store, self.worlds, [self.cell])
+        (proposal,) = propose(self.store, self.worlds, Settings(), [self.cell])
         return proposal
 
     def answered(self, state: State) -> None:

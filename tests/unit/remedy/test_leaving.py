@@ -119,6 +119,25 @@ def test_two_walls_stand_together_whichever_came_first() -> None:
         assert again.draft.policy.egress == both.policies.get(again.draft.key).egress  # type: ignore[union-attr]
 
 
+def test_a_port_that_an_earlier_policy_kept_is_closed_by_the_next() -> None:
+    world = world_of(profile=Profile(ipblock_matches_nodes=True, pod_to_own_node=False))
+    used = flow("shop/cart", API, 9100)
+    once = with_draft(world, close_leaving(world, "shop", api_addresses(world), [used]))
+    assert said(once, "shop/cart", API, 9100) is Predicted.ALLOW
+    now = with_draft(once, close_leaving(once, "shop", [Closed(address=API, says="exporter", port=9100)]))
+    assert said(now, "shop/cart", API, 9100) is Predicted.DENY
+    assert said(now, "shop/cart", API, 6443) is Predicted.DENY
+
+
+def test_pods_that_an_earlier_policy_left_out_are_left_out_by_the_next() -> None:
+    world = world_of(profile=Profile(pod_to_own_node=False))
+    needed = flow("shop/cart", "service:default/kubernetes", 443, must=Must.REACHABLE)
+    once = with_draft(world, close_leaving(world, "shop", api_addresses(world), [needed]))
+    now = with_draft(once, close_leaving(once, "shop", TO_METADATA))
+    assert said(now, "shop/cart", API, 6443) is Predicted.ALLOW
+    assert said(now, "shop/web", METADATA, 80) is Predicted.DENY
+
+
 def test_pods_that_are_isolated_already_get_no_more_than_they_had() -> None:
     isolated = policy("shop", "tight", podSelector={"matchLabels": {"app": "cart"}}, policyTypes=["Egress"])
     world = world_of(isolated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from kubeshield_tui.model import event as happened
+from kubeshield_tui.model.cluster import Recognition
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.event import decode_event, encode_event
 from kubeshield_tui.model.expectation import Expectation, Must
@@ -14,9 +15,17 @@ from kubeshield_tui.model.observation import State
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.model.verdict import Judgement, Verdict
-from kubeshield_tui.session.proposals import NO_POLICY_BETWEEN, NOT_ENFORCED, Proposal, cells_of, propose
+from kubeshield_tui.session.proposals import (
+    NEVER_ENFORCED,
+    NO_POLICY_BETWEEN,
+    NOT_ENFORCED,
+    Proposal,
+    cells_of,
+    propose,
+)
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.schema import Settings
 from tests.unit.estate import answer, vantage
 from tests.unit.policed import API, AT, DENY_ALL, KUBELET, METADATA, OPS, POD, WEB, estate
 
@@ -33,7 +42,7 @@ def seen(store: Store, target: Endpoint, source: Vantage, state: State, must: Mu
 
 
 def the_one(store: Store, *cells: CellKey) -> Proposal:
-    (proposal,) = propose(store, Worlds(store), cells)
+    (proposal,) = propose(store, Worlds(store), Settings(), cells)
     return proposal
 
 
@@ -70,7 +79,7 @@ def test_what_leads_elsewhere_is_closed_where_it_leaves() -> None:
 def test_one_policy_for_all_cells_that_it_can_close() -> None:
     store = estate()
     cells = [seen(store, target, OPS, State.OPEN, Must.BLOCKED) for target in (METADATA, KUBELET, POD, API)]
-    proposals = propose(store, Worlds(store), cells)
+    proposals = propose(store, Worlds(store), Settings(), cells)
     assert [set(proposal.cells) for proposal in proposals] == [set(cells[:2]), set(cells[2:])]
     for proposal in proposals:
         assert {flip.flow.key for flip in proposal.trial.wanted} | {
@@ -112,6 +121,14 @@ def test_open_though_it_is_denied_already() -> None:
     proposal = the_one(store, seen(store, POD, OPS, State.OPEN, Must.BLOCKED))
     assert proposal.remedy.draft is None
     assert NOT_ENFORCED in proposal.remedy.notes
+
+
+def test_where_nothing_enforces_policies_that_is_said() -> None:
+    flannel = Recognition(what="cni", name="flannel", evidence="DaemonSet kube-flannel/kube-flannel-ds")
+    store = estate(recognised=(flannel,))
+    proposal = the_one(store, seen(store, POD, OPS, State.OPEN, Must.BLOCKED))
+    assert proposal.remedy.notes[0].startswith(NEVER_ENFORCED)
+    assert "flannel" in proposal.remedy.notes[0]
 
 
 def test_the_cells_of_a_finding_are_those_of_its_cause() -> None:
