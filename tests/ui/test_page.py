@@ -70,18 +70,19 @@ async def test_the_first_screen_has_the_three_answers_and_the_whole_path(size: t
 
 
 def test_a_wide_path_stands_side_by_side_and_points_at_who_decides() -> None:
-    names, states, pointer, _, *_ = section(page_text(not_enforced(), width=120), "path").splitlines()
+    names, states, hosts, pointer, *_ = section(page_text(not_enforced(), width=120), "path").splitlines()
     assert names.split(" ── ") == [
-        "   pod:ops/ops-0", "egress policy", "firewall n2", "firewall n1", "ingress policy", "listener ",
+        "   pod:ops/ops-0", "egress-policy", "source-firewall", "node-firewall", "ingress-policy", "listener ",
         "authentication",
     ]  # fmt: skip
-    assert states.index("✗ DENY") == names.index("ingress policy") == pointer.index("▲")
+    assert (hosts.rindex("n2"), hosts.index("n1")) == (names.index("source-firewall"), names.index("node-firewall"))
+    assert states.index("✗ DENY") == names.index("ingress-policy") == pointer.index("▲")
 
 
 def test_a_narrow_path_has_a_line_a_layer_with_its_decider() -> None:
     lines = section(page_text(not_enforced(), width=80), "path").splitlines()
     assert [line.strip().split("  ")[0] for line in lines[:5]] == [
-        "pod:ops/ops-0", "egress policy", "firewall n2", "firewall n1", "ingress policy"
+        "pod:ops/ops-0 n2", "egress-policy", "source-firewall n2", "node-firewall n1", "ingress-policy"
     ]  # fmt: skip
     assert "? unknown  rules of n2 were not read" in lines[2]
     assert lines[4].index("✗ DENY") == lines[5].index("▲ should have decided here")
@@ -107,7 +108,10 @@ def test_where_nothing_denies_nobody_is_pointed_at() -> None:
     shown = page_text(judged(estate(DENY_ALL), judgement))
     assert "rules say    allow     all layers allow: ingress-policy" in shown
     assert "▲" not in section(shown, "path")
-    assert "not on this way: the vantage's own firewall, egress policy, the firewall of its pod's node" in shown
+    assert (
+        "not on this way: vantage-egress, egress-policy, source-firewall, cloud-source, cloud-target, node-firewall"
+        in shown
+    )
 
 
 def test_ascii_terminals_get_the_same_page_in_their_letters() -> None:
