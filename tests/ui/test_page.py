@@ -13,10 +13,9 @@ from kubeshield_tui.model.verdict import Comparison, Judgement, Layer, Proof, Ve
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.page.answers import head
 from kubeshield_tui.ui.page.cell import SECTIONS, cell_page, section_line
-from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.symbols import PLAIN
-from tests.ui.cells import AT, HOLDS, KEY, NOT_ENFORCED, judge, not_enforced, page_text, text_of, view_of
-from tests.ui.stage import FakeSession, app_on, ready, screen_text, until
+from tests.ui.cells import AT, HOLDS, NOT_ENFORCED, judge, not_enforced, open_page, page_text, text_of, view_of
+from tests.ui.stage import FakeSession, app_on, screen_text
 from tests.unit.estate import answer
 from tests.unit.policed import API_FROM_WEB, DENY_ALL, OPS, POD, WEB, estate, policy
 
@@ -43,10 +42,7 @@ async def test_the_first_screen_has_the_three_answers_and_the_whole_path(size: t
     session = FakeSession(not_enforced())
     app = app_on(session)
     async with app.run_test(size=size) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await pilot.pause()
+        await open_page(pilot, session)
         shown = screen_text(app).splitlines()
     assert "pod 10.244.1.7:8080  from pod:ops/ops-0 on n2" in shown[0]
     assert shown[0].rstrip().endswith("EXPOSED  depth 1")
