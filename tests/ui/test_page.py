@@ -169,6 +169,13 @@ def test_the_one_field_that_failed_is_marked_as_a_near_miss() -> None:
     )
     other = replace(near, spec=near.spec.replace("team: ops", "team: ops"))
     assert other == near
+    shop = {"namespaceSelector": {"matchLabels": {"team": "shop"}}, "podSelector": {"matchLabels": {"app": "ops"}}}
+    peers = policy("peers", "payments", {"podSelector": {}, "ingress": [{"from": [shop]}]})
+    shown = section(page_text(estate(peers)), "layers")
+    assert "podSelector ok" in shown
+    assert [line.removeprefix("- ") for line in marked(shown, "~")] == [
+        "namespaceSelector:", "matchLabels:", "team: shop"
+    ]  # fmt: skip
     ports = policy("ports", "payments", {"podSelector": {}, "ingress": [{"ports": [{"port": 9090}]}]})
     shown = section(page_text(estate(ports)), "layers")
     assert "ingress[0]: ports[0] 9090/TCP: asked 8080/TCP; the peer matches" in shown

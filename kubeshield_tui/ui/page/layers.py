@@ -56,15 +56,15 @@ def layers(view: CellView) -> Iterator[Line]:
 
 def _hosts(view: CellView, layer: Layer, stops: Sequence[Stop]) -> Iterator[Line]:
     """The hosts that one layer is made of: one, or several where one of several backends answers."""
+    judged = stops[0].judged(view.now)
+    if len(stops) == 1 and judged is not None and judged.verdict is not layer.verdict:
+        yield from pair("by itself", f"{said(layer.verdict)}: {layer.decider}", TOKENS[layer.verdict], view.width)
+        why = "without the rules that a policy engine put there, which are the policies' layer; with them:"
+        yield from pair("", why, "quiet", view.width)
     for stop in stops:
         if len(stops) > 1:
             yield from pair("host", stop.host, "strong")
         yield from stop_lines(view, stop)
-    judged = stops[0].judged(view.now)
-    if len(stops) == 1 and judged is not None and judged.verdict is not layer.verdict:
-        yield from pair("the layer", f"{said(layer.verdict)}: {layer.decider}", TOKENS[layer.verdict], view.width)
-        why = "rules that a policy engine put there are left out of it: they are the policies' layer"
-        yield from pair("", why, "quiet", view.width)
 
 
 def _heading(view: CellView, layer: Layer) -> Iterator[Line]:
