@@ -80,7 +80,7 @@ def test_a_narrow_path_has_a_line_a_layer_with_its_decider() -> None:
     assert [line.strip().split("  ")[0] for line in lines[:5]] == [
         "pod:ops/ops-0 n2", "egress-policy", "source-firewall n2", "node-firewall n1", "ingress-policy"
     ]  # fmt: skip
-    assert "? unknown  rules of n2 were not read" in lines[2]
+    assert "? unknown   rules of n2 were not read" in lines[2]
     assert lines[4].index("✗ DENY") == lines[5].index("▲ should have decided here")
 
 

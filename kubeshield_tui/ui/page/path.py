@@ -14,13 +14,14 @@ from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.ui.page.lines import TOKENS, said
 from kubeshield_tui.ui.page.view import CellView
+from kubeshield_tui.ui.widgets.layout import cut_middle, fit
 from kubeshield_tui.ui.widgets.pager import LABEL, Line, Piece
 
 JOIN = 4
 """Columns between two stations."""
 INDENT = 3
 ON_HOSTS = frozenset({LayerName.VANTAGE_EGRESS, LayerName.SOURCE_FIREWALL, LayerName.NODE_FIREWALL})
-NAMED_WIDTH = 24
+NAMED_WIDTH = 26
 """Columns of a station's name where each has its line."""
 
 
@@ -136,9 +137,9 @@ def _below(view: CellView, stations: Sequence[Station], pointer: Piece) -> Itera
     # No wider than the longest name: what a station rests on gets the rest.
     name_width = min(max(len(station.full_name) for station in stations), NAMED_WIDTH)
     for station in stations:
-        name = f"   {station.full_name:<{name_width}}  "
-        state = f"{station.state:<10} "
+        name = f"   {fit(cut_middle(station.full_name, name_width), name_width)}  "
+        state = f"{station.state:<11} "
         token = "strong" if station.decides else ""
         yield ((name, token), (state, station.token), (station.why, "quiet"))
         if station.decides and pointer[0]:
-            yield ((" " * len(name), LABEL), (f"{view.alphabet.points} {pointer[0]}", pointer[1]))
+            yield ((" " * (name_width + INDENT + 2), LABEL), (f"{view.alphabet.points} {pointer[0]}", pointer[1]))
