@@ -11,6 +11,7 @@ from kubeshield_tui.cli.options import settings_from
 from kubeshield_tui.cli.process import INTERRUPTED, run_until_signal
 from kubeshield_tui.errors import SettingsError
 from kubeshield_tui.model import event as happened
+from kubeshield_tui.report.enforced import self_test_line
 from kubeshield_tui.report.outcome import exit_code
 from kubeshield_tui.session.doors import LocalChannel
 from kubeshield_tui.session.session import Session
@@ -65,6 +66,8 @@ def narrate(event: happened.Event) -> None:
         case happened.ExpectationsReviewed():
             notes = [f"{declared.shown}: {note}" for declared in event.lines for note in declared.notes]
             line = "\n            ".join(notes)
+        case happened.SelfTested():
+            line = f"self-test of {event.test.cluster}: {self_test_line(event.test)}"
         case happened.ObjectCreated():
             line = f"created {event.object}"
         case happened.ObjectRemoved():

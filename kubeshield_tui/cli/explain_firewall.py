@@ -113,16 +113,17 @@ def _packets(arguments: argparse.Namespace) -> Iterable[Packet]:
 def _stream(name: str) -> Iterator[Packet]:
     """Yield the packets of a file as they come. Raises SettingsError naming the line."""
     if name == STDIN:
-        yield from _read(name, sys.stdin)
+        yield from read_packets(name, sys.stdin)
         return
     try:
         with Path(name).open(encoding="utf-8-sig", errors="replace") as lines:
-            yield from _read(name, lines)
+            yield from read_packets(name, lines)
     except OSError as error:
         raise SettingsError(f"--packets {name}: {error.strerror or error}", "Check the path") from None
 
 
-def _read(name: str, lines: Iterable[str]) -> Iterator[Packet]:
+def read_packets(name: str, lines: Iterable[str]) -> Iterator[Packet]:
+    """Yield the packets of lines, each a JSON object or blank. Raises SettingsError naming the line."""
     from kubeshield_tui.evidence.netfilter.packet import FORM, packet_from
 
     for number, line in enumerate(lines, start=1):

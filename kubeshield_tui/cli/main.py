@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: the dashboard)")
     audit = _add(commands, "audit", "one run, no screen, no prompt")
     options.add_common(audit, again=True)
+    options.add_audit(audit)
     options.add_output(audit)
     demo = _add(commands, "demo", "the same on an embedded training range: no cluster, no root, no network")
     options.add_demo(demo)

@@ -89,6 +89,15 @@ def add_timing(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     add("--rate", type=float, metavar="N", help="new probes a second at most (default: 2000)")
 
 
+def add_audit(parser: argparse.ArgumentParser) -> None:
+    """Flag of `audit` alone: in the dashboard it is a key."""
+    parser.add_argument(
+        "--self-test",
+        action="store_true",
+        help="show in each cluster whether policies are enforced, with two own pods in a namespace of their own",
+    )
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Flags on what to print."""
     add = parser.add_argument
@@ -149,6 +158,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         firewall_pods=arguments.firewall_pods,
         per_namespace=arguments.per_namespace,
         per_node=arguments.per_node,
+        self_test=getattr(arguments, "self_test", False),
         timing=timing_from(arguments),
         limits=limits_from(arguments),
         fail_on=Severity(getattr(arguments, "fail_on", "medium")),

@@ -83,7 +83,7 @@ def _counted(members: list[Member]) -> str:
 
 
 def _to_whom(members: list[Member]) -> str:
-    """`from outside`, `to pods of shop and pay`, `to pods of 9 namespaces, 3 nodes and local`."""
+    """`from outside`, `to pods of shop and pay`, `to pods of 9 namespaces, to 3 nodes and to local`."""
     if members[0].vantage is not None and members[0].vantage.zone is Zone.OUTSIDE:
         return "from outside"
     groups = [f"pods of {_few(_namespaces(members), 'namespaces')}"] if _namespaces(members) else []
@@ -91,7 +91,7 @@ def _to_whom(members: list[Member]) -> str:
         names = sorted({_place(each.vantage) for each in members if each.vantage and each.vantage.zone is zone})
         if names:
             groups.append(_few([f"{one}{name}" for name in names], many))
-    return f"to {_joined(groups or [str(members[0].finding.vantage)])}"
+    return _joined([f"to {group}" for group in groups or [members[0].finding.vantage]])
 
 
 def _namespaces(members: Iterable[Member]) -> list[str]:
@@ -119,7 +119,8 @@ def _target(members: list[Member]) -> str:
     if worst.endpoint is None or not ends:
         return worst.finding.component or worst.finding.endpoint
     if worst.endpoint.group == METADATA_GROUP:
-        return _at("cloud metadata", ends)
+        hosts = {each.host for each in ends}
+        return "cloud metadata" if len(hosts) == 1 else f"cloud metadata at {len(hosts)} addresses"
     if len(ends) == 1:
         return _address(worst.endpoint)
     if is_workload(worst.endpoint):

@@ -7,7 +7,6 @@ that comes or goes changes no other cell's cause, so alerts and comparisons of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 from kubeshield_tui.discovery.catalogue import METADATA, METADATA_GROUP, SERVICE, TARGET
 from kubeshield_tui.discovery.entrances import INGRESS
@@ -61,7 +60,8 @@ def causes(
     for known, members in groups.items():
         members.sort(key=_rank)
         cause = _cause(known, members, raised_at or {})
-        ranked.append(((*_rank(members[0])[:2], -cause.reach.vantages, members[0].depth, known), cause))
+        severity, zone, depth, *_ = _rank(members[0])
+        ranked.append(((severity, zone, -cause.reach.vantages, depth, known), cause))
     return tuple(cause for _, cause in sorted(ranked, key=lambda each: each[0]))
 
 
@@ -107,28 +107,19 @@ def _one(finding: Finding) -> str:
     return "/".join(filter(None, (finding.namespace, finding.object, component)))
 
 
-class _Rank(NamedTuple):
-    severity: int
-    zone: int
-    depth: int
-    endpoint: str
-    vantage: str
-    id: str
-
-
-def _rank(member: Member) -> _Rank:
-    """The worst first."""
+def _rank(member: Member) -> tuple[int, int, int, str, str, str]:
+    """The worst first: severity, zone, depth; then whatever is always the same."""
     finding, vantage = member.finding, member.vantage
     zone = WORST_FIRST.index(vantage.zone) if vantage is not None else len(WORST_FIRST)
     severity = -SEVERITIES.index(finding.severity)
-    return _Rank(severity, zone, member.depth, finding.endpoint, finding.vantage, finding.id)
+    return severity, zone, member.depth, finding.endpoint, finding.vantage, finding.id
 
 
 def _cause(known: FindingId, members: list[Member], raised_at: Mapping[FindingId, float]) -> Cause:
     worst = members[0].finding
-    reach, cells = _reach(members), tuple(CellKey(each.finding.endpoint, each.finding.vantage) for each in members)
-    objects = [f"{each.finding.namespace}/{each.finding.object}".strip("/") for each in members]
-    times = [raised_at[each.finding.id] for each in members if each.finding.id in raised_at]
+    reach, findings = _reach(members), [each.finding for each in members]
+    objects = [f"{each.namespace}/{each.object}".strip("/") for each in findings if not each.endpoint]
+    times = [raised_at[each.id] for each in findings if each.id in raised_at]
     return Cause(
         id=known,
         code=worst.code,
@@ -141,28 +132,24 @@ def _cause(known: FindingId, members: list[Member], raised_at: Mapping[FindingId
         endpoint=worst.endpoint,
         vantage=worst.vantage,
         cluster=worst.cluster,
-        namespace=worst.namespace if len({each.finding.namespace for each in members}) == 1 else "",
-        object=worst.object if len({each.finding.object for each in members}) == 1 else "",
+        namespace=worst.namespace if len({each.namespace for each in findings}) == 1 else "",
+        object=worst.object if len({each.object for each in findings}) == 1 else "",
         component=worst.component,
         reached_from=worst.reached_from,
-        cells=cells if worst.endpoint else (),
-        objects=tuple(filter(None, objects)) if not worst.endpoint else (),
+        cells=tuple(CellKey(each.endpoint, each.vantage) for each in findings if each.endpoint),
+        objects=tuple(filter(None, objects)),
         reach=reach,
         since=min(times, default=0.0),
     )
 
 
 def _reach(members: list[Member]) -> Reach:
-    findings = [each.finding for each in members]
-    if not findings[0].endpoint:
-        return Reach(
-            vantages=len(findings[0].reached_from), namespaces=len({each.namespace for each in findings} - {""})
-        )
-    vantages = {each.vantage for each in findings}
-    namespaces = {each.vantage.spec.namespace for each in members if each.vantage is not None} - {""}
+    cells = [each for each in members if each.finding.endpoint]
+    visitors = {each.vantage.spec.namespace for each in cells if each.vantage is not None}
+    owners = {each.finding.namespace for each in members if not each.finding.endpoint}
     return Reach(
-        cells=len(findings),
-        endpoints=len({each.endpoint for each in findings}),
-        vantages=max(len(vantages), len(findings[0].reached_from)),
-        namespaces=len(namespaces),
+        cells=len(cells),
+        endpoints=len({each.finding.endpoint for each in cells}),
+        vantages=max(len({each.finding.vantage for each in cells}), len(members[0].finding.reached_from)),
+        namespaces=len((visitors | owners) - {""}),
     )

@@ -47,7 +47,7 @@ class Cause(Record, frozen=True):
     cells: tuple[CellKey, ...] = ()
     """All cells, the worst first. Of a known hole the worst cell alone."""
     objects: tuple[str, ...] = ()
-    """Objects of the API that it is about, `namespace/Kind/name`, where there is no cell."""
+    """Objects of the API, `namespace/Kind/name`, of its findings that are about no cell."""
     reach: Reach = Reach()
     since: float = 0.0
     """When the first of its findings that still stand was raised, seconds since the epoch."""

@@ -11,6 +11,7 @@ import msgspec
 from kubeshield_tui.model.cause import Cause, Reach
 from kubeshield_tui.model.cluster import ClusterFacts, Denied, Skipped
 from kubeshield_tui.model.endpoint import Endpoint, Protocol
+from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.expectation import DeclaredLine, Must, Severity
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId, VantageId
 from kubeshield_tui.model.observation import Posture, Reason, State
@@ -164,6 +165,8 @@ class Report(msgspec.Struct, frozen=True):
     """What is simulated, in one sentence; empty on a real estate."""
     clusters: tuple[ClusterFacts, ...]
     """What was read, and what each was recognised as."""
+    self_tests: tuple[SelfTest, ...]
+    """Whether policies are enforced, where that was tried."""
     vantages: tuple[ReportVantage, ...]
     endpoints: tuple[ReportEndpoint, ...]
     cells: tuple[ReportCell, ...]
@@ -190,6 +193,7 @@ def make_report(store: Store) -> Report:
         version=store.version,
         simulated=store.simulated,
         clusters=tuple(inventory.cluster for inventory in store.clusters.values()),
+        self_tests=tuple(store.self_tests.values()),
         vantages=tuple(_vantage(vantage) for vantage in store.vantages.values()),
         endpoints=tuple(_endpoint(endpoint) for endpoint in store.endpoints.values()),
         cells=tuple(_cells(store)),

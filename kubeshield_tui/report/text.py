@@ -12,6 +12,7 @@ from kubeshield_tui.model.cause import Cause
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Reason
 from kubeshield_tui.model.verdict import Verdict
+from kubeshield_tui.report.enforced import self_test_line
 from kubeshield_tui.report.glyphs import ASCII, DISAGREES, DISAGREES_ASCII, GLYPHS
 from kubeshield_tui.session.coverage import untested
 from kubeshield_tui.session.query import causes_of, grouped
@@ -39,6 +40,7 @@ def _head(store: Store) -> str:
     for inventory in store.clusters.values():
         told = ", ".join(f"{each.what} {each.name}" for each in inventory.cluster.recognised)
         lines.append(f"cluster {inventory.cluster.id}: {told or 'nothing tells what it is'}")
+    lines.extend(f"self-test of {test.cluster}: {self_test_line(test)}" for test in store.self_tests.values())
     if store.simulated:
         lines.append(f"SIMULATED: {store.simulated}")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kubeshield_tui.session.chains import Chains
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.remedies import Remedies
+    from kubeshield_tui.session.worlds import Worlds
 
 
 class SessionControl(Protocol):
@@ -64,6 +65,11 @@ class SessionControl(Protocol):
     @property
     def firewalls(self) -> Firewalls:
         """Hosts whose rules were read, and the ways of cells through them."""
+        ...
+
+    @property
+    def worlds(self) -> Worlds:
+        """Each cluster as policies see it."""
         ...
 
     async def read_rules(self, key: CellKey, *, with_pods: bool = False) -> None:

@@ -37,6 +37,11 @@ def incomplete(store: Store) -> tuple[str, ...]:
     """Sentences on each context, vantage and cell that was asked for and not measured; out of scope is not that."""
     lines = [f"cluster {failed.context}: {failed.message}" for failed in store.failed_clusters.values()]
     lines += [f"cluster {cluster}: nothing could be read" for cluster in _unread(store)]
+    lines += [
+        f"self-test of {test.cluster} told nothing: {test.detail}"
+        for test in store.self_tests.values()
+        if test.enforced is None
+    ]
     failed = set()
     for vantage in store.vantages.values():
         if vantage.facts is None or vantage.status in {VantageStatus.FAILED, VantageStatus.LOST}:

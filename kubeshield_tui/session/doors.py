@@ -27,7 +27,7 @@ MOST_CREATING = 8
 
 def resolve_contexts(settings: Settings) -> tuple[str, ...]:
     """Contexts of this run, checked against the kubeconfig. Raises SettingsError."""
-    needs_cluster = settings.discovery or settings.is_open_ended
+    needs_cluster = settings.discovery or settings.is_open_ended or settings.self_test
     needs_cluster = needs_cluster or any(spec.kind is VantageKind.POD or spec.creates_pod for spec in settings.vantages)
     if not needs_cluster:
         return ()

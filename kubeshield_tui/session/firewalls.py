@@ -101,6 +101,8 @@ class Ways:
         self.gathered = gathered
         self._nodes_by_address: dict[str, NodeName] = {}
         self._pods: dict[tuple[str, str], PodRecord] = {}
+        """By cluster and address, without those in their node's network."""
+        self._named: dict[tuple[str, str, str], PodRecord] = {}
         for cluster, inventory in store.clusters.items():
             self._take(cluster, inventory)
         self._own = {vantage: tuple(_global_addresses(told)) for vantage, told in gathered.items()}
@@ -172,6 +174,7 @@ class Ways:
             for own in node.addresses:
                 self._nodes_by_address.setdefault(own, (cluster, node.name))
         for pod in inventory.pods:
+            self._named[cluster, pod.namespace, pod.name] = pod
             for own in pod.addresses if pod.phase not in {"Succeeded", "Failed"} else ():
                 if not pod.host_network:
                     self._pods[cluster, own] = pod
@@ -247,14 +250,11 @@ class Ways:
         return target in self._nodes_by_address or self._pod(endpoint, target) is not None
 
     def _backends(self, visit: Visit, endpoint: Endpoint) -> Iterator[Visit]:
-        inventory = self._store.clusters.get(endpoint.cluster)
-        behind = {(pod.namespace, pod.name) for pod in endpoint.backends}
-        for pod in inventory.pods if inventory is not None and behind else ():
-            if (pod.namespace, pod.name) not in behind:
-                continue
-            port = _target_port(pod, endpoint)
-            for own in pod.addresses:
-                found = visit_of(visit.source, own, port, visit.protocol) if port else None
+        for behind in endpoint.backends:
+            pod = self._named.get((endpoint.cluster, behind.namespace, behind.name))
+            port = _target_port(pod, endpoint) if pod is not None else 0
+            for own in pod.addresses if pod is not None and port else ():
+                found = visit_of(visit.source, own, port, visit.protocol)
                 if found is not None and found.family == visit.family:
                     yield found
 

@@ -17,12 +17,15 @@ from kubeshield_tui.judgement.holes import shipped_holes
 from kubeshield_tui.judgement.holes_found import known_holes
 from kubeshield_tui.judgement.objects import object_findings
 from kubeshield_tui.judgement.public_addresses import public_addresses
+from kubeshield_tui.judgement.unenforced import unenforced_policies
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.finding import Finding
 from kubeshield_tui.model.ids import CellKey, FindingId
 from kubeshield_tui.model.observation import Reason
+from kubeshield_tui.session.enforcing import enforcement
 from kubeshield_tui.session.store import Store
+from kubeshield_tui.settings.schema import Settings
 
 LOOK_SECONDS = 1.0
 """Least wait before a look: the thousands of answers of a sweep cost one look a second, and nobody sees it."""
@@ -50,9 +53,15 @@ class Read(NamedTuple):
 class Holes:
     """Looks again at all clusters when something that bears on them happened. `emit` takes the events."""
 
-    def __init__(self, store: Store, emit: Callable[[happened.Event], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        emit: Callable[[happened.Event], None],
+        settings: Settings = Settings(),  # noqa: B008 - frozen
+    ) -> None:
         self._store = store
         self._emit = emit
+        self._settings = settings
         self._read: dict[str, Read] = {}
         self._findings: dict[FindingId, Finding] = {}
         self._due: asyncio.TimerHandle | None = None
@@ -62,7 +71,7 @@ class Holes:
 
     def told(self, event: happened.Event) -> None:
         """Take note of an event that the store has folded already. Needs a running loop."""
-        self._knows_clusters = self._knows_clusters or isinstance(event, happened.ClusterRead)
+        self._knows_clusters = self._knows_clusters or isinstance(event, happened.ClusterRead | happened.SelfTested)
         if self._due is None and self._knows_clusters and not self._finished and not isinstance(event, QUIET):
             wait = max(LOOK_SECONDS, self._cost / LOOK_SHARE)
             self._due = asyncio.get_running_loop().call_later(wait, self.look)
@@ -97,6 +106,14 @@ class Holes:
             yield from known_holes(shipped_holes(), read.versions, view)
             yield from read.findings
             yield from public_addresses(view)
+        yield from self._unenforced()
+
+    def _unenforced(self) -> Iterator[Finding]:
+        store = self._store
+        policies = {name: inventory.policies for name, inventory in store.clusters.items()}
+        for name in dict.fromkeys((*policies, *store.self_tests)):
+            known = enforcement(store, self._settings, name)
+            yield from unenforced_policies(name, policies.get(name, ()), known, store.self_tests.get(name))
 
     def _view(self, name: str, inventory: Inventory) -> ClusterView:
         store = self._store

@@ -123,17 +123,26 @@ def require_consent(settings: Settings, contexts: Sequence[str] = ()) -> None:
     `contexts`: those of the run; objects are created in the first one unless their line names another.
     """
     asked_for = [spec for spec in settings.vantages if spec.creates_pod]
-    if not asked_for or settings.consent:
+    tests = _tests_in(contexts, settings.pod_image) if settings.self_test else []
+    if not (asked_for or tests) or settings.consent:
         return
     image = settings.pod_image
     lines = [line for spec in asked_for for line in (*objects_of(spec, image), *_readers_of(spec, settings))]
     objects = "\n".join(f"  {line}" for line in lines)
     hint = "Say --yes if they may be"
+    objects = "\n".join(part for part in (objects, *tests) if part)
     nodes = [spec.node for spec in asked_for if spec.kind is VantageKind.NODE]
     if nodes:
         hint += f"; a Host {nodes[0]} in ssh_config would need no pod"
     where = f" in {contexts[0]}" if contexts else ""
     raise ConsentMissing(f"these objects would be created{where}:\n{objects}\n", hint)
+
+
+def _tests_in(contexts: Sequence[str], image: str) -> list[str]:
+    from kubeshield_tui.session.selftest import objects_of_self_test
+
+    objects = objects_of_self_test(image)
+    return [f"  {line}{f' in {name}' if name != contexts[0] else ''}" for name in contexts for line in objects]
 
 
 def make_offer(settings: Settings, told: tuple[str, ...] = (), *, was_read: bool = False) -> Offer:

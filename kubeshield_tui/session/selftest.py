@@ -77,12 +77,13 @@ async def run_self_test(client: ClusterClient, image: str, report: Report) -> Se
 
 async def self_test_into(clusters: ClusterWait, cluster: str, image: str, emit: Report) -> None:
     """Run it in a session's cluster: what it came to is an event, and so is why there is nothing to tell."""
+    test = SelfTest(cluster=cluster, enforced=None, before="", after="", detail="it was ended before it told anything")
     try:
         test = await run_self_test(await clusters.client(cluster), image, emit)
     except KubeShieldError as error:
-        why = printable(error.message, 500)
-        test = SelfTest(cluster=cluster, enforced=None, before="", after="", at=time.time(), detail=why)
-    emit(SelfTested(at=time.time(), test=test))
+        test = replace(test, detail=printable(error.message, 500))
+    finally:
+        emit(SelfTested(at=time.time(), test=replace(test, at=time.time())))
 
 
 async def _measure(

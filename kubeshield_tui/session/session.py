@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from time import time
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from kubeshield_tui.judgement.expectations import Expectations, known_components
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Denied
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.probe import Probe, probe_of
 from kubeshield_tui.model.text import printable
@@ -42,23 +41,17 @@ from kubeshield_tui.session.enforcing import require_clusters
 from kubeshield_tui.session.expand import Failure, expand, require_zones, resolve_nodes
 from kubeshield_tui.session.holes import Holes
 from kubeshield_tui.session.offer import require_consent
+from kubeshield_tui.session.on_demand import OnDemand
 from kubeshield_tui.session.recorder import Recorder
 from kubeshield_tui.session.rejudging import Rejudging
-from kubeshield_tui.session.remedies import Remedies
 from kubeshield_tui.session.rows import Rows, change_events, first_events
-from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.verdicts import Verdicts
-from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.expect_file import Declared, read_expectations
 from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
-from kubeshield_tui.vantages.vantage import VantagePoint
 
 if TYPE_CHECKING:
     from kubeshield_tui.cluster.client import ClusterClient
-    from kubeshield_tui.session.chains import Chains
-    from kubeshield_tui.session.firewalls import Firewalls
-    from kubeshield_tui.session.host_rules import HostRules
 
 AUDIT_RECONNECTS = 4
 """Attempts to regain a lost vantage before an audit gives it up; a live session never does."""
@@ -70,24 +63,18 @@ SETTLE_SECONDS = 0.02
 Listener = Callable[[happened.Event], None]
 
 
-class Session:
+class Session(OnDemand):
     """One run over an estate. Use `run` (live) or `audit` (once), then `close`, which is safe to call always."""
 
     def __init__(
         self, settings: Settings, *, local_channel: LocalChannel | None = None, listeners: Iterable[Listener] = ()
     ) -> None:
-        self.settings = settings
-        self.store = Store()
+        super().__init__(settings)
         self._local_channel = local_channel
         self._listeners = list(listeners)
-        self.worlds = Worlds(self.store)
-        """Each cluster as policies see it."""
-        self.remedies = Remedies(self, lambda: self._clusters, self._happen)
-        self._holes = Holes(self.store, self._happen)
-        self._points: dict[VantageId, VantagePoint] = {}
+        self._holes = Holes(self.store, self._happen, settings)
         self._catalogue = builtin()
         self._rows = Rows(Roster())
-        self._clusters = ClusterWait(())
         self._notes: tuple[str, ...] = ()
         self._unread: tuple[Failure, ...] = ()
         self._engine: Engine | None = None
@@ -97,9 +84,6 @@ class Session:
         self._recorder: Recorder | None = None
         self._followers: list[asyncio.Task[None]] = []
         """One a cluster that is followed, in a live session."""
-        self._self_tests: dict[str, asyncio.Task[None]] = {}
-        """The last of each cluster."""
-        self._closed = False
         self._expectations = Expectations()
 
     def prepare(self) -> None:
@@ -141,6 +125,8 @@ class Session:
         try:
             async with asyncio.timeout(self.settings.time_limit):
                 await self._start(live=False)
+                if self.settings.self_test:
+                    await asyncio.gather(*(self.self_test(context) for context in self._clusters.contexts))
                 await self._settle()
         except TimeoutError:
             if self._asking is not None:
@@ -185,59 +171,6 @@ class Session:
         if self._engine is not None:
             self._engine.pause(paused)
             self._happen(happened.Paused(at=time(), paused=paused))
-
-    async def self_test(self, cluster: str) -> None:
-        """Show whether a cluster enforces policies, with objects of our own: after a yes to them."""
-        from kubeshield_tui.session.selftest import self_test_into
-
-        task = self._self_tests.get(cluster)
-        if (task is None or task.done()) and not self._closed:
-            job = self_test_into(self._clusters, cluster, self.settings.pod_image, self._happen)
-            task = self._self_tests[cluster] = asyncio.create_task(job, name=f"self-test {cluster}")
-        if task is not None:
-            await asyncio.shield(task)
-
-    async def hear_opinions(self, keys: Iterable[CellKey]) -> None:
-        """Ask nmap of cells, where it is installed."""
-        from kubeshield_tui.session.opinions import hear_opinions
-
-        await hear_opinions(self.store, self._points, keys, self._happen)
-
-    async def inspect(self, key: CellKey) -> None:
-        """Hold the whole safe conversation with a cell's endpoint."""
-        from kubeshield_tui.session.opinions import inspect_into
-
-        await inspect_into(self.store, self._points, key, self._happen)
-
-    @cached_property
-    def chains(self) -> Chains:
-        """The layers on the way of every cell."""
-        from kubeshield_tui.session.chains import Chains
-
-        return Chains(self.store, self.worlds, self.firewalls, self.settings)
-
-    @cached_property
-    def firewalls(self) -> Firewalls:
-        """Hosts whose rules were read, and the ways of cells through them."""
-        from kubeshield_tui.session.firewalls import Firewalls
-
-        return Firewalls(self.store)
-
-    async def read_rules(self, key: CellKey, *, with_pods: bool = False) -> None:
-        """Read what decides on packets at the hosts on a cell's way."""
-        await self._rules.read_way(key, with_pods=with_pods)
-
-    async def witness(self, key: CellKey, *, with_pods: bool = False) -> None:
-        """Watch a probe of a cell pass the hosts on its way."""
-        probe = self._probe_for(key)
-        if probe is not None:
-            await self._rules.witness(key, probe, with_pods=with_pods)
-
-    @cached_property
-    def _rules(self) -> HostRules:
-        from kubeshield_tui.session.host_rules import HostRules
-
-        return HostRules(self.store, self.firewalls, self._points, self._clusters, self.settings, self._happen)
 
     # --- starting
 

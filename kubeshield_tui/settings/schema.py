@@ -71,6 +71,8 @@ class Settings(Record, frozen=True):
     pod_settle: float = 3.0
     """Seconds that an own pod is given once it runs: its policies are programmed a moment later, and probes before that
     would see too much open."""
+    self_test: bool = False
+    """An audit shows in each cluster, with pods of our own, whether it enforces policies."""
     timing: Timing = Timing()
     limits: Limits = Limits()
     fail_on: Severity = Severity.MEDIUM

@@ -23,6 +23,7 @@ class _Still:
         self.store = session.store
         self.firewalls = session.firewalls
         self.remedies = session.remedies
+        self.worlds = session.worlds
         self.chains = session.chains
 
     async def run(self) -> None:

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from textual.screen import Screen
 
-from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.report.enforced import self_test_line
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.query import cluster_of
 from kubeshield_tui.ui.screens.consent import ConsentScreen
-
-ENFORCED = {
-    True: ("policies are enforced", "reachable"),
-    False: ("policies are NOT enforced", "exposed"),
-    None: ("whether policies are enforced is not known", "unproven"),
-}
-"""Words and token."""
-
-
-def self_test_line(test: SelfTest) -> str:
-    """What a self-test came to, in one sentence."""
-    said = f"{test.before} without a policy, {test.after} under a deny-all" if test.after else test.before
-    return ". ".join(part for part in (ENFORCED[test.enforced][0], said, test.detail) if part)
 
 
 def offer_self_test(screen: Screen[None], session: SessionControl, key: CellKey) -> None:
@@ -40,7 +27,7 @@ def offer_self_test(screen: Screen[None], session: SessionControl, key: CellKey)
             # The app's own worker: the screen may be left while it runs.
             screen.app.run_worker(_run(screen, session, cluster), group=f"self-test {cluster}", exit_on_error=False)
 
-    why = f"Does {cluster} enforce NetworkPolicies? Two pods of ours try it, in two minutes at most. Created there:"
+    why = f"Does {cluster} enforce NetworkPolicies? Two pods of ours try it, in a minute or two. Created there:"
     screen.app.push_screen(ConsentScreen(why, objects_of_self_test(session.settings.pod_image)), answered)
 
 

@@ -27,10 +27,23 @@ class Alphabet(NamedTuple):
     bar_empty: str
     dot: str
     disagrees: str
+    across: str
+    allows: str
+    denies: str
+    unsure: str
+    points: str
+    decides: str
+    """Before each line of a rule that decides."""
+    nearly: str
+    """Before each line that nearly matched."""
 
 
-UNICODE = Alphabet(GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·", DISAGREES)
-PLAIN = Alphabet(ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-", DISAGREES_ASCII)
+UNICODE = Alphabet(
+    GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·", DISAGREES, "─", "✓", "✗", "?", "▲", "▌", "~"
+)
+PLAIN = Alphabet(
+    ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-", DISAGREES_ASCII, "-", "+", "x", "?", "^", "|", "~"
+)
 
 STALE = "*"
 """Stands before a row of a cluster whose API is lost."""

@@ -87,6 +87,7 @@ class Palette:
         self._tokens = {name: _style(variables.get(f"verdict-{name}", colour)) for name, colour in TOKENS.items()}
         for name in ("exposed", "broken", "heading"):
             self._tokens[name] += Style(bold=True)
+        self._tokens["label"] = self._tokens["quiet"]
 
     def on_background(self) -> Palette:
         """The same, with the background in every style: for who draws whole lines."""

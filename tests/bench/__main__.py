@@ -9,7 +9,7 @@ import importlib
 import sys
 
 NAMES = ("filtered", "ports", "ssh", "ssh-direct", "matrix", "start", "discovery", "live", "expectations", "netpol",
-         "netfilter")  # fmt: skip
+         "netfilter", "judge", "page")  # fmt: skip
 
 
 def main(wanted: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Chains on a real cluster: what policies and nodes' rules predict is what is met, and what is not enforced is found.
 
-The kit's enforcer keeps its rules in a table of its own on each node: read over SSH, it must not count as a second wall.
+The kit's enforcer keeps its rules in a table of its own on each node: read over SSH, it is no second wall.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from kubeshield_tui.evidence.hosts import HostLayer, How
+from kubeshield_tui.evidence.netfilter.gathered import Gathered
 from kubeshield_tui.model.event import ObjectCreated
 from kubeshield_tui.model.evidence import SourceStatus, Support
 from kubeshield_tui.model.ids import CellKey
@@ -145,6 +146,8 @@ def compared(session: Session) -> tuple[Counter[str], list[tuple[object, ...]]]:
     counts: Counter[str] = Counter()
     wrong: list[tuple[object, ...]] = []
     for key in session.store.cells:
+        if "/kst-" in key.endpoint:
+            continue  # of another test, which may change its rules between the reading and the probe
         layers, must = verdict(session, key)
         seen = met(session, key)
         if not seen:
@@ -258,7 +261,16 @@ async def test_findings_about_rules_come_with_the_reading(tmp_path: Path) -> Non
     assert "all its packets end at rule 1" in dropped.because[0]
 
 
+async def over_ssh(folder: Path) -> Gathered:
+    """What SSH reads of node1."""
+    async with running(folder, f"{NODE1}:10250", vantages=("node:node1",), discovery=False) as session:
+        told = session.firewalls.gathered(parse_vantage("node:node1").id)
+    assert told is not None
+    return told
+
+
 async def test_a_pod_reads_a_node_as_ssh_does_and_is_gone(tmp_path: Path) -> None:
+    before = await over_ssh(tmp_path)
     kit.kubectl("create", "namespace", f"{SPACE}-pods")
     try:
         config = tmp_path / "none"
@@ -277,25 +289,27 @@ async def test_a_pod_reads_a_node_as_ssh_does_and_is_gone(tmp_path: Path) -> Non
         told = session.firewalls.gathered(parse_vantage("node:node1").id)
         assert told is not None
         assert {source.item for source in told.unread} <= {"bpf"}
-        async with running(tmp_path, f"{NODE1}:10250", vantages=("node:node1",), discovery=False) as over_ssh:
-            other = over_ssh.firewalls.gathered(parse_vantage("node:node1").id)
-        assert other is not None
+        after = await over_ssh(tmp_path)
         for item in ("iptables", "routes", "rules", "backends"):
             assert told.sources[item].status is SourceStatus.OK
-            assert _plain(told.text(item)) == _plain(other.text(item))
-        shown = {(each.protocol, each.address, each.port) for each in told.listeners or ()}
-        assert shown == {(each.protocol, each.address, each.port) for each in other.listeners or ()}
+            earlier, later, own = (_plain(each.text(item)) for each in (before, after, told))
+            assert earlier & later <= own <= earlier | later  # others change the cluster too
+        earlier, later, own = (
+            {(each.protocol, each.address, each.port) for each in reading.listeners or ()}
+            for reading in (before, after, told)
+        )
+        assert earlier & later <= own <= earlier | later
     finally:
         kit.kubectl("delete", "namespace", f"{SPACE}-pods", "--wait=true")
 
 
-def _plain(text: str) -> list[str]:
+def _plain(text: str) -> set[str]:
     """Lines without counters, times, and devices of pods that came or went."""
-    return sorted(
+    return {
         line.partition("]")[2] if line.startswith("[") else line.partition(" [")[0]
         for line in text.splitlines()
         if not line.startswith("#") and "veth" not in line
-    )
+    }
 
 
 async def test_a_reading_that_is_cut_short_leaves_nothing(tmp_path: Path) -> None:

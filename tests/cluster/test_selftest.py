@@ -80,6 +80,13 @@ async def watching() -> AsyncIterator[tuple[Session, str]]:
         await asyncio.gather(running, return_exceptions=True)
 
 
+def test_an_audit_that_is_told_to_shows_it() -> None:
+    audit = kit.audit("--self-test", "--yes")
+    [test] = audit.report["self_tests"]
+    assert (test["enforced"], test["deny_style"]) == (True, "drop")
+    assert "policies are enforced" in audit.err
+
+
 async def test_a_session_keeps_what_its_self_test_showed() -> None:
     async with watching() as (session, cluster):
         assert enforcement(session.store, session.settings, cluster).enforces is None
@@ -96,7 +103,8 @@ async def test_a_session_that_ends_in_the_middle_of_a_self_test_leaves_nothing()
             while len(session.store.objects) < 3:
                 await asyncio.sleep(0.05)
     await asyncio.gather(asking, return_exceptions=True)
-    assert session.store.self_tests == {}
+    [test] = session.store.self_tests.values()
+    assert (test.enforced, test.detail) == (None, "it was ended before it told anything")
     assert (session.store.objects, session.store.left) == ([], [])
 
 

@@ -58,6 +58,17 @@ def test_the_range_is_worth_training_on(first: tuple[int, dict[str, Any]]) -> No
     assert simulated == {"admin-prohibited", "host-prohibited"}  # nothing else is put in
 
 
+def test_every_exposed_and_broken_cell_is_told_by_exactly_one_finding(first: tuple[int, dict[str, Any]]) -> None:
+    _, report = first
+    for code in ("exposed", "broken"):
+        cells = [(cell["endpoint"], cell["vantage"]) for cell in report["cells"] if cell["verdict"] == code]
+        findings = [finding for finding in report["findings"] if finding["code"] == code]
+        told = [(cell["endpoint"], cell["vantage"]) for finding in findings for cell in finding["cells"]]
+        assert sorted(told) == sorted(cells)
+    ids = {finding["id"] for finding in report["findings"]}
+    assert ids >= {"exposed:range:cloud-metadata:inside", "exposed:range:kube-apiserver:outside"}
+
+
 def test_another_run_sees_the_same(first: tuple[int, dict[str, Any]]) -> None:
     code, report = demo()
     assert (code, seen(report)) == (first[0], seen(first[1]))

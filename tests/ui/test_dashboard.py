@@ -77,7 +77,7 @@ async def test_keys_move_open_and_come_back() -> None:
         assert isinstance(app.screen, CellScreen)
         assert app.screen.key == CellKey(ENDPOINTS[1].id, app.screen.key.vantage)
         text = screen_text(app)
-        for heading in ("ANSWER", "CONVERSATION", "POLICIES", "FIREWALL"):
+        for heading in ("ANSWERS", "PATH", "LAYERS", "PROOF"):
             assert heading in text
         await pilot.press("escape")
         assert isinstance(app.screen, AuditScreen)
@@ -126,7 +126,7 @@ async def test_second_looks_are_asked_for_and_shown() -> None:
         await pilot.pause()
         assert session.inspected == key
         text = screen_text(app)
-        for words in ("SECOND LOOK", "closed (conn-refused); DIFFERS", "GET /version", "401 Unauthorized", "two"):
+        for words in ("WITNESSES", "closed (conn-refused); DIFFERS", "GET /version", "401 Unauthorized", "two"):
             assert words in text
 
 

@@ -11,7 +11,9 @@ from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import State
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
-from kubeshield_tui.ui.detail import cell_page
+from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.ui.page.cell import cell_page
+from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.screens.expectations import ExpectationsScreen
 from tests.ui.stage import FakeSession, app_on, ready, screen_text
 from tests.unit.declare import API, CART_POD, HERE, IN_SHOP, KUBELET, NOW, WEB_POD, declare, rule, waive
@@ -49,24 +51,25 @@ def estate() -> Store:
 
 
 def page(store: Store, key: CellKey) -> str:
-    return "\n".join("".join(text for text, _ in line) for line in cell_page(store, Firewalls(store), key, NOW, 200))
+    view = CellView(store, Firewalls(store), Worlds(store), key, NOW, 200)
+    return "\n".join("".join(text for text, _ in line) for line in cell_page(view))
 
 
 def test_a_cell_says_what_it_must_be_by_which_line_and_what_is_not_sure() -> None:
     store = estate()
     sure = page(store, CellKey(API.id, IN_SHOP.id))
-    assert 'must be      blocked: expect.toml:1 "nobody"' in sure
+    assert 'must be      blocked   expect.toml:1 "nobody"' in sure
     assert "reason       it is the one door" in sure
     assert 'expired      expect.toml:21 "long gone" of us held until 2001-01-01' in sure
     assert "undecided" not in sure
     doubtful = page(store, CellKey(API.id, WEB_POD.id))
-    assert 'must be      blocked: expect.toml:1 "nobody"' in doubtful
+    assert 'must be      blocked   expect.toml:1 "nobody"' in doubtful
     assert 'undecided    expect.toml:6 "by account": service account of pod:shop/web-0 is not known' in doubtful
 
 
 def test_an_excepted_cell_says_who_answers_for_it_and_until_when() -> None:
     excepted = page(estate(), CellKey(KUBELET.id, WEB_POD.id))
-    assert 'must be      any: expect.toml:15 "old agent"' in excepted
+    assert 'must be      any       expect.toml:15 "old agent"' in excepted
     assert "exception    of us until 2026-12-31: why" in excepted
     assert "REACHABLE" in excepted
 

@@ -9,7 +9,10 @@ from kubeshield_tui.model.evidence import HostWitness, RuleCount, Support, Witne
 from kubeshield_tui.model.ids import CellKey, VantageId
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.store import Store
-from kubeshield_tui.ui.firewall import firewall_lines
+from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.ui.page.layers import layers
+from kubeshield_tui.ui.page.view import CellView
+from kubeshield_tui.ui.page.witnesses import witnesses
 from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.screens.consent import ConsentScreen
 from tests.ui.stage import FakeSession, app_on, ready, until
@@ -24,8 +27,8 @@ BY_POD = replace(
 
 
 def text(store: Store, key: CellKey = KEY, *, now: float = AT + 12, raw: bool = False) -> str:
-    lines = firewall_lines(store, Firewalls(store), key, now, 120, raw=raw)
-    return "\n".join("".join(piece for piece, _ in line) for line in lines)
+    view = CellView(store, Firewalls(store), Worlds(store), key, now, 120, raw)
+    return "\n".join("".join(piece for piece, _ in line) for line in (*layers(view), *witnesses(view)))
 
 
 def read_both(store: Store, **items: str | None) -> None:
@@ -38,10 +41,10 @@ def test_each_host_says_its_verdict_decider_path_near_misses_and_age() -> None:
     source = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.77"}}
     read_both(store, nft=nft([source, port(10250), ACCEPT], [port(10250), counter(41), DROP]))
     shown = text(store)
-    assert "1 jump  the vantage's own host (vantage-egress)" in shown
-    assert "2 n1  the host that holds the target (node-firewall)" in shown
+    assert "own firewall jump  allow  the vantage's own host" in shown
+    assert "firewall n1  DENY  the host that holds the target" in shown
     assert "203.0.113.4 -> 10.0.0.11:10250/tcp" in shown
-    assert "ALLOW   read 12 s ago over ssh:jump" in shown
+    assert "allow   read 12 s ago over ssh:jump" in shown
     assert "DENY: silence   read 12 s ago over node:n1" in shown
     assert "decides      inet t input rule 2 (handle 3): tcp dport 10250 counter packets 41 bytes 2460 drop" in shown
     assert "41 packets when it was read" in shown
@@ -55,7 +58,7 @@ def test_what_could_not_be_read_and_who_decides_before_is_said() -> None:
     store = estate(JUMP, node_over_ssh("n1", N1))
     read_both(store, iptables_legacy=None, backends=None, qdiscs="qdisc clsact ffff: dev eth0 parent ffff:fff1")
     shown = text(store)
-    assert "UNKNOWN   read" in shown
+    assert "unknown   read" in shown
     assert "another datapath may decide before: a tc clsact hook on eth0" in " ".join(shown.split())
     assert "in front     a tc clsact hook on eth0: it decides before these rules" in shown
     assert "not read     on n1: iptables-legacy (denied: must be root); backends (denied: must be root)" in shown
@@ -84,7 +87,7 @@ def test_old_readings_say_their_age_and_decide_nothing() -> None:
     store = estate(JUMP)
     collect(store, "ssh:jump", "jump", **at_address("203.0.113.4"))
     shown = text(store, now=AT + 1_200)
-    assert "UNKNOWN   read 20 min ago" in shown
+    assert "unknown   read 20 min ago" in shown
     assert "read 20 min ago, more than 15: it said allow" in shown
 
 

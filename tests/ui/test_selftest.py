@@ -8,9 +8,9 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Recognition
 from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.vantage import Zone
+from kubeshield_tui.report.enforced import self_test_line
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.screens.consent import ConsentScreen
-from kubeshield_tui.ui.selftest import self_test_line
 from tests.ui.stage import FakeSession, app_on, ready, screen_text, story, until
 from tests.unit.estate import endpoint, vantage
 
@@ -35,7 +35,7 @@ async def test_only_a_yes_to_the_list_that_is_shown_makes_anything(opened: bool)
         if opened:
             await pilot.press("enter")
         for no in ("enter", "escape", "n"):
-            await pilot.press("p")
+            await pilot.press("P" if opened else "p")
             assert isinstance(app.screen, ConsentScreen)
             text = screen_text(app)
             for words in (
@@ -48,8 +48,11 @@ async def test_only_a_yes_to_the_list_that_is_shown_makes_anything(opened: bool)
             await pilot.press(no)
             assert not isinstance(app.screen, ConsentScreen)
             assert session.tested == []
-        await pilot.press("p", "y")
+        session.store.apply(happened.SelfTested(at=1004, test=HELD))
+        await pilot.press("P" if opened else "p", "y")
         await until(lambda: session.tested == ["prod"], "the self-test")
+        told = f"prod: {self_test_line(HELD)}"
+        await until(lambda: told in {notice.message for notice in app._notifications}, "what came of it")
 
 
 @pytest.mark.parametrize(("cluster", "simulated"), [("", ""), ("prod", "everything")])

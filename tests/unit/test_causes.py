@@ -93,7 +93,7 @@ def of(
 
 def test_a_namespace_that_reaches_metadata_is_one_cause_and_counted() -> None:
     (cause,) = grouped(*((metadata("cloud-metadata"), source) for source in SHOP))
-    assert cause.title == "cloud metadata 169.254.169.254:80 open to pods of shop: 12 pods"
+    assert cause.title == "cloud metadata open to pods of shop: 12 pods"
     assert cause.id == "exposed:prod:cloud-metadata:inside"
     assert (cause.reach.cells, cause.reach.endpoints, cause.reach.vantages, cause.reach.namespaces) == (12, 1, 12, 1)
     assert len(cause.cells) == 12
@@ -118,8 +118,11 @@ def test_what_is_declared_is_told_of_all_cells_and_cut_to_a_handful() -> None:
 def test_metadata_that_is_asked_in_the_words_of_every_cloud_is_one_cause() -> None:
     words = ("cloud-metadata", "aws-imds-token", "gcp-metadata", "azure-imds")
     (cause,) = grouped(*((metadata(word), source) for word in words for source in SHOP[:2]))
-    assert cause.title == "cloud metadata 169.254.169.254:80 open to pods of shop: 8 cells, 2 pods"
+    assert cause.title == "cloud metadata open to pods of shop: 8 cells, 2 pods"
     assert cause.reach.endpoints == 4
+    azure = metadata("azure-wireserver", "168.63.129.16")
+    (cause,) = grouped((metadata("cloud-metadata"), SHOP[0]), (azure, SHOP[0]))
+    assert cause.title == "cloud metadata at 2 addresses open to pods of shop: 2 cells, 1 pod"
 
 
 def test_the_kubelets_of_forty_nodes_are_one_cause() -> None:
@@ -133,7 +136,7 @@ def test_the_kubelets_of_forty_nodes_are_one_cause() -> None:
 def test_what_is_open_to_many_namespaces_is_one_cause_for_the_target() -> None:
     (cause,) = grouped(*((API, source) for source in pods(9)), (API, NODE), (API, HERE))
     assert cause.title == (
-        "kube-apiserver 203.0.113.10:6443 open to pods of 9 namespaces, node n1 and local: 11 vantages"
+        "kube-apiserver 203.0.113.10:6443 open to pods of 9 namespaces, to node n1 and to local: 11 vantages"
     )
     assert cause.reach.namespaces == 9
     (cause,) = grouped(*((API, source) for source in pods(2)))

@@ -52,6 +52,7 @@ def test_help_is_instant_and_loads_no_front_end(arguments: list[str]) -> None:
         (["audit", "--cni", "deny-style=yes"], "drop, reject, icmp or unknown"),
         (["audit", "--cni", "hairpin=yes,hairpin=no"], "both yes and no"),
         (["audit", "--cni", "hairpin=yes,"], "hairpin=yes,"),
+        (["audit", "--self-test", "--kubeconfig", "/no/such/config"], "/no/such/config"),
         (["audit", "--no-discovery", "--cni", "elsewhere:enforces=yes"], "elsewhere"),
         (["--cni", "enforces=yes", "demo"], "--cni"),
         (["audit", "--timeout", "0"], "--timeout"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from kubeshield_tui.errors import ConsentMissing
 from kubeshield_tui.evidence.enforcement import KNOBS, Enforcement, enforcement_of, read_knobs, stated, with_test
 from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Recognition
 from kubeshield_tui.model.event import ClusterRead, Event, SelfTested, decode_event, encode_event
 from kubeshield_tui.model.evidence import SelfTest
+from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.session.doors import ClusterWait
 from kubeshield_tui.session.enforcing import enforcement
+from kubeshield_tui.session.offer import require_consent
 from kubeshield_tui.session.selftest import self_test_into
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.settings.schema import Settings
@@ -89,6 +92,17 @@ def test_a_session_knows_by_agents_then_by_its_newest_self_test_then_by_the_user
     assert [line.split(":")[0] for line in told.evidence][-2:] == ["self-test", "you say"]
     assert enforcement(store, settings, "lab").enforces is False
     assert enforcement(store, Settings(cni=(("prod", "enforces", "yes"),)), "prod").enforces is True
+
+
+def test_all_that_a_run_would_create_is_one_list() -> None:
+    settings = Settings(self_test=True, vantages=(parse_vantage("pod:shop"),))
+    with pytest.raises(ConsentMissing) as caught:
+        require_consent(settings, ("prod", "lab"))
+    lines = caught.value.message.splitlines()
+    assert sum("Pod shop/kubeshield-" in line for line in lines) == 1
+    tests = [line for line in lines if "Namespace kubeshield-selftest-" in line]
+    assert [line.endswith(" in lab") for line in tests] == [False, True]
+    require_consent(replace(settings, consent=True), ("prod", "lab"))
 
 
 async def test_a_self_test_that_could_not_be_run_says_why() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,11 +102,12 @@ async def test_a_plugin_that_fails_or_hangs_is_named(tmp_path: Path, monkeypatch
     with pytest.raises(ClusterError, match=r"/bin/sh.*log in first"):
         await connect("prod", failing)
     monkeypatch.setattr(credentials, "PLUGIN_SECONDS", 0.3)
-    hanging = config(tmp_path / "h", user=plugin("/bin/sleep", "61"))
+    seconds = f"61.{os.getpid()}"  # ours, whoever else runs these tests
+    hanging = config(tmp_path / "h", user=plugin("/bin/sleep", seconds))
     with pytest.raises(ClusterError, match=r"/bin/sleep.*did not end"):
         await connect("prod", hanging)
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "/bin/sleep 61" not in running.splitlines()
+    assert f"/bin/sleep {seconds}" not in running.splitlines()
 
 
 async def test_a_server_that_is_not_there_is_said_with_its_address(tmp_path: Path) -> None:

@@ -23,14 +23,15 @@ SETS = ipset.parse(
 )
 
 
-def judge(text: str, packet: str, family: str = "ip", host: str = "") -> Result:
+def judge(text: str, packet: str, family: str = "ip", host: str = "", *, explain: bool = False) -> Result:
     """Judge by one table, which stands in the first word of a text of rules."""
     table, *lines = text.strip().splitlines()
     chains = {line.split()[1] for line in lines}
     heads = [f":{chain} {'ACCEPT' if chain.isupper() else '-'} [0:0]" for chain in sorted(chains)]
     dump = iptables.parse("\n".join([f"*{table}", *heads, *lines, "COMMIT", ""]), family, SETS)
     assert dump.doubts == ()
-    return Firewall(merge(None, [dump], SETS), parse_host(host) if host else None).judge(parse_packet(packet))
+    firewall = Firewall(merge(None, [dump], SETS), parse_host(host) if host else None)
+    return firewall.judge(parse_packet(packet), explain=explain)
 
 
 def verdict(text: str, packet: str, family: str = "ip", host: str = "") -> str:
@@ -98,3 +99,16 @@ def test_logging_alone_decides_nothing_and_is_not_asked_about() -> None:
     result = judge(rules, SSH)
     assert result.decided
     assert result.outcomes[0].assumptions == ()
+
+
+def test_a_condition_that_holds_in_two_ways_is_no_near_miss() -> None:
+    rules = "filter\n-A INPUT -p tcp -m multiport --ports 25,53 -j DROP\n-A INPUT -p tcp -m tcp --dport 25 -j DROP"
+    (miss,) = judge(rules, SSH, explain=True).outcomes[0].misses
+    assert (miss.decider.index, miss.condition, miss.was) == (1, "tcp dport == 25", "22")
+
+
+def test_a_condition_that_may_hold_in_one_of_two_ways_is_unknown() -> None:
+    rules = "filter\n-A INPUT -p tcp -m multiport --ports 25,53 -j DROP"
+    without = SSH.replace(",sport=40000", "")
+    assert {outcome.verdict for outcome in judge(rules, without).outcomes} == {"accept", "drop"}
+    assert {outcome.verdict for outcome in judge(rules, without.replace("dport=22", "dport=25")).outcomes} == {"drop"}

@@ -6,13 +6,15 @@ import json
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import ClusterFacts, Inventory, Recognition, Skipped
 from kubeshield_tui.model.endpoint import Scope
+from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.expectation import Severity
-from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.ids import CellKey, finding_id
 from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.vantage import VantageStatus
 from kubeshield_tui.report.document import make_report, report_json, report_schema
@@ -74,6 +76,29 @@ def test_the_contracts_fields_are_there() -> None:
     assert set(document["vantages"][0]) == {"id", "kind", "zone", "status", "detail"}
     (finding,) = document["findings"]
     assert all(finding[part] for part in ("because", "verify", "remedy"))
+    assert (finding["id"], finding["since"]) == ("exposed:prod:kube-apiserver:inside", "1970-01-01T00:00:02Z")
+    assert finding["cells"] == [{"endpoint": API.id, "vantage": SHOP.id}]
+    assert finding["reach"] == {"cells": 1, "endpoints": 1, "vantages": 1, "namespaces": 1}
+
+
+def test_one_cause_is_one_finding_in_every_report_and_names_all_its_cells() -> None:
+    estate = store()
+    (known,) = estate.findings.values()
+    for number in range(30):
+        pod = vantage(f"pod:shop/web-{number}")
+        estate.apply(happened.VantageAdded(at=3, vantage=pod))
+        more = replace(known, id=finding_id("exposed", API.id, pod.id), vantage=pod.id)
+        estate.apply(happened.FindingRaised(at=3, finding=more))
+    (finding,) = json.loads(report_json(estate))["findings"]
+    assert finding["title"] == "kube-apiserver [2001:db8::1]:6443 open to pods of shop: 31 pods"
+    assert len(finding["cells"]) == 31
+    assert finding["since"] == "1970-01-01T00:00:02Z"
+    text = report_text(estate)
+    assert text.count("MEDIUM   ") == 1
+    assert "and 27 more" in text
+    estate.apply(happened.FindingCleared(at=4, finding=known.id))
+    (finding,) = json.loads(report_json(estate))["findings"]
+    assert (len(finding["cells"]), finding["since"]) == (30, "1970-01-01T00:00:03Z")
 
 
 def test_what_a_cluster_is_and_what_is_not_asked_is_said() -> None:
@@ -125,8 +150,24 @@ def test_what_could_not_be_measured_is_incomplete_but_out_of_scope_is_not() -> N
 def test_text_says_what_is_wrong_first_and_draws_in_ascii_where_it_must() -> None:
     text = report_text(store())
     assert text.index("MEDIUM") < text.index("db 10.96.0.7:443")
-    assert "kube-apiserver 2001:db8::1:6443" in text
+    assert "kube-apiserver [2001:db8::1]:6443 open to pods of shop" in text
     assert "✖1 exposed" in text
     plain = report_text(store(), ascii_only=True)
     assert plain.isascii()
     assert "X1 exposed" in plain
+
+
+def test_a_self_test_stands_in_both_reports_and_is_incomplete_where_it_told_nothing() -> None:
+    held = SelfTest(cluster="prod", enforced=True, before="open (syn-ack)", after="filtered (no-response)")
+    failed = SelfTest(cluster="lab", enforced=None, before="", after="", detail="create namespaces: forbidden")
+    estate = store()
+    for test in (held, failed):
+        estate.apply(happened.SelfTested(at=3, test=test))
+    document = json.loads(report_json(estate))
+    jsonschema.validate(document, report_schema(), cls=jsonschema.Draft202012Validator)
+    assert [(test["cluster"], test["enforced"]) for test in document["self_tests"]] == [("prod", True), ("lab", None)]
+    text = report_text(estate)
+    assert "self-test of prod: policies are enforced. open (syn-ack) without a policy, filtered" in text
+    assert [line for line in incomplete(estate) if "self-test" in line] == [
+        "self-test of lab told nothing: create namespaces: forbidden"
+    ]

@@ -227,15 +227,14 @@ def _fib(name: str, flow: Flow, routing: Routing) -> Held:
     """`fib FLAGS RESULT`: what the routes say of an address; an interface that there is not is the empty name."""
     *flags, result = name.split()[1:]
     number = flow.saddr if "saddr" in flags else flow.daddr
-    if isinstance(number, Unsure) or number is None:
-        return Unsure(kind=Doubt.ROUTING, text=name)
     device: Name = flow.iif if "iif" in flags else flow.oif if "oif" in flags else ""
     if isinstance(device, Unsure):
         return Unsure(kind=Doubt.ROUTING, text=name)
     if result == "type":
-        kind = routing.address_type(flow.family, number, device) or _assumed_type(flow, "saddr" in flags, device)
+        kind = routing.address_type(flow.family, number, device) if isinstance(number, int) else None
+        kind = kind or _assumed_type(flow, "saddr" in flags, device)
         return Unsure(kind=Doubt.ROUTING, text=name) if kind is None else ADDRESS_TYPES.get(kind, 1)
-    if result not in {"oif", "oifname"}:
+    if result not in {"oif", "oifname"} or not isinstance(number, int):
         return Unsure(kind=Doubt.ROUTING, text=name)
     if flow.iif == "lo" and flow.hook in {"prerouting", "input", "ingress"}:
         return flow.iif

@@ -24,6 +24,8 @@ from kubeshield_tui.model.text import printable
 
 SHOWN = 200
 """Characters shown of what was not understood."""
+BROKEN_LIMIT = 100
+"""JSON values that are broken, after which no more are looked for: each may be read to the end of the text."""
 
 _SETTING = re.compile(r"^\s*([a-z][\w./-]*\.[\w./-]+)\s*=\s*(\S.*?)\s*$")
 _SECTIONS = {
@@ -53,18 +55,18 @@ def holds_nothing(host: Host) -> bool:
 def _parts(text: str) -> Iterator[object]:
     """Yield the JSON values of a text one after the other; lines between them as text."""
     decoder = json.JSONDecoder()
-    at = 0
+    at, failed = 0, 0
     while at < len(text):
         if text[at].isspace():
             at += 1
             continue
-        if text[at] in "[{":
+        if text[at] in "[{" and failed < BROKEN_LIMIT:
             try:
                 value, at = decoder.raw_decode(text, at)
                 yield value
                 continue
             except (ValueError, RecursionError):
-                pass
+                failed += 1
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         yield text[at:end].rstrip("\r")

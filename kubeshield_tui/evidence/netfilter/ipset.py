@@ -5,6 +5,7 @@ Kinds and forms: ipset(8).
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from itertools import pairwise
 
 from kubeshield_tui.evidence.netfilter import iptables_values as values
@@ -14,6 +15,7 @@ from kubeshield_tui.evidence.netfilter.iptables_matches import SetKey
 from kubeshield_tui.evidence.netfilter.iptables_options import split
 from kubeshield_tui.evidence.netfilter.iptables_values import Unreadable
 from kubeshield_tui.evidence.netfilter.ruleset import NamedSet
+from kubeshield_tui.model.text import printable
 
 MEMBERS = 1_000_000
 """Elements read of all sets together."""
@@ -26,6 +28,8 @@ class _Set:
         self.family = "ip6" if "inet6" in options else "ip"
         self.timed = "timeout" in options
         self.complete = True
+        self.doubted = False
+        """What can't be read takes members out, and any of them may be meant."""
         self.pairs: list[tuple[Key, bool]] = []
         self.excluded: list[Key] = []
         self.members: list[str] = []
@@ -48,17 +52,22 @@ def is_dump(text: str) -> bool:
 def parse(text: str) -> Sets:
     """Read a dump. Never raises."""
     sets: dict[str, _Set] = {}
+    last: _Set | None = None
+    """What is not understood may be a member of it."""
     count = 0
     for line in text.splitlines():
-        words = split(line) or []
+        words = split(line) or [line]
         if len(words) >= 3 and words[0] == "create":
-            sets[words[1]] = _Set(words[2], words[3:])
-        elif len(words) >= 3 and words[0] == "add" and words[1] in sets:
+            last = sets[printable(words[1])] = _Set(words[2], words[3:])
+        elif len(words) >= 3 and words[0] == "add":
+            last = sets.get(printable(words[1]), last)
             count += 1
-            if count > MEMBERS:
-                sets[words[1]].complete = False
-            else:
-                _add(sets[words[1]], words[2], "nomatch" in words[3:])
+            if last is not None and (count > MEMBERS or printable(words[1]) not in sets):
+                last.complete = False
+            elif last is not None:
+                _add(last, words[2], "nomatch" in words[3:])
+        elif last is not None and line.strip() and not line.startswith("#"):
+            last.complete = False
     _join(sets)
     known = {name: each for name, each in sets.items() if each.parts and each.kind != "list:set"}
     return Sets(
@@ -75,6 +84,7 @@ def _add(into: _Set, text: str, excluded: bool) -> None:
         key = _key(into, text)
     except (Unreadable, ValueError):
         into.complete = False
+        into.doubted = into.doubted or excluded
         return
     if excluded:
         into.excluded.append(key)
@@ -126,10 +136,13 @@ def _join(sets: dict[str, _Set]) -> None:
             each.parts, each.family = kinds.pop()
             each.kind = "joined"
             each.complete = all(member.complete for member in members)
+            each.doubted = any(member.doubted for member in members)
             each.pairs = [pair for member in members for pair in member.pairs]
 
 
 def _elements(each: _Set) -> Elements[object]:
+    if each.doubted:
+        return Elements((), complete=False)
     if len(each.parts) > 1:
         # An exclusion inside several dimensions: what is left has no simple form.
         return Elements(each.pairs, complete=each.complete and not each.excluded)
@@ -145,11 +158,18 @@ def _without(each: _Set) -> list[Key]:
             else [key for key, _ in each.pairs]
         )
     marked = [(*_bounds(key), True) for key, _ in each.pairs] + [(*_bounds(key), False) for key in each.excluded]
+    marked.sort(reverse=True)
     edges = sorted({edge for low, high, _ in marked for edge in (low, high + 1)})
     held: list[tuple[int, int]] = []
+    over: list[tuple[int, bool, int]] = []
+    """Those that cover the place: size, whether members, end; the smallest first."""
     for low, after in pairwise(edges):
-        over = [(high - first, keep) for first, high, keep in marked if first <= low and high >= after - 1]
-        if over and min(over)[1]:
+        while marked and marked[-1][0] == low:
+            first, high, keep = marked.pop()
+            heappush(over, (high - first, keep, high))
+        while over and over[0][2] < low:
+            heappop(over)
+        if over and over[0][1]:
             held.append((low, after - 1))
     return _merged(held)
 

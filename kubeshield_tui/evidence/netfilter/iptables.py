@@ -93,7 +93,8 @@ def parse(text: str, family: str = "", sets: Sets = NO_SETS) -> Dump:
     """Read a dump. `family` is told by the dump itself where it can be."""
     reader = _Reader()
     for number, raw in enumerate(text.splitlines(), 1):
-        reader.read(number, raw.strip())
+        line = raw.replace("\t", " ").strip()
+        reader.read(number, line if line.isprintable() else printable(line, len(line)))
     family = family or reader.family or ("ip6" if _V6.search(text) else "ip")
     if reader.table is not None and not reader.bare:
         reader.doubt(f"the dump ends inside table {reader.table.name}, without COMMIT: it was cut off")

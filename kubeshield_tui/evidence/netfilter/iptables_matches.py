@@ -55,6 +55,8 @@ class SetKey(NamedTuple):
 Found = Condition | Unsure
 NEVER = Match(left=Constant(value=1), operator=EQUAL, right=Constant(value=0))
 ALWAYS: tuple[Found, ...] = ()
+EXTENSION_HEADERS = frozenset({"rt", "hbh", "dst", "frag"})
+"""Matches that need a header of IPv6 which a packet to a port does not have; negated options need it too."""
 
 
 def general(option: Option, family: str) -> Iterator[Found]:
@@ -88,6 +90,9 @@ def translate(module: Module, context: Context) -> Iterator[Found]:
     """Translate one module. Raises Unreadable for a value that can't be read."""
     name = module.name or context.protocol
     if not module.name and not module.options:
+        return
+    if name in EXTENSION_HEADERS:
+        yield NEVER
         return
     if name in DOUBTFUL:
         yield from doubtful(module, *DOUBTFUL[name])
@@ -165,8 +170,7 @@ def _multiport(option: Option, context: Context) -> Translated:
         case "--ports" | "--port" if option.negated:
             return (source, target)
         case "--ports" | "--port":
-            other = values.one_of(Field(name="th sport"), spans, True)
-            return (AnyOf(groups=((source,), (other, target))),)
+            return (AnyOf(groups=((source,), (target,))),)
     return None
 
 
@@ -216,7 +220,7 @@ def _states(option: Option) -> Translated:
     if not status:
         return (not_in_state if option.negated else in_state,)
     if not option.negated:
-        return (AnyOf(groups=((in_state,), (not_in_state, in_status))) if state else in_status,)
+        return (AnyOf(groups=((in_state,), (in_status,))) if state else in_status,)
     # Without a connection there is no status, and so neither of the two: the kernel then lets the negation hold.
     untracked = Match(left=Field(name="ct state"), operator=ANY_BIT, right=Constant(value=NO_CONNECTION))
     neither = AnyOf(groups=((not_in_status,), (untracked,)))

@@ -17,6 +17,8 @@ SHORT = {
     "--in-interface": "-i", "--out-interface": "-o", "--fragment": "-f", "--jump": "-j", "--goto": "-g",
     "--match": "-m", "--append": "-A", "--set-counters": "-c",
 }  # fmt: skip
+QUOTED_LIMIT = 16_000
+"""Characters of a line with quotes: iptables writes no longer ones, and shlex takes the square of their number."""
 _TOKEN = re.compile(r'"([^"]*)"|([^\s"]+)')
 _QUOTED = re.compile(r"""(?:(?:"[^"]+"|[^\s"']+)(?:\s+|$))+""")
 GENERAL = frozenset({"-p", "-s", "-d", "-i", "-o", "-f", "-4", "-6"})
@@ -70,9 +72,11 @@ def _quoted(value: str) -> str:
 
 
 def split(text: str) -> list[str] | None:
-    """Take a line apart at its blanks, quotes honoured; None where a quote never ends."""
+    """Take a line apart at its blanks, quotes honoured; None where a quote, or a line with quotes, never ends."""
     if '"' not in text and "'" not in text and "\\" not in text:
         return text.split()
+    if len(text) > QUOTED_LIMIT:
+        return None
     if _QUOTED.fullmatch(text) and "\\" not in text:  # as iptables-save writes; shlex takes ten times as long
         return [quoted or plain for quoted, plain in _TOKEN.findall(text)]
     try:

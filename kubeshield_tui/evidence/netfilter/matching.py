@@ -140,7 +140,7 @@ def _joined(parts: list[Held]) -> Held:
             return None
         if isinstance(part, Unsure):
             doubt = part
-            known.append(None)
+            known.extend(part.parts if isinstance(part, Partly) else (None,))
         elif isinstance(part, tuple):
             known.extend(part)
         else:

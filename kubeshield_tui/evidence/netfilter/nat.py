@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kubeshield_tui.evidence.netfilter.elements import Interval
-from kubeshield_tui.evidence.netfilter.flow import Connection, End, Flow, Number
+from kubeshield_tui.evidence.netfilter.fields import READERS, doubt_about, read
+from kubeshield_tui.evidence.netfilter.flow import Connection, End, Flow, Held, Number
 from kubeshield_tui.evidence.netfilter.matching import Place, look_up, value
 from kubeshield_tui.evidence.netfilter.ruleset import Constant, Doubt, Expression, Mapped, Translate, Unsure
 from kubeshield_tui.evidence.netfilter.words import WITH_PORTS, address_text
@@ -38,6 +39,20 @@ def bind(statement: Translate, at: Place) -> str | None:
             flow.dst_is_local = True
         connection.stays = flow.dst_is_local
     return f"{statement.kind} to {end_text(end, flow.family, flow.protocol in WITH_PORTS)}"
+
+
+def bind_somewhere(at: Place, why: Unsure) -> None:
+    """Bind the side of a connection that the hook translates to what can't be known."""
+    flow, connection = at.flow, at.flow.connection
+    assert connection is not None
+    end = End(why, why)
+    if flow.hook in SOURCE_HOOKS:
+        connection.to_source = end
+        flow.set_source(end)
+    else:
+        connection.to_destination = end
+        flow.set_destination(end)
+        connection.stays = flow.dst_is_local
 
 
 def _target(statement: Translate, at: Place) -> End | str | None:
@@ -133,6 +148,23 @@ def apply_binding(flow: Flow, connection: Connection, hook: str) -> None:
     elif not flow.is_reply and connection.is_dnat and connection.to_destination is not None:
         flow.set_destination(connection.to_destination)
         flow.dst_is_local = connection.stays
+
+
+def rewrite(name: str, held: Held, at: Place) -> bool:
+    """Set a field without conntrack's knowing; returns False for a packet that has no such field."""
+    flow = at.flow
+    first, _, attribute = name.partition(" ")
+    if first not in {"meta", "ct"} and read(name, flow, at.routing) is None:
+        return False
+    number = held if isinstance(held, int | Unsure) else doubt_about(name)
+    if name not in READERS or first in {"meta", "ct"} or attribute not in {"saddr", "daddr", "sport", "dport"}:
+        flow.assigned[name] = held
+        flow.version += 1
+    elif attribute in {"saddr", "sport"}:
+        flow.set_source(End(number, flow.sport) if attribute == "saddr" else End(flow.saddr, number))
+    else:
+        flow.set_destination(End(number, flow.dport) if attribute == "daddr" else End(flow.daddr, number))
+    return True
 
 
 def end_text(end: End, family: str, with_port: bool) -> str:

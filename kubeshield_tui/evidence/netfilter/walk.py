@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from kubeshield_tui.evidence.netfilter.elements import Value
 from kubeshield_tui.evidence.netfilter.fields import doubt_about
 from kubeshield_tui.evidence.netfilter.flow import Flow
 from kubeshield_tui.evidence.netfilter.forks import Forks
 from kubeshield_tui.evidence.netfilter.matching import ANY, holds, look_up, value
-from kubeshield_tui.evidence.netfilter.nat import bind
+from kubeshield_tui.evidence.netfilter.nat import bind, bind_somewhere, rewrite
 from kubeshield_tui.evidence.netfilter.program import Base, Program
+from kubeshield_tui.evidence.netfilter.questions import Asked, question_about, question_of
 from kubeshield_tui.evidence.netfilter.routing import Routing
 from kubeshield_tui.evidence.netfilter.ruleset import (
-    ANY_BIT,
-    EQUAL,
-    NO_BIT,
-    UNEQUAL,
     AnyOf,
     Assign,
     Chain,
-    Condition,
     Constant,
     Doubt,
     Match,
@@ -51,7 +45,6 @@ MISSED = Verdict(kind="missed")
 """What an effect returns where its rule does not match after all: a map without the key, another family."""
 LASTING = frozenset({Doubt.FIELD, Doubt.LOCAL, Doubt.TIME, Doubt.ROUTING, Doubt.SET})
 """Kinds of questions that have one answer for all packets of a connection that go the same way."""
-POSITIVE = {UNEQUAL: EQUAL, NO_BIT: ANY_BIT}
 ICMPX = {
     "icmpx-no-route": ("icmp-net-unreachable", "icmpv6-no-route"),
     "icmpx-port-unreachable": ("icmp-port-unreachable", "icmpv6-port-unreachable"),
@@ -86,15 +79,6 @@ class Miss(NamedTuple):
     failed: Match
     was: str
     """What the packet has there."""
-
-
-class Asked(NamedTuple):
-    """A condition that can't be known, in its positive form; `denied` where the rule has the opposite."""
-
-    doubt: Unsure
-    text: str
-    identity: Hashable
-    denied: bool
 
 
 class Walk:
@@ -151,8 +135,10 @@ class Walk:
                 return Final(verdict.kind, verdict.target or None, self.marks[-1])
             behind = self._behind
             target = base.table.chains.get(verdict.target)
-            if target is None or len(stack) >= DEPTH_LIMIT:
-                why = f"chain {verdict.target} is not in the dump" if target is None else "jumps lead too deep"
+            if len(stack) >= DEPTH_LIMIT:
+                break
+            if target is None:
+                why = f"chain {verdict.target} is not in the dump"
                 verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=why))
                 if verdict is not None:
                     return Final(verdict.kind, None, self.marks[-1])
@@ -161,7 +147,7 @@ class Walk:
             if verdict.kind == "jump":
                 stack.append((chain, behind))
             chain, start = target, 0
-        verdict = self._opaque(Opaque(kind=Doubt.MISSING, text="jumps lead in circles"))
+        verdict = self._opaque(Opaque(kind=Doubt.MISSING, text="jumps lead too deep"))
         return Final(verdict.kind, None, self.marks[-1]) if verdict is not None else self._policy(base)
 
     def _until_verdict(self, chain: Chain, start: int) -> Verdict | None:
@@ -226,9 +212,9 @@ class Walk:
                 if held is False:
                     return -1
                 if isinstance(held, Unsure):
-                    questions.append(_question(statement, held, rule))
+                    questions.append(question_of(statement, held, rule))
             elif isinstance(statement, Unsure):
-                questions.append(Asked(statement, statement.text, _identity(statement, rule), False))
+                questions.append(question_about(statement, rule))
             elif self._matters(statement):
                 return place if self._assume(questions) else -1
         return -1
@@ -340,9 +326,8 @@ class Walk:
         elif statement.field == "ct mark":
             if flow.connection is not None:  # the kernel passes over it where there is none
                 flow.connection.mark = number
-        else:
-            flow.assigned[statement.field] = held
-            flow.version += 1
+        elif not rewrite(statement.field, held, self):
+            return MISSED
         return None
 
     def _update(self, statement: Update) -> Verdict | None:
@@ -367,12 +352,18 @@ class Walk:
 
     def _opaque(self, statement: Opaque) -> Verdict | None:
         """Take one of the effects that a statement may have."""
-        options = tuple(f"{statement.text}: {effect}" for effect in statement.effects)
-        effect = statement.effects[self.choose(statement.kind, statement.text, options)]
+        effects = statement.effects
+        if self._base.chain.type == "nat" and "continue" in effects and self.flow.connection is not None:
+            effects = (*effects, "translate")
+        options = tuple(f"{statement.text}: {effect}" for effect in effects)
+        effect = effects[self.choose(statement.kind, statement.text, options)]
         if effect == "continue":
             return None
         self.mark(f"{effect} ({statement.text})")
-        return Verdict(kind=effect)
+        if effect != "translate":
+            return Verdict(kind=effect)
+        bind_somewhere(self, Unsure(kind=statement.kind, text=statement.text))
+        return Verdict(kind="accept")
 
 
 ADDRESSES = frozenset({"ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"})
@@ -383,16 +374,3 @@ def _decides(statement: Statement) -> bool:
     return isinstance(statement, Reject | Translate | VerdictMap) or (
         isinstance(statement, Verdict) and statement.kind in {"accept", "drop", "jump", "goto"}
     )
-
-
-def _question(condition: Condition, doubt: Unsure, rule: Rule) -> Asked:
-    if isinstance(condition, Match) and condition.operator in POSITIVE:
-        condition, denied = replace(condition, operator=POSITIVE[condition.operator]), True
-    else:
-        denied = False
-    return Asked(doubt, shown(condition), _identity(doubt, rule, condition), denied)
-
-
-def _identity(doubt: Unsure, rule: Rule, condition: Hashable = None) -> Hashable:
-    """Return what makes two questions one: the same condition, but of one rule where its text may not tell it all."""
-    return (id(rule) if doubt.kind is Doubt.MODULE else 0, doubt.text, condition)

@@ -16,6 +16,8 @@ REFUSALS = {
     "prohibit": ("icmp-admin-prohibited", "icmpv6-admin-prohibited"),
 }
 """How the kernel answers what it can't route; a blackhole does not answer."""
+ANSWER = "syn-ack"
+"""The leg that goes the other way; conntrack may take its packet for the first of a connection of its own."""
 STRICT = 1
 """Value of rp_filter; 2 asks only that there be a way back."""
 
@@ -77,7 +79,7 @@ class Ways:
 
     def _as_asked(self, flow: Flow, walk: Walk, doubt: Unsure) -> str:
         flow.way = self._asked_device(flow)
-        if self.packet.hook == "forward" and (self.packet.oif or flow.is_reply):
+        if self.packet.hook == "forward" and (self.packet.oif or flow.leg == ANSWER):
             return "forward"  # the asker knows that it leaves again
         options = (f"{doubt.text}: forwarded", f"{doubt.text}: delivered here")
         return ("forward", "input")[walk.choose(doubt.kind, doubt.text, options, same=("way", flow.daddr))]
@@ -92,7 +94,7 @@ class Ways:
             flow.way = "lo" if stays else Unsure(kind=Doubt.ROUTING, text="device that it leaves by")
 
     def _asked_device(self, flow: Flow) -> Name:
-        if flow.is_reply:
+        if flow.leg == ANSWER:
             return self.came_by or Unsure(kind=Doubt.ROUTING, text="device that the answer leaves by")
         return self.packet.oif or Unsure(kind=Doubt.ROUTING, text="device that it leaves by")
 
@@ -109,7 +111,7 @@ class Ways:
         at = 0
         if len(hops) > 1:
             options = tuple(f"one of {len(hops)} next hops: over {hop.device}" for hop in hops)
-            at = walk.choose(Doubt.RANDOM, decision.text, options, same=("way", flow.is_reply, decision.text))
+            at = walk.choose(Doubt.RANDOM, decision.text, options, same=("way", flow.leg == ANSWER, decision.text))
         flow.way, flow.next_hop = hops[at].device, hops[at].gateway
         return None
 

@@ -226,11 +226,13 @@ def _matched(enquiry: Enquiry, policy: Policy, rule: Rule, effect: Effect) -> Po
 def _unmatched(enquiry: Enquiry, policy: Policy, effect: Effect) -> PolicyEffect:
     misses = [miss_of(enquiry, rule) for rule in enquiry.rules(policy)]
     closest = min(misses, key=lambda miss: miss.fields, default=None)
+    near = closest if closest and closest.fields == 1 else None
     others = f" (and {len(misses) - 1} more)" if len(misses) > 1 else ""
     return PolicyEffect(
         key=policy.key,
         effect=effect,
-        near_miss=closest.text if closest and closest.fields == 1 else "",
+        near_miss=near.text if near else "",
+        missed=near.place if near else "",
         why=f"{closest.text}{others}" if closest else f"it has no {enquiry.direction} rule",
         where=policy.where,
     )

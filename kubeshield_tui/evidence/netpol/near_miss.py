@@ -37,6 +37,8 @@ class Miss(NamedTuple):
     fields: int
     """How many fields failed."""
     text: str
+    place: str = ""
+    """Where one that failed stands: `from[1]`, in an answer on a whole rule `ingress[0].from[1]`."""
 
 
 def rule_text(enquiry: Enquiry, rule: Rule) -> str:
@@ -63,9 +65,9 @@ def hit_text(enquiry: Enquiry, rule: Rule) -> str:
 def miss_of(enquiry: Enquiry, rule: Rule) -> Miss:
     """Why a rule does not match."""
     ports = ports_match(rule.ports, enquiry.destination, enquiry.traffic)
-    fields, parts = 0, []
+    fields, place, parts = 0, "", []
     if ports is False:
-        fields += 1
+        fields, place = 1, "ports"
         parts.append(_port_miss(rule.ports or (), enquiry.destination, enquiry.traffic))
     else:
         parts.append(_port_hit(rule, enquiry.destination, enquiry.traffic))
@@ -76,11 +78,13 @@ def miss_of(enquiry: Enquiry, rule: Rule) -> Miss:
             (_peer_miss(peer, enquiry.peer) for peer in rule.peers), key=lambda miss: miss.fields, default=None
         )
         fields += closest.fields if closest else 2
+        place = closest.place if closest else place
         others = f" (and {len(rule.peers) - 1} more)" if len(rule.peers) > 1 else ""
         parts.append(f"{closest.text}{others}" if closest else "it names no peer")
     elif fields:
         parts.append("the peer matches")
-    return Miss(fields, f"{rule_text(enquiry, rule)}: {'; '.join(parts)}")
+    where = f"{enquiry.direction}[{rule.index}].{place}" if place else ""
+    return Miss(fields, f"{rule_text(enquiry, rule)}: {'; '.join(parts)}", where)
 
 
 def _port_hit(rule: Rule, destination: Party, traffic: Traffic) -> str:
@@ -135,18 +139,19 @@ def _peer_miss(peer: Peer, party: Party) -> Miss:
         case PodPeer():
             return _pods_miss(peer, party)
         case BlockPeer():
-            return Miss(1, f"{peer.path} {peer_text(peer)}: {_block_miss(peer, party)}")
+            return Miss(1, f"{peer.path} {peer_text(peer)}: {_block_miss(peer, party)}", peer.path)
         case NodePeer() if party.is_node_like:
-            return Miss(1, f"{peer.path} nodes {_selector_miss(peer.nodes, party.node_labels)}")
+            return Miss(1, f"{peer.path} nodes {_selector_miss(peer.nodes, party.node_labels)}", peer.path)
         case _:
-            return Miss(1, f"{peer.path} {peer_text(peer)}: {party.text} is none of them")
+            return Miss(1, f"{peer.path} {peer_text(peer)}: {party.text} is none of them", peer.path)
 
 
 def _pods_miss(peer: PodPeer, party: Party) -> Miss:
     if party.kind is not PartyKind.POD:
-        return Miss(1, f"{peer.path} {peer_text(peer)}: selectors match pods, {party.text} is none")
+        return Miss(1, f"{peer.path} {peer_text(peer)}: selectors match pods, {party.text} is none", peer.path)
     if party.host_network:
-        return Miss(1, f"{peer.path} {peer_text(peer)}: {party.text} has its node's network, selectors do not match it")
+        why = f"{party.text} has its node's network, selectors do not match it"
+        return Miss(1, f"{peer.path} {peer_text(peer)}: {why}", peer.path)
     fields, parts = 0, []
     if peer.pods.namespace is not None and peer.pods.namespace != party.namespace:
         fields += 1
@@ -163,7 +168,7 @@ def _pods_miss(peer: PodPeer, party: Party) -> Miss:
         parts.append(f"podSelector {_selector_miss(peer.pods.pods, party.labels)}")
     elif peer.pods.pods is not None:
         parts.append("podSelector ok")
-    return Miss(fields, f"{peer.path} {', '.join(parts)}")
+    return Miss(fields, f"{peer.path} {', '.join(parts)}", peer.path)
 
 
 def _selector_miss(selector: Selector, labels: LabelView) -> str:

@@ -35,6 +35,8 @@ class PolicyEffect(Record, frozen=True):
     """`ingress[0]`, `ingress[0] allow-web`."""
     near_miss: str = ""
     """The rule that matches in all but one field, and that field."""
+    missed: str = ""
+    """The place of that field in the policy's spec: `ingress[0].ports`, `ingress[0].from[1]`."""
     why: str = ""
     """What the rule matched by, or why none does."""
     where: Where = Where()

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.query import keys_of_column, keys_of_row, lost_clusters
-from kubeshield_tui.ui.detail import opinion_line
+from kubeshield_tui.ui.page.witnesses import opinion_line
 from kubeshield_tui.ui.selftest import offer_self_test
 from kubeshield_tui.ui.summary import cell_line, headline, legend, title_line, vantage_line
 from kubeshield_tui.ui.widgets.lines import Lines

@@ -11,13 +11,15 @@ from textual.binding import Binding, BindingType
 
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.session.control import SessionControl
+from kubeshield_tui.session.controls import controls
 from kubeshield_tui.session.offer import reader_objects_of
 from kubeshield_tui.session.query import keys_of_row
-from kubeshield_tui.ui.detail import SECTIONS, cell_page, section_line
+from kubeshield_tui.ui.page.answers import head
+from kubeshield_tui.ui.page.cell import SECTIONS, cell_page, section_line
+from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.screens.consent import ConsentScreen
 from kubeshield_tui.ui.screens.page import PageScreen
 from kubeshield_tui.ui.selftest import offer_self_test
-from kubeshield_tui.ui.widgets.layout import row_label
 from kubeshield_tui.ui.widgets.pager import Line, Pager
 
 REFRESH_SECONDS = 0.5
@@ -37,6 +39,7 @@ class CellScreen(PageScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(number), f"section({number})", name, show=False) for number, name in enumerate(SECTIONS, 1)),
         Binding("r", "again", "Ask again", id="page.ask"),
+        Binding("p", "prove", "Prove", id="page.prove"),
         Binding("w", "rulesets", "Read rules", id="page.rulesets"),
         Binding("W", "raw", "Rules as read", show=False, id="page.raw_rules"),
         Binding("t", "witness", "Watch a probe", id="page.witness"),
@@ -44,14 +47,15 @@ class CellScreen(PageScreen[None]):
         Binding("M", "opinion('row')", "Ask nmap from everywhere", show=False, id="page.nmap_row"),
         Binding("i", "inspect", "Inspect", id="page.inspect"),
         Binding("s", "save", "Save", id="page.save"),
-        Binding("p", "self_test", "Prove enforcement", show=False, id="page.self_test"),
+        Binding("P", "self_test", "Prove enforcement", show=False, id="page.self_test"),
     ]
     keys: ClassVar[Line] = (
-        (" esc", "heading"), (" back  ", "quiet"), ("1-6", "heading"), (" go  ", "quiet"),
-        ("/", "heading"), (" find  ", "quiet"), ("r", "heading"), (" ask  ", "quiet"),
-        ("m", "heading"), (" nmap  ", "quiet"), ("i", "heading"), (" inspect  ", "quiet"),
-        ("w", "heading"), (" rules  ", "quiet"), ("t", "heading"), (" witness  ", "quiet"),
-        ("s", "heading"), (" save", "quiet"),
+        (" esc", "heading"), (" back ", "quiet"), ("1-9", "heading"), (" go ", "quiet"),
+        ("r", "heading"), (" ask ", "quiet"), ("p", "heading"), (" prove ", "quiet"),
+        ("w", "heading"), (" rules ", "quiet"), ("t", "heading"), (" witness ", "quiet"),
+        ("m", "heading"), (" nmap ", "quiet"), ("i", "heading"), (" inspect ", "quiet"),
+        ("y", "heading"), (" copy ", "quiet"), ("s", "heading"), (" save ", "quiet"),
+        ("?", "heading"), (" help", "quiet"),
     )  # fmt: skip
 
     def __init__(self, session: SessionControl, key: CellKey) -> None:
@@ -67,26 +71,44 @@ class CellScreen(PageScreen[None]):
 
     def title_lines(self) -> Sequence[Line]:
         """What this cell is, and its verdict."""
-        endpoint = self.store.endpoints.get(self.key.endpoint)
-        cell = self.store.cell(self.key)
-        name = row_label(endpoint) if endpoint else self.key.endpoint
-        verdict = str(cell.verdict or "")
-        return (((f" {name}", "strong"), (f"  from {self.key.vantage}   ", "quiet"), (verdict.upper(), verdict)),)
+        return (head(self._view()),)
 
     def page_lines(self) -> Sequence[Line]:
         """The page."""
-        firewalls, width = self.session.firewalls, self.size.width or 80
-        return cell_page(self.store, firewalls, self.key, time.time(), width, raw_rules=self._raw)
+        return cell_page(self._view())
+
+    def _view(self) -> CellView:
+        return CellView(
+            store=self.store,
+            firewalls=self.session.firewalls,
+            worlds=self.session.worlds,
+            key=self.key,
+            now=time.time(),
+            width=self.size.width or 80,
+            raw=self._raw,
+            alphabet=self.kubeshield.alphabet,
+            exact=self.session.chains.exactly(self.key).layers,
+        )
 
     def action_section(self, number: int) -> None:
         """Go to a section."""
+        self._show(SECTIONS[number - 1])
+
+    def _show(self, section: str) -> None:
         pager = self.query_one(Pager)
-        pager.scroll_to(0, section_line(list(pager.lines), number), animate=False)
+        pager.action_go(section_line(pager.lines, section))
 
     def action_again(self) -> None:
         """Ask this cell again."""
         count = self.session.ask_again((self.key,))
         self.notify("asking again" if count else "this can't be asked", markup=False, timeout=2)
+
+    def action_prove(self) -> None:
+        """Ask the controls that a block here is proven by, then this cell."""
+        count = self.session.ask_again(controls(self.store, self.key))
+        is_asked = bool(self.session.ask_again((self.key,)))
+        words = f"asking {count} controls and this cell" if is_asked and count else "no control can be asked"
+        self.notify(words, markup=False, timeout=3)
 
     def action_self_test(self) -> None:
         """Offer to show whether this cell's cluster enforces policies."""
@@ -106,22 +128,24 @@ class CellScreen(PageScreen[None]):
     async def _look(self, asked: Awaitable[None]) -> None:
         await asked
         self.fill()
-        self.action_section(SECTIONS.index("second look") + 1)
+        self._show("witnesses")
 
     def action_rulesets(self) -> None:
         """Read the rules of the hosts on this cell's way."""
-        self.run_worker(self._on_hosts(self.session.read_rules, "reading rules, read-only ..."), group="rulesets")
+        words = "reading rules, read-only ..."
+        self.run_worker(self._on_hosts(self.session.read_rules, words, "layers"), group="rulesets")
 
     def action_witness(self) -> None:
         """Watch a probe pass them."""
-        self.run_worker(self._on_hosts(self.session.witness, "a probe between two readings ..."), group="rulesets")
+        words = "a probe between two readings ..."
+        self.run_worker(self._on_hosts(self.session.witness, words, "witnesses"), group="rulesets")
 
     def action_raw(self) -> None:
         """Show the rules as they were read, or leave them out again."""
         self._raw = not self._raw
         self.fill()
 
-    async def _on_hosts(self, do: OnHosts, words: str) -> None:
+    async def _on_hosts(self, do: OnHosts, words: str, section: str) -> None:
         pods = self._pods_needed()
         agreed = False
         if pods:
@@ -130,7 +154,7 @@ class CellScreen(PageScreen[None]):
         self.notify(words, markup=False, timeout=2)
         await do(self.key, with_pods=agreed)
         self.fill()
-        self.action_section(SECTIONS.index("firewall") + 1)
+        self._show(section)
 
     def _pods_needed(self) -> list[str]:
         """Objects that reading every host on the way would create."""
@@ -145,10 +169,9 @@ class CellScreen(PageScreen[None]):
             letter if letter.isalnum() or letter in ".-" else "_" for letter in f"{self.key[0]}@{self.key[1]}"
         )
         path = Path(f"kubeshield-{safe}.txt").absolute()
-        text = "\n".join("".join(piece for piece, _ in line) for line in [*self.title_lines(), *self.page_lines()])
         try:
             path.touch(mode=0o600)
-            path.write_text(text + "\n", encoding="utf-8")
+            path.write_text(self.page_text(), encoding="utf-8")
         except OSError as error:
             self.notify(f"can't write {path}: {error.strerror}", severity="error", markup=False)
         else:

@@ -43,8 +43,8 @@ class FindingsScreen(Screen[CellKey]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f", "back", "Back")]
     keys: ClassVar[Line] = (
-        (" esc", "heading"), (" back  ", "quiet"), ("enter", "heading"), (" its cells, then to the cell  ", "quiet"),
-        ("← →", "heading"), (" fold, unfold  ", "quiet"), ("tab", "heading"), (" read on", "quiet"),
+        (" esc", "heading"), (" back  ", "quiet"), ("enter", "heading"), (" cells, then the cell  ", "quiet"),
+        ("left right", "heading"), (" fold, unfold  ", "quiet"), ("tab", "heading"), (" read on", "quiet"),
     )  # fmt: skip
 
     def __init__(self, store: Store) -> None:
@@ -80,7 +80,7 @@ class FindingsScreen(Screen[CellKey]):
         changes = self.store.changes_since(self._revision)
         if self._revision < 0 or changes.findings or changes.structure:
             causes = causes_of(self.store)
-            self.query_one("#title", Lines).show(_title(causes, len(self.store.findings)))
+            self.query_one("#title", Lines).show(_title(causes))
             self.query_one(CauseList).show(causes)
             self._not_before = time.monotonic() + (time.monotonic() - began) / REFRESH_SHARE
         elif changes.cells:
@@ -107,7 +107,8 @@ class FindingsScreen(Screen[CellKey]):
             finding = self.store.findings.get(finding_id(cause.code, *row.key))
         shown = finding or cause
         yield ((f" {shown.title}", "strong"),)
-        yield from self._labelled("where", _where(cause, row), "quiet")
+        at = self.store.raised_at.get(finding.id, 0.0) if finding is not None else cause.since
+        yield from self._labelled("where", _where(row, at), "quiet")
         for line in shown.because:
             yield from self._labelled("because", line, "")
         for line in shown.verify:
@@ -131,8 +132,8 @@ class FindingsScreen(Screen[CellKey]):
         self.dismiss(None)
 
 
-def _title(causes: tuple[Cause, ...], findings: int) -> Line:
-    """How many there are, how bad, and of how many cells and objects they were made."""
+def _title(causes: tuple[Cause, ...]) -> Line:
+    """How many there are, how bad, and in how many cells they show."""
     counts = Counter(cause.severity for cause in causes)
     pieces: list[Piece] = [(f" {len(causes)} finding{'s' * (len(causes) != 1)}   ", "strong")]
     pieces.extend(
@@ -140,18 +141,18 @@ def _title(causes: tuple[Cause, ...], findings: int) -> Line:
         for severity in reversed(SEVERITIES)
         if counts[severity]
     )
-    if findings > len(causes):
-        pieces.append((f" from {findings:,} cells and objects", "quiet"))
+    if cells := len({key for cause in causes for key in cause.cells}):
+        pieces.append((f" in {cells:,} cell{'s' * (cells != 1)}", "quiet"))
     return tuple(pieces)
 
 
-def _where(cause: Cause, row: Row) -> str:
+def _where(row: Row, since: float) -> str:
     """What it is about, from the outside in, who reaches it, and since when."""
+    cause, key = row.cause, row.key
     object_ = "/".join(part for part in (cause.namespace, cause.object) if part)
-    key = row.key
     parts = [cause.cluster, object_, cause.component, key and f"from {key.vantage}"]
     if cause.reached_from:
         parts.append(f"reached from {len(cause.reached_from)}")
-    if cause.since:
-        parts.append(f"since {clock(cause.since)}")
+    if since:
+        parts.append(f"since {clock(since)}")
     return f"{cause.code}: {', '.join(part for part in parts if part)}"

@@ -33,6 +33,8 @@ class PageScreen(Screen[R], Generic[R]):
         Binding("slash", "search", "Search"),
         Binding("n", "next(1)", "Next match", show=False),
         Binding("N", "next(-1)", "Previous match", show=False),
+        Binding("y", "copy", "Copy the line", show=False, id="page.copy"),
+        Binding("Y", "copy_all", "Copy the page", show=False, id="page.copy_all"),
     ]
     keys: ClassVar[Line] = ((" esc", "heading"), (" back  ", "quiet"), ("/", "heading"), (" search", "quiet"))
 
@@ -95,6 +97,24 @@ class PageScreen(Screen[R], Generic[R]):
         """Go to the next match."""
         pager = self.query_one(Pager)
         pager.search(pager.wanted, way)
+
+    def action_copy(self) -> None:
+        """Copy the marked line."""
+        self._copy(self.query_one(Pager).copied(), "the line")
+
+    def action_copy_all(self) -> None:
+        """Copy the whole page."""
+        self._copy(self.page_text(), "the page")
+
+    def page_text(self) -> str:
+        """Title and page as text."""
+        lines = [*self.title_lines(), *self.page_lines()]
+        return "".join("".join(piece for piece, _ in line).rstrip() + "\n" for line in lines)
+
+    def _copy(self, text: str, what: str) -> None:
+        # The terminal is asked (OSC 52); none answers whether it did.
+        self.app.copy_to_clipboard(text)
+        self.notify(f"copied {what}", markup=False, timeout=2)
 
     @on(Input.Changed, "#search")
     def _search_changed(self, event: Input.Changed) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kubeshield_tui.model.vantage import Vantage
+from kubeshield_tui.report.enforced import ENFORCED
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.enforcing import enforcement
 from kubeshield_tui.ui.screens.page import PageScreen
-from kubeshield_tui.ui.selftest import ENFORCED
 from kubeshield_tui.ui.summary import WORDS
 from kubeshield_tui.ui.symbols import STATUS_TOKENS, status_glyph
 from kubeshield_tui.ui.widgets.pager import Line
@@ -55,8 +55,8 @@ class VantagesScreen(PageScreen[None]):
 
     def _enforcement(self, cluster: str) -> Iterator[Line]:
         known = enforcement(self.store, self.session.settings, cluster)
-        words, token = ENFORCED[known.enforces]
-        yield ((f" cluster {cluster}: {words}", token),)
+        token = {True: "reachable", False: "exposed", None: "unproven"}[known.enforces]
+        yield ((f" cluster {cluster}: {ENFORCED[known.enforces]}", token),)
         for sentence in known.evidence:
             yield ((f"     {sentence}", "quiet"),)
 

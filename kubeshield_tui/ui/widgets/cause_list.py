@@ -22,19 +22,19 @@ from textual.strip import Strip
 from kubeshield_tui.judgement.sentence import describe
 from kubeshield_tui.model.cause import Cause
 from kubeshield_tui.model.expectation import Severity
-from kubeshield_tui.model.ids import CellKey, FindingId
+from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.symbols import Alphabet, short, token_of
 from kubeshield_tui.ui.themes import Palette
-from kubeshield_tui.ui.widgets.layout import fit, fit_label, row_label
+from kubeshield_tui.ui.widgets.layout import cut_middle, fit, fit_label, row_label
 from kubeshield_tui.ui.widgets.pager import Line
 
 REVERSE = Style(reverse=True)
 SEVERITY_TOKENS = {Severity.CRITICAL: "exposed", Severity.HIGH: "broken", Severity.MEDIUM: "unproven"}
 WIDE = 100
 """Columns from which there is room for all counts and the time."""
-SEVERITY, COUNT, SINCE = 10, 22, 7
-LABEL, VANTAGE = 52, 30
+SEVERITY, COUNT, SHORT_COUNT, SINCE = 10, 22, 10, 6
+LABEL, VANTAGE = 60, 30
 
 
 class Row(NamedTuple):
@@ -95,6 +95,10 @@ class CauseList(ScrollView, can_focus=True):
         self.rows: list[Row] = []
         self._causes: Sequence[Cause] = ()
         self._unfolded: set[FindingId] = set()
+        self._widest = 0
+        """Columns of the longest text of a cause: counts stand beside the texts, not at the far edge."""
+        self._widest_label = 0
+        """The same of the endpoints of cells that are shown."""
 
     @property
     def row(self) -> Row | None:
@@ -114,10 +118,14 @@ class CauseList(ScrollView, can_focus=True):
 
     def _lay_out(self) -> None:
         self.rows = []
+        shown: set[EndpointId] = set()
         for cause in self._causes:
             self.rows.append(Row(cause))
             if cause.id in self._unfolded:
                 self.rows.extend(Row(cause, number) for number in range(len(members_of(cause))))
+                shown.update(key.endpoint for key in cause.cells)
+        self._widest = max((cell_len(cause.what) for cause in self._causes), default=0)
+        self._widest_label = max((cell_len(self._label(endpoint)) for endpoint in shown), default=0)
         self.virtual_size = Size(self.size.width, len(self.rows))
 
     def _moved(self) -> None:
@@ -152,9 +160,11 @@ class CauseList(ScrollView, can_focus=True):
         if len(members_of(cause)) > 1:
             mark = self.alphabet.unfolded if cause.id in self._unfolded else self.alphabet.folded
         head, wide = f" {mark} ", width >= WIDE
-        count = cause.count if wide else cause.count.partition(",")[0]
-        tail = f"{count:>{COUNT}}  {since(cause, self.store.now):>{SINCE - 1}} " if wide else f"{count:>10} "
-        what = fit(cause.what, max(width - len(head) - SEVERITY - cell_len(tail) - 1, 10))
+        if wide:
+            tail = f"{cut_middle(cause.count, COUNT):>{COUNT}}  {since(cause, self.store.now):>{SINCE}} "
+        else:
+            tail = f"{cut_middle(cause.count.partition(',')[0], SHORT_COUNT):>{SHORT_COUNT}} "
+        what = fit(cause.what, min(max(width - len(head) - SEVERITY - cell_len(tail) - 1, 10), self._widest))
         strong = cause.severity in SEVERITY_TOKENS
         return (
             (head, "quiet"),
@@ -168,17 +178,21 @@ class CauseList(ScrollView, can_focus=True):
         assert row.member is not None
         if key is None:
             return ((f"{'':<{SEVERITY + 3}}{row.cause.objects[row.member]}", ""),)
-        endpoint, cell = self.store.endpoints.get(key.endpoint), self.store.cell(key)
-        label = row_label(endpoint) if endpoint is not None else key.endpoint
-        room = min(LABEL, max((width - SEVERITY - 6) * 6 // 10, 10))
+        cell = self.store.cell(key)
+        room = min(LABEL, max((width - SEVERITY - 6) * 6 // 10, 10), self._widest_label)
         told = "" if cell.observation is None else describe(cell.observation)
         return (
-            (f"{'':<{SEVERITY - 2}}{short(cell, self.alphabet):<4} ", token_of(cell)),
-            (fit_label(label, room), ""),
+            (" " * (SEVERITY - 2), ""),
+            (f"{short(cell, self.alphabet):<4} ", token_of(cell)),
+            (fit_label(self._label(key.endpoint), room), ""),
             ("  from ", "quiet"),
             (f"{fit(key.vantage, VANTAGE) if width >= WIDE else key.vantage}  ", ""),
             (told if width >= WIDE else "", "quiet"),
         )
+
+    def _label(self, endpoint: EndpointId) -> str:
+        found = self.store.endpoints.get(endpoint)
+        return row_label(found) if found is not None else endpoint
 
     # --- keys and mouse
 

@@ -46,6 +46,8 @@ class Case:
     """The near end knows it: connected, or a datagram came back."""
     error: tuple[str | int, ...] | None = None
     """(`icmp`, type, code), (`rst`,) or (`errno`, number)."""
+    ends: tuple[str, str, int] | None = None
+    """As the far end knows them: the address that it came from, and the address and port that it came to."""
     paths: dict[str, Path] = field(default_factory=dict)
     """By leg, as the kernel traced it."""
 
@@ -129,6 +131,8 @@ class _Flying:
         self.by_port = {case.port: case for case in cases}
         """No rule changes source ports."""
         self.by_number = {case.number: case for case in cases}
+        self.alone = cases[0] if len(cases) == 1 else None
+        """Nobody else can have come, from whatever port."""
 
     def begin(self, case: Case) -> None:
         packet = case.packet
@@ -195,20 +199,20 @@ class _Flying:
                 if listener.type == socket.SOCK_STREAM:
                     accepted, peer = listener.accept()
                     self.far.append(accepted)
-                    if peer[1] in self.by_port:
-                        self.by_port[peer[1]].got_through = True
+                    self._arrived(self.alone or self.by_port.get(peer[1]), listener, peer)
                 else:
                     data, peer = listener.recvfrom(64)
-                    if self._arrived(data):
+                    number = struct.unpack(">I", data)[0] if len(data) == 4 else None
+                    if self._arrived(self.by_number.get(number), listener, peer):
                         with contextlib.suppress(OSError):
                             listener.sendto(data, peer)
 
-    def _arrived(self, data: bytes) -> bool:
-        """Note what arrived; returns whether to answer: once, for an answer may be led to another listener."""
-        case = self.by_number.get(struct.unpack(">I", data)[0]) if len(data) == 4 else None
+    def _arrived(self, case: Case | None, listener: socket.socket, peer: tuple[str, int]) -> bool:
+        """Note who arrived; returns whether to answer: once, for an answer may be led to another listener."""
         if case is None or case.got_through:
             return False
         case.got_through = True
+        case.ends = (peer[0], *listener.getsockname()[:2])
         return True
 
     def end(self) -> None:

@@ -26,6 +26,10 @@ ROUTE_ERRORS = {
 """What connect() says at once where the router's own routes refuse; the last is a blackhole."""
 
 
+ASTRAY = "not translated"
+"""How evaluation begins to say that a packet comes from elsewhere or goes elsewhere than who waits for it."""
+
+
 @dataclass
 class Score:
     """Counts of a run, and the first disagreements in full."""
@@ -63,13 +67,18 @@ def fits(outcome: Outcome, case: Case, *, answers_can_be_lost: bool) -> bool:
     if case.got_through:
         return False
     # Over a link without delay the answer often arrives while connect() holds the socket, and is passed over then.
-    return case.answered if outcome.verdict == "drop" else case.answered or case.error is not None
+    resets = outcome.verdict == "reject" or outcome.decider.text.startswith(
+        ASTRAY
+    )  # whom it reaches knows no connection
+    return case.answered or (resets and case.error is not None)
 
 
 def _echo_fits(outcome: Outcome, case: Case, answers_can_be_lost: bool) -> bool:
     """The far end of an echo request is a kernel: whether it was reached shows in its answer alone."""
     if outcome.verdict == "accept":
         return case.answered
+    if outcome.decider.text.startswith(ASTRAY):
+        return True  # the socket takes an answer whoever it comes from, and none that goes elsewhere
     if case.answered:
         return False
     return outcome.leg == "syn-ack" or _error_fits(outcome, case, answers_can_be_lost)
@@ -99,15 +108,26 @@ def path_of(end: End) -> dict[str, Path]:
     return paths
 
 
-def idle_rules(ruleset: Ruleset) -> Idle:
-    """Return the rules that draw, limit or ask routes: no question is asked where what they do matters to nobody."""
+def idle_rules(ruleset: Ruleset, *, of_all: bool) -> Idle:
+    """Return the rules that draw, limit or ask routes: no question is asked where what they do matters to nobody.
+
+    `of_all`: all rules, since without routes an address, too, can be unknown.
+    """
     return frozenset(
         (table.name, rule.handle)
         for table in ruleset.tables
         for chain in table.chains.values()
         for rule in chain.rules
-        if any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random ", "fib ", "addrtype "))
+        if of_all or any(word in rule.text for word in ("limit ", "numgen ", "jhash ", "random ", "fib ", "addrtype "))
     )
+
+
+def same_way(end: End, case: Case, idle: Idle) -> bool:
+    """Whether a predicted path is the kernel's. What goes astray may have lost the port that tells it."""
+    ours, theirs = without_idle(path_of(end), idle), without_idle(case.paths, idle)
+    if end.final.mark.effect.startswith(ASTRAY):
+        ours[end.leg] = ours.get(end.leg, [])[: len(theirs.get(end.leg, []))]
+    return ours == theirs
 
 
 def without_idle(paths: Mapping[str, Path], idle: Idle) -> dict[str, Path]:

@@ -62,6 +62,11 @@ class Nft:
         """Load a ruleset in place of the one that is there; returns what nft says against it, empty where nothing."""
         return self._run(f"flush ruleset\n{text}", 0)[1]
 
+    def add(self, text: str) -> None:
+        """Do what nft is told, beside the rules that are there."""
+        _, error = self._run(text, 0)
+        assert not error, f"{error}\n{text}"
+
     def listing(self) -> str:
         """Return `nft -j list ruleset`."""
         out, error = self._run("list ruleset", JSON)

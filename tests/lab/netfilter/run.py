@@ -12,7 +12,7 @@ from kubeshield_tui.evidence.netfilter.nft import parse_nft
 from kubeshield_tui.evidence.netfilter.routing import Host
 from kubeshield_tui.evidence.netfilter.ruleset import Ruleset
 from tests.lab.netfilter.cases import Batch, Case, assign_paths
-from tests.lab.netfilter.compare import Idle, Score, explain, fits, idle_rules, path_of, without_idle
+from tests.lab.netfilter.compare import Idle, Score, explain, fits, idle_rules, same_way
 from tests.lab.netfilter.rulesets import Writer
 from tests.lab.netfilter.world import ROUTERS, World
 
@@ -90,13 +90,14 @@ def compare(
 ) -> list[tuple[Case, str]]:
     """Compare what is predicted with what the kernel did; returns the cases that disagree, and how."""
     with_routes, as_asked = Firewall(ruleset, host), Firewall(ruleset)
-    lost, idle = _answers_can_be_lost(ruleset), idle_rules(ruleset)
+    lost = _answers_can_be_lost(ruleset)
+    idle, any_idle = idle_rules(ruleset, of_all=False), idle_rules(ruleset, of_all=True)
     wrong = []
     for case in cases:
         score.cases += 1
         said = _compare(with_routes, case, score, idle, lost=lost[case.packet.hook], traced=traced)
         if not said and case.packet.oif and not case.number % 4 and _leaves(with_routes, case):
-            said = _compare(as_asked, case, Score(), idle, lost=lost[case.packet.hook], traced=traced)
+            said = _compare(as_asked, case, Score(), any_idle, lost=lost[case.packet.hook], traced=traced)
         if said:
             wrong.append((case, said))
     return wrong
@@ -112,8 +113,7 @@ def _compare(firewall: Firewall, case: Case, score: Score, idle: Idle, *, lost: 
         if not is_all:
             return ""
         score.traced += 1
-        there = without_idle(case.paths, idle)
-        if not any(without_idle(path_of(branch.end), idle) == there for branch in branches):
+        if not any(same_way(branch.end, case, idle) for branch in branches):
             return "PATH " + explain(case, firewall, result.outcomes)
     return ""
 

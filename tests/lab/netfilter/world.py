@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 
 from kubeshield_tui.evidence.netfilter.host import parse_host
-from kubeshield_tui.evidence.netfilter.routing import Host
 from tests.lab.netfilter.kernel import Conntrack, Nft, Trace, inside
 from tests.lab.netns import Lab, lab
 
@@ -25,6 +25,8 @@ PORTS = (22, 53, 80, 443, 8080, 10250)
 """Ports that packets go to and that listeners are at."""
 MARKED = "0x10/0xf0"
 """Mark and mask of packets that are routed by another table."""
+SETTINGS = r"^net\.(ipv4\.ip_forward|ipv6\.conf\.all\.forwarding|ipv4\.conf\..+\.(rp_filter|route_localnet))$"
+"""Those that decide where packets go."""
 KINDS = {"ip": socket.AF_INET, "ip6": socket.AF_INET6}
 
 
@@ -43,11 +45,14 @@ class World:
         self.nft = Nft(self.router)
         self.trace = Trace(self.router)
         self.conntrack = Conntrack(self.router)
-        self.host = self._host()
+        self.told = self.tell_host()
+        """What the router's tools say of addresses, rules, routes and settings."""
+        self.host = parse_host(self.told)
+        assert self.host.notes == (), self.host.notes
         self.listeners = [
-            *self._listeners(self.server, SERVERS),
-            *self._listeners(
-                self.router, {**ROUTERS, "ip": [*ROUTERS["ip"], "127.0.0.1"], "ip6": [*ROUTERS["ip6"], "::1"]}
+            *listeners(self.server, SERVERS, PORTS),
+            *listeners(
+                self.router, {**ROUTERS, "ip": [*ROUTERS["ip"], "127.0.0.1"], "ip6": [*ROUTERS["ip6"], "::1"]}, PORTS
             ),
         ]
 
@@ -85,9 +90,10 @@ class World:
                 "net.core.somaxconn=65535", "net.ipv4.ip_local_port_range=1024 1100", "net.ipv4.tcp_syncookies=0",
                 "net.ipv4.tcp_syn_linear_timeouts=0", "net.ipv4.ping_group_range=0 0",
             )  # fmt: skip
-        # No kind of ICMP error is limited, or rejects of a burst would look like drops.
-        unlimited = ("net.ipv4.icmp_ratemask=0", "net.ipv6.icmp.ratemask=200")
-        self.network.on("router", "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", *unlimited)
+            # No kind of ICMP error is limited, or rejects of a burst would look like drops.
+            unlimited = ("net.ipv4.icmp_ratemask=0", "net.ipv6.icmp.ratemask=200")
+            self.network.on(host, "sysctl", "-qw", *unlimited)
+        self.network.on("router", "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
 
     def _policy_routes(self) -> None:
         """Have a mark decide about routes: what bears it finds servers unreachable, prohibited or swallowed."""
@@ -97,33 +103,15 @@ class World:
             for kind, server in zip(kinds, SERVERS[family], strict=True):
                 self.network.on("router", "ip", option, "route", "add", kind, server, "table", "100")
 
-    def _host(self) -> Host:
+    def tell_host(self) -> str:
+        """Return what the router's tools say of addresses, rules, routes and settings now."""
         told = [
             self.network.on("router", "ip", "-j", *words)
             for words in (("addr",), ("rule",), ("-6", "rule"), ("route", "show", "table", "all"))
         ]
         told.append(self.network.on("router", "ip", "-6", "-j", "route", "show", "table", "all"))
-        settings = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.rp_filter"]
-        settings += ["net.ipv4.conf.all.route_localnet"]
-        told += [self.network.on("router", "sysctl", name) for name in settings]
-        self.told = "\n".join(told)
-        """What the router's tools say of addresses, rules, routes and settings."""
-        host = parse_host(self.told)
-        assert host.notes == (), host.notes
-        return host
-
-    def _listeners(self, namespace: str, addresses: dict[str, list[str]]) -> Iterator[socket.socket]:
-        with inside(namespace):
-            for family, own in addresses.items():
-                for address in own:
-                    for port in PORTS:
-                        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                            made = socket.socket(KINDS[family], kind | socket.SOCK_NONBLOCK)
-                            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                            made.bind((address, port))
-                            if kind == socket.SOCK_STREAM:
-                                made.listen(8192)
-                            yield made
+        told.append(self.network.on("router", "sysctl", "-a", "-r", SETTINGS))
+        return "\n".join(told)
 
     def close(self) -> None:
         for listener in self.listeners:
@@ -131,6 +119,25 @@ class World:
         self.trace.close()
         self.conntrack.close()
         self.nft.close()
+
+
+def listeners(
+    namespace: str,
+    addresses: Mapping[str, Sequence[str]],
+    ports: Iterable[int],
+    kinds: Iterable[socket.SocketKind] = (socket.SOCK_STREAM, socket.SOCK_DGRAM),
+) -> Iterator[socket.socket]:
+    """Make sockets that wait for packets in a namespace, at every port of every address, given by family."""
+    with inside(namespace):
+        for family, address, port, kind in (
+            (family, *each) for family, own in addresses.items() for each in product(own, ports, kinds)
+        ):
+            made = socket.socket(KINDS[family], kind | socket.SOCK_NONBLOCK)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind((address, port))
+            if kind == socket.SOCK_STREAM:
+                made.listen(8192)
+            yield made
 
 
 @contextmanager

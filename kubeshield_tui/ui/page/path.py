@@ -1,0 +1,148 @@
+"""The way from vantage to endpoint as stations, each with what it says, the decider pointed at. Pure.
+
+Beside each other where the screen is wide enough, else one line each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from kubeshield_tui.judgement.chain import AUTHENTICATION, LayerName
+from kubeshield_tui.model.observation import Reason, State
+from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.verdict import Layer
+from kubeshield_tui.ui.page.lines import TOKENS, said
+from kubeshield_tui.ui.page.view import CellView
+from kubeshield_tui.ui.widgets.pager import LABEL, Line, Piece
+
+JOIN = 4
+"""Columns between two stations."""
+INDENT = 3
+NAMES = {
+    LayerName.VANTAGE_EGRESS: "own firewall",
+    LayerName.EGRESS_POLICY: "egress policy",
+    LayerName.SOURCE_FIREWALL: "firewall",
+    LayerName.CLOUD_SOURCE: "cloud out",
+    LayerName.CLOUD_TARGET: "cloud in",
+    LayerName.NODE_FIREWALL: "firewall",
+    LayerName.INGRESS_POLICY: "ingress policy",
+    LayerName.AUTHENTICATION: "authentication",
+}
+ABSENT = NAMES | {
+    LayerName.VANTAGE_EGRESS: "the vantage's own firewall",
+    LayerName.SOURCE_FIREWALL: "the firewall of its pod's node",
+    LayerName.NODE_FIREWALL: "the firewall of the target's host",
+}
+"""The same where the layer does not apply: it has no place that tells it from another."""
+ON_HOSTS = frozenset({LayerName.VANTAGE_EGRESS, LayerName.SOURCE_FIREWALL, LayerName.NODE_FIREWALL})
+NAMED_WIDTH = 24
+"""Columns of a station's name where each has its line."""
+
+
+class Station(NamedTuple):
+    """One stop on the way."""
+
+    name: str
+    state: str
+    token: str
+    why: str = ""
+    decides: bool = False
+
+
+def layer_name(layer: Layer) -> str:
+    """A layer's name for people: `egress policy`, `firewall n1`."""
+    name = NAMES.get(LayerName(layer.layer), layer.layer) if layer.layer in NAMES else layer.layer
+    return f"{name} {layer.place}".rstrip() if layer.layer in ON_HOSTS else name
+
+
+def path(view: CellView) -> Iterator[Line]:
+    """The stations; which kinds of layers do not apply; what the pointer at the decider says."""
+    stations = _stations(view)
+    wide = sum(_width(station) for station in stations) + JOIN * (len(stations) - 1) + INDENT
+    pointer = _pointer(view)
+    yield from (_beside if wide <= view.width - 1 else _below)(view, stations, pointer)
+    if view.network:
+        there = {layer.layer for layer in view.layers}
+        absent = [name for kind, name in ABSENT.items() if kind not in there and kind != AUTHENTICATION]
+        if absent:
+            yield (("   ", LABEL), (f"not on this way: {', '.join(absent)}", "quiet"))
+
+
+def _stations(view: CellView) -> list[Station]:
+    vantage = view.vantage
+    where = vantage.node if vantage is not None else ""
+    stations = [Station(str(view.key.vantage), f"on {where}" if where else "asks from here", "quiet")]
+    network = view.network
+    if not network:
+        stations.append(Station("no layer known", f"{view.alphabet.unsure} unknown", "quiet"))
+    stations += [_of_layer(view, layer) for layer in network]
+    stations.append(_listener(view))
+    stations += [_of_layer(view, layer) for layer in view.layers if layer.layer == AUTHENTICATION]
+    return stations
+
+
+def _of_layer(view: CellView, layer: Layer) -> Station:
+    alphabet, verdict = view.alphabet, layer.verdict
+    glyph = {Predicted.ALLOW: alphabet.allows, Predicted.DENY: alphabet.denies}.get(verdict, alphabet.unsure)
+    why = layer.decider or layer.missing
+    return Station(layer_name(layer), f"{glyph} {said(verdict)}", TOKENS[verdict], why, layer is view.decider)
+
+
+def _listener(view: CellView) -> Station:
+    told = view.judgement.listener if view.judgement is not None else ""
+    observation, alphabet = view.observation, view.alphabet
+    if observation is not None and observation.state is State.OPEN:
+        return Station("listener", f"{alphabet.allows} answers", "reachable", told)
+    if observation is not None and observation.reason is Reason.CONN_REFUSED:
+        return Station("listener", f"{alphabet.denies} refuses", "dead", told)
+    return Station("listener", f"{alphabet.unsure} not seen", "quiet", told)
+
+
+def _pointer(view: CellView) -> Piece:
+    """What is said under the decider."""
+    if view.decider is None:
+        return ("", "")
+    if view.passed_it:
+        return ("should have decided here; the packet passed", "exposed")
+    if view.disagrees:
+        return ("should have decided here; something else did", "broken")
+    return ("decides here", "blocked")
+
+
+def _width(station: Station) -> int:
+    return max(len(station.name), len(station.state))
+
+
+def _beside(view: CellView, stations: Sequence[Station], pointer: Piece) -> Iterator[Line]:
+    line = view.alphabet.across
+    names: list[Piece] = [(" " * INDENT, LABEL)]
+    states: list[Piece] = [(" " * INDENT, LABEL)]
+    column, under = INDENT, 0
+    for number, station in enumerate(stations):
+        if number:
+            names.append((f" {line * 2} ", "quiet"))
+            states.append((" " * JOIN, ""))
+            column += JOIN
+        width = _width(station)
+        names.append((f"{station.name:<{width}}", "strong" if station.decides else ""))
+        states.append((f"{station.state:<{width}}", station.token))
+        under = column if station.decides else under
+        column += width
+    yield tuple(names)
+    yield tuple(states)
+    if pointer[0]:
+        text = f"{view.alphabet.points} {pointer[0]}"
+        yield ((" " * min(under, max(view.width - len(text) - 1, 0)), LABEL), (text, pointer[1]))
+
+
+def _below(view: CellView, stations: Sequence[Station], pointer: Piece) -> Iterator[Line]:
+    # No wider than the longest name: what a station rests on gets the rest.
+    name_width = min(max(len(station.name) for station in stations), NAMED_WIDTH)
+    for station in stations:
+        name = f"   {station.name:<{name_width}}  "
+        state = f"{station.state:<10} "
+        token = "strong" if station.decides else ""
+        yield ((name, token), (state, station.token), (station.why, "quiet"))
+        if station.decides and pointer[0]:
+            yield ((" " * len(name), LABEL), (f"{view.alphabet.points} {pointer[0]}", pointer[1]))
