@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
 from kubeshield_tui.evidence.netpol.party import EndKind, Party, PartyKind
-from kubeshield_tui.evidence.netpol.policy import Direction, ObjectKey
+from kubeshield_tui.evidence.netpol.policy import Direction
 from kubeshield_tui.evidence.netpol.services import Flow, resolve
 from kubeshield_tui.evidence.netpol.world import World
 from kubeshield_tui.judgement.admitting import admission, host_range
-from kubeshield_tui.judgement.draft import KIND, Draft, Part, Raw
+from kubeshield_tui.judgement.draft import Draft, Part, Raw
 from kubeshield_tui.judgement.draft_peers import (
     EVERY_NAMESPACE,
     EVERY_POD,
@@ -43,8 +43,8 @@ def close_arriving(world: World, flows: Sequence[KnownFlow]) -> Remedy:
         return Remedy(notes=tuple(notes or ["it leads to no pods of one namespace: no ingress policy can close it"]))
     namespace = next(iter(pods.values())).namespace
     subject, name = _subject(world, namespace, closing, list(pods.values()))
-    own = ObjectKey(kind=KIND, namespace=namespace, name=name)
-    admissions = [admission(world, flow.question, Direction.INGRESS, (own,)) for flow in closing]
+    # One of ours that is there already counts too: another in its place would open what it closes.
+    admissions = [admission(world, flow.question, Direction.INGRESS) for flow in closing]
     rules = {(rule.policy, rule.rule): rule for found in admissions for rule in found.rules}
     if any(found.is_isolated for found in admissions):
         return Remedy(admitting=tuple(rules.values()), notes=tuple(notes))

@@ -102,6 +102,16 @@ def test_where_another_policy_admits_it_that_rule_is_named() -> None:
     assert rule.text.endswith("so that it leaves out dev/box")
 
 
+def test_a_second_port_does_not_open_the_first() -> None:
+    """A policy in place of ours that closes another port would leave the first one open to everybody."""
+    once = closed(world_of(), UNWANTED)
+    remedy = close_arriving(once, [flow("dev/box", "shop/cart", 9091, closing=True)])
+    assert remedy.draft is None
+    (rule,) = remedy.admitting
+    assert rule.text.startswith("NetworkPolicy shop/kubeshield-ingress-cart ingress[1] admits it (port 9091 ok")
+    assert rule.change == "it admits everybody; name in `from` those that are needed"
+
+
 def test_a_pod_on_its_nodes_network_is_out_of_reach() -> None:
     host = pod("shop", "host", "172.30.0.1", ports=(9100,)).replace("spec:\n", "spec:\n  hostNetwork: true\n")
     remedy = close_arriving(world_of(host), [flow("dev/box", "shop/host", 9100, closing=True)])
