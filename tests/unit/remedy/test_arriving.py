@@ -102,6 +102,12 @@ def test_where_another_policy_admits_it_that_rule_is_named() -> None:
     assert rule.text.endswith("so that it leaves out dev/box")
 
 
+def test_a_pod_without_labels_is_no_reason_to_isolate_its_whole_namespace() -> None:
+    remedy = close_arriving(world_of(), [flow("shop/web", "dev/box", 7000, closing=True)])
+    assert remedy.draft is None
+    assert remedy.notes == ("no lasting label tells dev/box from the other pods of dev",)
+
+
 def test_a_second_port_does_not_open_the_first() -> None:
     """A policy in place of ours that closes another port would leave the first one open to everybody."""
     once = closed(world_of(), UNWANTED)
