@@ -136,3 +136,56 @@ def test_a_selector_that_needs_more_of_the_packet_leaves_the_way_open() -> None:
     assert all("uid_start is not known" in outcome.assumptions[0].text for outcome in result.outcomes)
     told["rule"][1] = {"priority": 10, "src": "192.0.3.0", "srclen": 24, "uid_start": 0, "action": "prohibit"}
     assert Rules().judge(THROUGH, json.dumps(told), legs=("syn",)).outcomes[0].assumptions == ()
+
+
+def test_forwarding_is_a_setting_of_each_family() -> None:
+    packet = "protocol=tcp,src=2001:db8:1::1,sport=4,dst=2001:db8:2::1,dport=80,iif=eth0"
+    told = {
+        "addr": [device({"family": "inet6", "local": "2001:db8:1::fe", "prefixlen": 64})],
+        "route": [{"dst": "2001:db8:2::/64", "dev": "eth1"}, {"dst": "2001:db8:1::/64", "dev": "eth0"}],
+    }
+    (outcome,) = Rules().judge(packet, json.dumps(told), legs=("syn",)).outcomes
+    assert [each.text for each in outcome.assumptions] == [
+        "net.ipv6.conf.all.forwarding was not collected: taken for on"
+    ]
+    for name, value, said in (
+        ("net.ipv6.conf.all.forwarding", "0", "drop syn"),
+        ("net.ipv6.conf.all.forwarding", "1", "accept"),
+        ("net.ipv4.ip_forward", "0", "accept"),
+    ):
+        assert Rules().verdict(packet, json.dumps({**told, "sysctl": {name: value}}), legs=("syn",)) == said
+    four = json.loads(HOST)
+    for settings, said in (
+        ({"net.ipv4.ip_forward": "1", "net.ipv4.conf.eth0.forwarding": "0"}, "drop syn"),
+        ({"net.ipv4.ip_forward": "0", "net.ipv4.conf.eth0.forwarding": "1"}, "accept"),
+        ({"net.ipv4.conf.all.forwarding": "0"}, "drop syn"),
+        ({"net.ipv4.ip_forward": "0", "net.ipv4.conf.eth1.forwarding": "1"}, "drop syn"),
+    ):
+        four["sysctl"] = {"net.ipv4.conf.all.rp_filter": "0", **settings}
+        assert Rules().verdict(THROUGH, json.dumps(four), legs=("syn",)) == said
+
+
+def test_a_source_that_is_loopback_or_goes_to_loopback_is_no_source_over_a_link() -> None:
+    told = json.loads(HOST)
+    target = THROUGH.replace("203.0.113.9", "127.0.0.9")
+    for packet in (target, THROUGH.replace("192.0.2.1", "127.0.0.9")):
+        for value, said in (("0", "drop syn"), ("1", "accept")):
+            told["sysctl"] = {"net.ipv4.ip_forward": "1", "net.ipv4.conf.eth0.route_localnet": value}
+            assert Rules().verdict(packet, json.dumps(told), legs=("syn",)) == said
+    loop = "protocol=tcp,src=127.0.0.1,sport=4,dst=127.0.0.1,dport=80,iif=lo"
+    told["sysctl"] = {"net.ipv4.conf.all.route_localnet": "0"}
+    assert Rules().verdict(loop, json.dumps(told), legs=("syn",)) == "accept"
+
+
+def test_reverse_path_filtering_takes_the_stricter_of_both_settings() -> None:
+    told = json.loads(HOST)
+    wrong = THROUGH.replace("192.0.2.1", "203.0.113.77")
+    for all_, own, said in (("1", "0", "drop syn"), ("0", "1", "drop syn"), ("1", "2", "accept"), ("2", "0", "accept"),
+                            ("0", "0", "accept")):  # fmt: skip
+        told["sysctl"] = {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": all_,
+                          "net.ipv4.conf.eth0.rp_filter": own}  # fmt: skip
+        assert Rules().verdict(wrong, json.dumps(told), legs=("syn",)) == said, (all_, own)
+    told["sysctl"] = {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "1"}
+    result = Rules().judge(wrong, json.dumps(told))
+    assert result.outcomes[0].decider.text == "rp_filter: the way back to the source is not over eth0"
+    assert Rules().verdict(THROUGH, json.dumps(told), legs=("syn",)) == "accept"

@@ -201,3 +201,15 @@ def test_without_routes_each_way_of_a_translated_packet_says_what_it_takes_for_t
     said = {outcome.verdict: " ".join(each.text for each in outcome.assumptions) for outcome in outcomes}
     assert said["reject"].endswith("way to 203.0.113.7: an address of this host")
     assert "sent out" in said["drop"]
+
+
+def test_a_route_is_told_by_its_text_and_one_way_is_no_draw() -> None:
+    told = json.loads(HOST)
+    told["route"].append({"type": "blackhole", "dst": "100.64.0.0/10"})
+    told["route"].append({"type": "prohibit", "dst": "100.128.0.0/10"})
+    for target, said in (("100.64.0.1", "blackhole 100.64.0.0/10"), ("100.128.0.1", "prohibit 100.128.0.0/10")):
+        result = Rules().judge(THROUGH.replace("203.0.113.9", target), json.dumps(told))
+        assert effects(result) == [said]
+        assert result.outcomes[0].decider.text == said
+    told["sysctl"] = {"net.ipv4.conf.all.rp_filter": "0"}
+    assert Rules().judge(THROUGH, json.dumps(told)).outcomes[0].assumptions == ()
