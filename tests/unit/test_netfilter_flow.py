@@ -84,9 +84,10 @@ def test_who_let_the_first_packet_pass_is_who_let_the_connection_pass() -> None:
     assert Rules().base("forward").judge(THROUGH).outcomes[0].decider.text == "policy accept"
 
 
-def test_what_the_host_sends_to_itself_is_local_when_it_arrives() -> None:
-    packet = OUT.replace("203.0.113.9", "127.0.0.1").replace("eth1", "lo")
-    rules = Rules().base("input", [match("fib daddr type", "local"), DROP])
+@pytest.mark.parametrize(("source", "own"), [("198.51.100.1", "127.0.0.1"), ("2001:db8::1", "::1")])
+def test_what_the_host_sends_to_itself_is_local_when_it_arrives(source: str, own: str) -> None:
+    packet = f"protocol=tcp,src={source},sport=4,dst={own},dport=80,oif=lo,hook=output"
+    rules = Rules("inet").base("input", [match("fib daddr type", "local"), DROP])
     assert rules.verdict(packet, legs=("syn",)) == "drop syn"
 
 
