@@ -154,7 +154,7 @@ async def test_pods_are_named_and_made_only_after_a_yes() -> None:
             session.read.clear()
             await pilot.press("w")
             await until(lambda: isinstance(app.screen, ConsentScreen), "the question")
-            listed = str(app.screen.query_one("Static").render())  # type: ignore[attr-defined]
+            listed = str(app.screen.query_one("#listed").render())  # type: ignore[attr-defined]
             assert "on node n1" in listed
             assert "NET_ADMIN" in listed
             await pilot.press(answer)

@@ -1,8 +1,6 @@
-"""The page of a cell: what stands where at each size, which lines are marked, what a key copies."""
+"""The page of a cell: what stands where at each size, and which lines are marked."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -17,11 +15,10 @@ from kubeshield_tui.ui.page.answers import head
 from kubeshield_tui.ui.page.cell import SECTIONS, cell_page, section_line
 from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.symbols import PLAIN
-from kubeshield_tui.ui.widgets.pager import Pager
 from tests.ui.cells import AT, HOLDS, KEY, NOT_ENFORCED, judge, not_enforced, page_text, text_of, view_of
 from tests.ui.stage import FakeSession, app_on, ready, screen_text, until
 from tests.unit.estate import answer
-from tests.unit.policed import API, API_FROM_WEB, DENY_ALL, OPS, POD, WEB, estate, policy
+from tests.unit.policed import API_FROM_WEB, DENY_ALL, OPS, POD, WEB, estate, policy
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
 
@@ -248,73 +245,3 @@ def test_a_cell_that_was_not_asked_says_why_and_what_rules_say_all_the_same() ->
 def test_digits_lead_to_every_section() -> None:
     lines = cell_page(view_of(not_enforced()))
     assert [section_line(lines, name) for name in SECTIONS] == sorted({section_line(lines, name) for name in SECTIONS})
-
-
-# --- keys
-
-
-async def test_y_copies_the_marked_line_whole_and_without_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = FakeSession(not_enforced())
-    app = app_on(session)
-    copied: list[str] = []
-    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await until(lambda: bool(app.screen.query(Pager)), "the page")
-        pager = app.screen.query_one(Pager)
-        await pilot.press("slash", *"kubectl", "enter", "y")
-        assert copied == ["kubectl --context prod -n payments exec ops-0 -- nc -z -w 3 10.244.1.7 8080"]
-        await pilot.press("j", "y")
-        assert copied[1] == copied[0]  # the second half of the wrapped line
-        await pilot.press("slash", *"app: api", "enter", "y")
-        assert copied[2] == "    app: api".rjust(len("      app: api"))
-        await pilot.press("Y")
-        assert copied[3].splitlines()[0].endswith("EXPOSED  depth 1")
-        assert len(copied[3].splitlines()) == len(pager.lines) + 1
-
-
-async def test_a_key_scrolls_at_once_and_walks_where_there_is_nothing_to_scroll() -> None:
-    session = FakeSession(not_enforced())
-    app = app_on(session)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await until(lambda: bool(app.screen.query(Pager)), "the page")
-        pager = app.screen.query_one(Pager)
-        await until(lambda: pager.max_scroll_y > 0, "a page that is longer than the screen")
-        await pilot.press("down", "j")
-        assert (pager.marked, pager.scroll_offset.y) == (2, 2)
-        await pilot.press("k")
-        assert (pager.marked, pager.scroll_offset.y) == (1, 1)
-        await pilot.press("G")
-        assert (pager.marked, pager.scroll_offset.y) == (len(pager.lines) - 1, pager.max_scroll_y)
-        await pilot.press("up")
-        assert (pager.marked, pager.scroll_offset.y) == (len(pager.lines) - 2, pager.max_scroll_y - 1)
-        await pilot.press("g", "pagedown")
-        assert pager.scroll_offset.y == pager.marked == pager.size.height
-        await pilot.click(Pager, offset=(5, 3))
-        assert pager.marked == pager.scroll_offset.y + 3
-
-
-async def test_keys_prove_and_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    store = not_enforced()
-    reached = CellKey(API.id, KEY.vantage)
-    store.apply(happened.CellObserved(at=AT, observation=answer(reached, AT, State.OPEN)))
-    session = FakeSession(store)
-    app = app_on(session)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await pilot.press("p", "s")
-        controls, cell = session.asked
-        assert {key.endpoint for key in controls if key.vantage == KEY.vantage} == {API.id}
-        assert CellKey(KEY.endpoint, WEB.id) in controls
-        assert cell == (KEY,)
-        (saved,) = tmp_path.iterdir()
-        assert saved.stat().st_mode & 0o777 == 0o600
-        assert "must be      blocked" in saved.read_text(encoding="utf-8")

@@ -51,7 +51,7 @@ class Question:
         flow = Flow(leg, packet.family, self.protocol, *self._ends())
         flow.mark = packet.mark
         flow.src_is_local = packet.hook == "output"
-        if packet.hook != "output" and not self.routing.known:
+        if packet.hook != "output" and not self.routing.knows(packet.family):
             flow.dst_is_local = packet.hook == "input"
         flow.iif = "" if packet.hook == "output" else packet.iif or self._likely_device(flow)
         self._set_header(flow, leg)
@@ -102,7 +102,7 @@ class Question:
 
     def _likely_device(self, flow: Flow) -> Name:
         """Return the device that a packet most likely came by: the one that leads back to its source."""
-        if self.routing.known and isinstance(flow.saddr, int):
+        if self.routing.knows(self.packet.family) and isinstance(flow.saddr, int):
             back = self.routing.decide(Ask(family=flow.family, destination=flow.saddr))
             if isinstance(back, Decision) and back.kind == "unicast" and len(back.hops) == 1:
                 return back.hops[0].device

@@ -27,7 +27,7 @@ DIRECTIONS = {"egress": LayerName.EGRESS_POLICY, "ingress": LayerName.INGRESS_PO
 
 
 def layers(view: CellView) -> Iterator[Line]:
-    """All layers of the judgement in their order; what is known of others that no judgement named yet."""
+    """All layers in their order; then hosts that are on the way by now and stood in no judgement yet."""
     stops = list(view.firewalls.way(view.key))
     policies = {DIRECTIONS[told.direction.direction.value]: told for told in asked(view)}
     everything = tuple(stops)
@@ -39,13 +39,10 @@ def layers(view: CellView) -> Iterator[Line]:
             stops = [stop for stop in stops if stop not in met]
             yield from _hosts(view, layer, met)
         elif layer.layer in policies:
-            yield from policy_lines(view, policies.pop(LayerName(layer.layer)))
+            yield from policy_lines(view, policies[LayerName(layer.layer)])
             yield from _enforced(layer, view.width)
         else:
             yield from _layer(view, layer)
-    for kind, told in policies.items():
-        yield from _heading(view, Layer(layer=kind, verdict=told.direction.verdict, place=told.direction.subject))
-        yield from policy_lines(view, told)
     for stop in stops:
         judged = stop.judged(view.now)
         verdict = Predicted.UNKNOWN if judged is None else judged.verdict
@@ -105,7 +102,7 @@ def _layer(view: CellView, layer: Layer) -> Iterator[Line]:
 
 def _enforced(layer: Layer, width: int) -> Iterator[Line]:
     """Whether anybody enforces policies; a denial that nobody does is no layer."""
-    if layer.layer not in POLICIES or layer.enforced:
+    if layer.layer not in POLICIES or layer.verdict is not Predicted.DENY or layer.enforced:
         return
     if layer.enforced is None:
         yield from pair(

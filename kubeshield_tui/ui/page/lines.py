@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from kubeshield_tui.model.prediction import Predicted
-from kubeshield_tui.ui.widgets.pager import LABEL, WRAPPED, Line, Piece
+from kubeshield_tui.ui.widgets.pager import CUT, LABEL, WRAPPED, Line, Piece
 
 LABEL_WIDTH = 13
 INDENT = LABEL_WIDTH + 3
@@ -34,6 +34,13 @@ def pair(label: str, text: str, token: str = "", width: int = 0) -> Iterator[Lin
     for number, piece in enumerate(pieces):
         first: Piece = (f"   {label:<{LABEL_WIDTH}}", LABEL) if number == 0 else (" " * INDENT, WRAPPED)
         yield (first, (piece, token))
+
+
+def unbroken(text: str, token: str, width: int) -> Iterator[Line]:
+    """A text that is cut wherever the line ends, for what has no words."""
+    room = max(width - INDENT - 1, LEAST)
+    for start in range(0, len(text), room):
+        yield ((" " * INDENT, CUT if start else LABEL), (text[start : start + room], token))
 
 
 def answer(label: str, word: Piece, text: str, width: int, right: Piece = ("", ""), most: int = 0) -> Iterator[Line]:
