@@ -101,3 +101,10 @@ def test_a_concatenation_within_another_keeps_its_place() -> None:
     assert verdicts(SSH) == {"drop"}
     assert verdicts(NO_SPORT) == {"accept", "drop"}
     assert verdicts(NO_SPORT.replace("192.0.2.1", "192.0.2.2")) == {"accept"}
+
+
+def test_a_draw_of_two_is_both() -> None:
+    drawn = {"numgen": {"mode": "random", "mod": 2, "offset": 5}}
+    pairs = {"set": [[5, {"drop": None}], [6, {"accept": None}], [7, {"goto": {"target": "refuse"}}]]}
+    rules = Rules().base("input", [{"vmap": {"key": drawn, "data": pairs}}]).chain("refuse", [PROHIBITED])
+    assert rules.verdict(SSH, legs=("syn",)) == "accept | drop syn"
