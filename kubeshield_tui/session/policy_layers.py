@@ -240,4 +240,4 @@ def _listener(world: World, namespace: str, name: str) -> tuple[bool | None, str
         return None, ""
     ready = sum(backend.ready or service.publish_not_ready for record in slices for backend in record.backends)
     total = sum(len(record.backends) for record in slices)
-    return ready > 0, f"Service {namespace}/{name}: {ready} of {total} backends ready"
+    return ready > 0, f"{ready} of {total} backends ready"

@@ -182,7 +182,7 @@ def test_what_a_policy_stops_is_one_failure_away() -> None:
     assert judged.next_decider == "not known: source-firewall, node-firewall"
     assert (judged.depth, judged.depth_max) == (1, 4)
     assert judged.comparison.code == Code.COMPATIBLE  # hosts were not read
-    assert judged.listener == "Service payments/api: 1 of 1 backends ready"
+    assert judged.listener == "1 of 1 backends ready"
 
 
 def test_a_node_port_answers_in_the_pods_place() -> None:
@@ -199,7 +199,7 @@ def test_a_service_without_ready_backends_has_no_listener() -> None:
     part = Inventory(cluster=inventory().cluster, backends=(empty,))
     known.tell(happened.ClusterChanged(at=AT, inventory=part))
     chain = known.of(API, OPS)
-    assert (chain.listener, chain.listener_text) == (False, "Service payments/api: 0 of 1 backends ready")
+    assert (chain.listener, chain.listener_text) == (False, "0 of 1 backends ready")
 
 
 def test_cells_that_no_policy_tells_apart_share_their_layers_and_others_do_not() -> None:
