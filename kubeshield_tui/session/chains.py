@@ -13,7 +13,17 @@ from msgspec.structs import replace
 
 from kubeshield_tui.evidence.enforcement import Enforcement
 from kubeshield_tui.evidence.netpol.party import End, EndKind, Question, address_of
-from kubeshield_tui.judgement.chain import EMPTY, POLICIES, Chain, Imagined, LayerName, first_denying, imagine, in_order
+from kubeshield_tui.judgement.chain import (
+    EMPTY,
+    FIREWALLS,
+    POLICIES,
+    Chain,
+    Imagined,
+    LayerName,
+    first_denying,
+    imagine,
+    in_order,
+)
 from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, EndpointId
@@ -223,7 +233,11 @@ class Chains:
         )
 
     def _without(self, key: CellKey, layer: Layer, refs: frozenset[str]) -> Layer:
-        """A layer with policies left out; of a host's single rules it is not known what decides without them."""
+        """A layer with policies or rules left out, asked anew."""
+        if layer.layer in FIREWALLS:
+            lesser = self._host_layers().without(key, layer, refs, time())
+            if lesser is not None:
+                return lesser
         flow = flow_of(self._store, self._worlds, key)
         is_egress = layer.layer == LayerName.EGRESS_POLICY.value
         if flow is None or layer.layer not in POLICIES:

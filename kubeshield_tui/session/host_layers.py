@@ -52,16 +52,29 @@ class HostLayers:
         listener, text = self._listener(levels, now)
         return Hosts((*layers, *missing), rejecters, listener, text)
 
-    def _judged(self, stop: Stop, now: float) -> HostLayer | None:
+    def without(self, key: CellKey, layer: Layer, refs: frozenset[str], now: float) -> Layer | None:
+        """Say what one of a cell's layers would be without some rules; None where the way is another now."""
+        for level in self.ways.levels(key):
+            if level.stops and level.stops[0].layer == layer.layer:
+                made = self._layer(level, now, refs)
+                if made.place == layer.place:
+                    return made
+        return None
+
+    def _judged(self, stop: Stop, now: float, left_out: frozenset[str] = frozenset()) -> HostLayer | None:
         if stop.gathered is None or stop.reader is None:
             return None
         bare = self._bare.get(stop.reader)
         if bare is None:
             bare = self._bare[stop.reader] = without_engine(stop.gathered)
-        return firewall_layer(bare, stop.visit, now)
+        judged = firewall_layer(bare, stop.visit, now)
+        while lesser := _without_one(bare, stop, judged, left_out):  # behind one rule the next may decide
+            bare = lesser
+            judged = firewall_layer(bare, stop.visit, now)
+        return judged
 
-    def _layer(self, level: Level, now: float) -> Layer:
-        made = [_layer_of(stop, self._judged(stop, now)) for stop in level.stops]
+    def _layer(self, level: Level, now: float, left_out: frozenset[str] = frozenset()) -> Layer:
+        made = [_layer_of(stop, self._judged(stop, now, left_out)) for stop in level.stops]
         verdicts = {layer.verdict for layer in made} | ({Predicted.ALLOW} if level.spared else set())
         if level.others:
             verdicts.add(Predicted.UNKNOWN)
@@ -122,7 +135,7 @@ def _layer_of(stop: Stop, judged: HostLayer | None) -> Layer:
             missing=why,
         )
     denies = judged.verdict is Predicted.DENY
-    rule = (_rule_ref(stop.host, judged.rule),) if judged.rule is not None and judged.rule.chain is not None else ()
+    rules = (_rule_ref(stop.host, rule) for rule in judged.rules if rule.chain is not None)
     return Layer(
         layer=stop.layer,
         verdict=judged.verdict,
@@ -131,10 +144,20 @@ def _layer_of(stop: Stop, judged: HostLayer | None) -> Layer:
         place=stop.host,
         how=judged.how.value if denies else "",
         answer=judged.answer if denies else "",
-        refs=(host, *rule),
+        refs=(host, *rules),
         at=judged.at,
         assumptions=judged.assumptions,
     )
+
+
+def _without_one(gathered: Gathered, stop: Stop, judged: HostLayer, left_out: frozenset[str]) -> Gathered | None:
+    """A reading without one of the rules that may decide and are left out; None where none of them is."""
+    for rule in judged.rules if left_out else ():
+        if rule.chain is not None and _rule_ref(stop.host, rule) in left_out:
+            lesser = gathered.without(stop.visit.family, rule)
+            if lesser is not None:
+                return lesser
+    return None
 
 
 def _rule_ref(host: str, rule: Decider) -> str:
