@@ -29,7 +29,7 @@ from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, EndpointId
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind
-from kubeshield_tui.model.verdict import Layer, Verdict
+from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.session.enforcing import enforcement
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.flows import NO_ADDRESS, Flow, flow_of
@@ -110,22 +110,6 @@ class Chains:
             return self._without(key, layer, refs)
 
         return imagine(judgement.layers, judgement.verdict, left_out, reconsider)
-
-    def imagine_all(self, left_out: frozenset[str]) -> dict[CellKey, Imagined]:
-        """Say it of every cell that was measured."""
-        # Cells that are alike hold the very same layers.
-        known: dict[tuple[int, Verdict], Imagined | None] = {}
-        found = {}
-        for key, cell in self._store.cells.items():
-            judgement = cell.judgement
-            if judgement is None:
-                continue
-            kind = (id(judgement.layers), judgement.verdict)
-            if kind not in known:
-                known[kind] = self.imagine(key, left_out)
-            if (told := known[kind]) is not None:
-                found[key] = told
-        return found
 
     # --- cells that are alike
 
