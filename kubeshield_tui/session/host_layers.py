@@ -8,6 +8,7 @@ from typing import NamedTuple
 from kubeshield_tui.evidence.engine_rules import without_engine
 from kubeshield_tui.evidence.hosts import HostLayer, How, firewall_layer
 from kubeshield_tui.evidence.netfilter.gathered import Gathered
+from kubeshield_tui.evidence.netfilter.iptables import LEGACY
 from kubeshield_tui.evidence.netfilter.listeners import listening
 from kubeshield_tui.evidence.netfilter.result import Decider
 from kubeshield_tui.judgement.chain import LayerName
@@ -162,7 +163,8 @@ def _without_one(gathered: Gathered, stop: Stop, judged: HostLayer, left_out: fr
 
 def _rule_ref(host: str, rule: Decider) -> str:
     number = rule.handle if rule.handle is not None else rule.index
-    return f"rule:{host}/{rule.family}/{rule.table}/{rule.chain}/{'policy' if number is None else number}"
+    table = f"{rule.table} (legacy)" if rule.origin == LEGACY else rule.table
+    return f"rule:{host}/{rule.family}/{table}/{rule.chain}/{'policy' if number is None else number}"
 
 
 def _uncollected(

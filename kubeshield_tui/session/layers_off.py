@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from kubeshield_tui.judgement.chain import AUTHENTICATION, CLOUD, FIREWALLS, POLICIES
+from kubeshield_tui.judgement.chain import AUTHENTICATION, CLOUD, FIREWALLS, POLICIES, UNIDENTIFIED
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Judgement, Layer
 
@@ -35,7 +35,7 @@ def of_cell(judgement: Judgement | None) -> tuple[LeftOut, ...]:
     """What stands in the way of one cell's visitor: each failure domain that denies, each policy and rule in it."""
     if judgement is None:
         return ()
-    denying = [layer for layer in judgement.layers if layer.verdict is Predicted.DENY]
+    denying = [layer for layer in judgement.layers if layer.verdict is Predicted.DENY and layer.layer != AUTHENTICATION]
     found = {each.names: each for layer in denying for each in _of_layer(layer)}
     return tuple(found.values())
 
@@ -43,7 +43,8 @@ def of_cell(judgement: Judgement | None) -> tuple[LeftOut, ...]:
 def of_walls(walls: Mapping[str, int]) -> tuple[LeftOut, ...]:
     """Failure domains that some cells have nothing but, those with the most cells first."""
     most = sorted(walls.items(), key=lambda wall: (-wall[1], wall[0]))
-    return tuple(LeftOut(frozenset({domain}), domain) for domain, _ in most[:WALLS_SHOWN])
+    named = [LeftOut(frozenset({domain}), domain) for domain, _ in most if domain != UNIDENTIFIED]
+    return tuple(named[:WALLS_SHOWN])
 
 
 def together(chosen: Iterable[LeftOut]) -> LeftOut:

@@ -28,6 +28,10 @@ class OneFailure:
     def __len__(self) -> int:
         return len(self._known)
 
+    def wall_of(self, key: CellKey) -> str | None:
+        """Name what alone holds a cell; None where several do, or none."""
+        return self._known.get(key)
+
     def update(self, keys: Iterable[CellKey]) -> bool:
         """Take over what changed; returns whether other rows have such cells now."""
         cells, known = self._store.cells, self._known

@@ -165,7 +165,7 @@ def what_if_words(chosen: LeftOut, what_if: WhatIf | None, working: WhatIf | Non
     opening, exposed, unsure = what_if.opening, what_if.counts[Effect.EXPOSES], what_if.counts[Effect.UNKNOWN]
     told = f"{opening} {'cell' if opening == 1 else 'cells'} would open"
     if exposed:
-        told += f", {exposed} of which must be blocked ({alphabet.would_expose})"
+        told += f", {'all' if exposed == opening else exposed} of which must be blocked ({alphabet.would_expose})"
     if unsure:
         told += f", {unsure} not known ({alphabet.would_maybe})"
     return f"{head}{told}. Nothing was changed; d or esc puts back."
@@ -197,7 +197,8 @@ def wall_lines(one_failure: OneFailure, alphabet: Alphabet, room: int) -> tuple[
         behind = "cell behind this one wall" if cells == 1 else "cells behind this one wall"
         lines.append(((f"   {domain}: ", "blocked"), (f"{cells} {behind}", "")))
     if len(walls) > room:
-        lines.append(((f"   and {len(walls) - room} more walls", "quiet"),))
+        rest = sum(cells for _, cells in walls[room:])
+        lines.append(((f"   and {rest} behind {len(walls) - room} other{'s' * (len(walls) - room > 1)}", "quiet"),))
     return tuple(lines)
 
 

@@ -242,9 +242,9 @@ class Gathered:
 
 
 def _lessened(table: Table, decider: Decider) -> Table | None:
-    """A table without one rule of it, None where it has no such rule: two backends may have a table of one name."""
+    """A table without one rule of it; None where it has no such rule."""
     chain = table.chains.get(decider.chain or "")
-    if chain is None or (table.family, table.name) != (decider.family, decider.table):
+    if chain is None or (table.family, table.name, table.origin) != (decider.family, decider.table, decider.origin):
         return None
     lesser = _without_policy(chain, decider) if decider.index is None else _without_rule(chain, decider)
     if lesser is None:

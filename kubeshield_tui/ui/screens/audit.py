@@ -46,11 +46,13 @@ LINES_HZ = 5
 """How often the numbers around the grid move: nobody reads a rate twenty times a second."""
 SMALLEST = (60, 15)
 """Columns and rows below which a sentence is shown instead."""
+TALL = 30
+"""Rows from which on there is room to say more."""
 KEYS: Line = (
     (" enter", "heading"), (" open  ", "quiet"), ("/", "heading"), (" filter  ", "quiet"),
-    ("f", "heading"), (" findings  ", "quiet"), ("n", "heading"), (" next exposed  ", "quiet"),
-    ("d", "heading"), (" drop a layer  ", "quiet"), ("p", "heading"), (" prove  ", "quiet"),
-    ("?", "heading"), (" all keys  ", "quiet"),
+    ("f", "heading"), (" findings  ", "quiet"), ("n", "heading"), (" next  ", "quiet"),
+    ("d", "heading"), (" drop layer  ", "quiet"), ("p", "heading"), (" prove  ", "quiet"),
+    ("?", "heading"), (" keys  ", "quiet"),
     ("q", "heading"), (" quit", "quiet"),
 )  # fmt: skip
 
@@ -61,9 +63,11 @@ class AuditScreen(Screen[None]):
     DEFAULT_CSS = """
     AuditScreen #top { background: $panel; }
     AuditScreen #what-if { display: none; height: auto; background: $warning; color: auto 90%; text-style: bold; }
-    AuditScreen #walls { background: $panel; }
+    AuditScreen #walls { display: none; background: $panel; }
+    AuditScreen.-one-failure #walls { display: block; }
     AuditScreen.-imagined #what-if { display: block; }
     AuditScreen #cell { height: 2; background: $panel; }
+    AuditScreen.-tall #cell { height: 3; }
     AuditScreen #filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
     AuditScreen #filter.-open { display: block; }
     AuditScreen.-tiny Matrix, AuditScreen.-tiny Lines, AuditScreen.-tiny #what-if { display: none; }
@@ -131,6 +135,7 @@ class AuditScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         """Say so where there is no room."""
         self.set_class(event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1], "-tiny")
+        self.set_class(event.size.height >= TALL, "-tall")
 
     def tick(self) -> None:
         """Pull what changed since the last frame."""
@@ -156,12 +161,12 @@ class AuditScreen(Screen[None]):
         self._lines_at = time.monotonic()
         now, store, alphabet = time.time(), self.store, self.kubeshield.alphabet
         top = [title_line(store, now, self.size.width), headline(store, alphabet, now), vantage_line(store, alphabet)]
-        if store.simulated and self.size.height >= 30:
+        if store.simulated and self.size.height >= TALL:
             top.append(((f" SIMULATED: {store.simulated}", "simulated"),))
         self.query_one("#top", Lines).show(*top)
         self._show_cell(now)
         signs = legend(alphabet) if self._matrix.lens.what_if is None else imagined_legend(alphabet)
-        bottom = [KEYS] if self.size.height < 30 else [signs, KEYS]
+        bottom = [KEYS] if self.size.height < TALL else [signs, KEYS]
         self.query_one("#bottom", Lines).show(*bottom)
         self._show_lens()
 
@@ -172,9 +177,10 @@ class AuditScreen(Screen[None]):
         if imagining.chosen is not None:
             words = what_if_words(imagining.chosen, lens.what_if, imagining.working, alphabet)
             self.query_one("#what-if", Static).update(Content(words))
-        room = 2 if self.size.height < 30 else 4
-        walls = () if lens.one_failure is None else wall_lines(lens.one_failure, alphabet, room)
-        self.query_one("#walls", Lines).show(*walls)
+        room = 2 if self.size.height < TALL else 4
+        self.set_class(lens.one_failure is not None, "-one-failure")
+        if lens.one_failure is not None:
+            self.query_one("#walls", Lines).show(*wall_lines(lens.one_failure, alphabet, room))
 
     def _look_anew(self) -> None:
         """Draw what is looked at now, whole."""
@@ -271,7 +277,8 @@ class AuditScreen(Screen[None]):
         key, one_failure = self._matrix.cursor_key, self._matrix.lens.one_failure or OneFailure(self.store)
         offered = [(each, "in this cell") for each in of_cell(self.store.cell(key).judgement if key else None)]
         for wall in of_walls(one_failure.walls):
-            note = f"{one_failure.walls[wall.words]} cells are behind it alone"
+            count = one_failure.walls[wall.words]
+            note = f"{count} {'cell is' if count == 1 else 'cells are'} behind it alone"
             offered = [each for each in offered if each[0] != wall]
             offered.append((wall, note))
         self.app.push_screen(DropScreen(offered), self._dropped)

@@ -41,13 +41,14 @@ class DropScreen(ModalScreen[LeftOut | None]):
     def __init__(self, offered: Sequence[tuple[LeftOut, str]]) -> None:
         """`offered`: what else than the kinds can be left out, each with what is known of it."""
         super().__init__()
-        self._all = (*((each, letter) for letter, each in zip(LETTERS, KINDS, strict=True)), *offered)
+        kinds = [(letter, each, "everywhere") for letter, each in zip(LETTERS, KINDS, strict=True)]
+        self._all = (*kinds, *(("", each, note) for each, note in offered))
 
     def compose(self) -> ComposeResult:
         """One box."""
         selections = [
-            Selection(Content.assemble(each.words, (f"   {note}", "dim")), str(number))
-            for number, (each, note) in enumerate(self._all)
+            Selection(Content.assemble(f"{letter:<3}{each.words}", (f"   {note}", "dim")), str(number))
+            for number, (letter, each, note) in enumerate(self._all)
         ]
         with Vertical():
             yield Static(Content.assemble(("Drop a layer", "bold"), " in the model, and see what would be open.\n"))
@@ -74,7 +75,7 @@ class DropScreen(ModalScreen[LeftOut | None]):
         """Leave out what is marked, or else what is highlighted."""
         choices = self.query_one(Choices)
         chosen = [int(value) for value in choices.selected] or [choices.highlighted or 0]
-        self.dismiss(together(self._all[number][0] for number in sorted(chosen)))
+        self.dismiss(together(self._all[number][1] for number in sorted(chosen)))
 
     def action_leave(self) -> None:
         """Leave out nothing."""

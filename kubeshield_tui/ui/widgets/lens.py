@@ -16,6 +16,7 @@ from kubeshield_tui.ui.widgets.tally import Tally
 
 WORST = frozenset({Verdict.EXPOSED, Verdict.BROKEN})
 BAD = (Verdict.EXPOSED, Verdict.BROKEN, Verdict.LOST, Verdict.UNPROVEN)
+WORDS = {Effect.EXPOSES: "would open", Effect.OPENS: "would open", Effect.UNKNOWN: "not known"}
 BACKGROUND = "untested"
 """Colour token of cells that are not looked at now."""
 
@@ -39,7 +40,7 @@ class Lens:
             if then is None:
                 return self._text(cell, detail), BACKGROUND
             glyph, token = imagined(then, cell, self._alphabet)
-            return glyph if detail is Detail.GLYPH else f"{glyph} {then.effect}", token
+            return glyph if detail is Detail.GLYPH else f"{glyph} {WORDS.get(then.effect) or word(cell)}", token
         if self.one_failure is not None and key not in self.one_failure:
             return self._text(cell, detail), BACKGROUND
         return self._text(cell, detail), token_of(cell)
