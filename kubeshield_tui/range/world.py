@@ -181,7 +181,7 @@ class World:
                     "clusterIP": service.address,
                     "clusterIPs": [service.address],
                     "ports": ports,
-                    "selector": {"app": service.name},
+                    **({"selector": {"app": service.name}} if service.pods else {}),
                 },
                 "status": {"loadBalancer": {}},
             },
