@@ -6,7 +6,7 @@ Kept as things were when they were last told to be others: whoever judges many c
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from time import time
 from typing import NamedTuple
 
@@ -102,18 +102,19 @@ class Chains:
         def reconsider(layer: Layer, refs: frozenset[str]) -> Layer:
             return self._without(key, layer, refs)
 
-        return imagine(judgement.layers, judgement.verdict, left_out, reconsider)
+        told = imagine(judgement.layers, judgement.verdict, left_out, reconsider)
+        return told._replace(opens=False) if told.opens is not False and self.of(key).listener is False else told
 
     def imagine_all(self, left_out: frozenset[str]) -> dict[CellKey, Imagined]:
         """Say it of every cell that was measured."""
         # Cells that are alike hold the very same layers.
-        known: dict[tuple[int, Verdict], Imagined | None] = {}
+        known: dict[tuple[int, Verdict, str], Imagined | None] = {}
         found = {}
         for key, cell in self._store.cells.items():
             judgement = cell.judgement
             if judgement is None:
                 continue
-            kind = (id(judgement.layers), judgement.verdict)
+            kind = (id(judgement.layers), judgement.verdict, judgement.listener)
             if kind not in known:
                 known[kind] = self.imagine(key, left_out)
             if (told := known[kind]) is not None:
@@ -160,9 +161,9 @@ class Chains:
         target = address_of(endpoint.host)
         if target is not None and target.is_loopback:
             return EMPTY  # nobody stands between a machine and itself
-        flow = flow_of(self._store, self._worlds, key)
-        spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
         hosts = self._host_layers().of(key, endpoint, vantage, time())
+        flow = flow_of(self._store, self._worlds, key, hosts.walk)
+        spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
         layers = in_order(filter(None, (*hosts.layers, spoken.egress, spoken.ingress, *self._clouds(flow, vantage))))
         denying = first_denying(layers)
         policy = self._policy_of(flow.target_cluster) if flow is not None else None
@@ -215,8 +216,13 @@ class Chains:
         if leaving is not None:
             egress = leaving.exactly(flow.leaving) if exact else leaving.of(flow.leaving)
         if arriving is not None:
-            same = arriving is leaving
-            ingress = egress if same else arriving.exactly(flow.arriving) if exact else arriving.of(flow.arriving)
+            if flow.arrivals:
+                ask = arriving.exactly if exact else arriving.of
+                ingress = _either([(question, ask(question)) for question in flow.arriving_as])
+            elif arriving is leaving:
+                ingress = egress
+            else:
+                ingress = arriving.exactly(flow.arriving) if exact else arriving.of(flow.arriving)
         unread_source = bool(flow.source_cluster) and leaving is None
         unread_target = bool(flow.target_cluster) and arriving is None
         return Spoken(
@@ -227,7 +233,7 @@ class Chains:
 
     def _without(self, key: CellKey, layer: Layer, refs: frozenset[str]) -> Layer:
         """A layer with policies left out; of a host's single rules it is not known what decides without them."""
-        flow = flow_of(self._store, self._worlds, key)
+        flow = flow_of(self._store, self._worlds, key, self._host_layers().ways.walk(key))
         is_egress = layer.layer == LayerName.EGRESS_POLICY.value
         if flow is None or layer.layer not in POLICIES:
             why = f"what decides without {', '.join(sorted(refs))} was not worked out"
@@ -235,8 +241,9 @@ class Chains:
         policy = self._policy_of(flow.source_cluster if is_egress else flow.target_cluster)
         if policy is None:
             return layer
-        said = policy.without(flow.leaving if is_egress else flow.arriving, refs)
-        return (said.egress if is_egress else said.ingress) or layer
+        if is_egress:
+            return policy.without(flow.leaving, refs).egress or layer
+        return _either([(question, policy.without(question, refs)) for question in flow.arriving_as]).ingress or layer
 
     def _is_meshed(self, flow: Flow) -> bool:
         """Whether a proxy beside the source takes what it sends: it says `open` whatever becomes of it then."""
@@ -278,6 +285,21 @@ def _provider(inventory: Inventory | None) -> str:
     """The cloud that a cluster's nodes are in; empty where they are in none, or nothing tells of one."""
     recognised = inventory.cluster.recognised if inventory is not None else ()
     return next((each.name for each in recognised if each.what == PROVIDER), "")
+
+
+def _either(told: Sequence[tuple[Question, Said]]) -> Said:
+    """What policies make of a visitor who is seen in one of several ways: which, hangs on where they are enforced."""
+    first = told[0][1]
+    said = [(question, each.ingress) for question, each in told if each.ingress is not None]
+    if not said:
+        return first
+    decider = "; or ".join(f"as {asked.source.text}: {layer.decider}" for asked, layer in said)
+    verdicts = {layer.verdict for _, layer in said}
+    verdict = verdicts.pop() if len(verdicts) == 1 else Predicted.UNKNOWN
+    refs = tuple(dict.fromkeys(ref for _, layer in said for ref in layer.refs))
+    how = said[0][1].how if verdict is Predicted.DENY else ""
+    ingress = replace(said[0][1], verdict=verdict, decider=decider, refs=refs, how=how)
+    return Said(first.egress, ingress, max(each.changed_at for _, each in told))
 
 
 def _unread(name: LayerName, cluster: str) -> Layer:

@@ -16,7 +16,7 @@ from kubeshield_tui.model.ids import CellKey, VantageId
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.model.verdict import Layer
-from kubeshield_tui.session.firewalls import Level, Stop, Ways
+from kubeshield_tui.session.firewalls import Level, Stop, Walk, Ways
 
 
 class Hosts(NamedTuple):
@@ -27,6 +27,7 @@ class Hosts(NamedTuple):
     """Addresses of the first host that denies."""
     listener: bool | None = None
     listener_text: str = ""
+    walk: Walk = Walk()
 
 
 class HostLayers:
@@ -41,7 +42,8 @@ class HostLayers:
         """Say what the hosts on a cell's way make of its visitor."""
         if self.ways.stays_in_pod(key):
             return Hosts(())
-        met = self.ways.levels(key)
+        walk = self.ways.walk(key)
+        met = walk.levels
         levels = [level for level in met if level.stops]
         layers = [self._layer(level, now) for level in levels]
         missing = _uncollected(endpoint, vantage, met, layers)
@@ -50,7 +52,7 @@ class HostLayers:
         if denying is not None and all(stop.gathered is not None for stop in denying.stops):
             rejecters = frozenset(own for stop in denying.stops for own in self.ways.addresses_of(stop))
         listener, text = self._listener(levels, now)
-        return Hosts((*layers, *missing), rejecters, listener, text)
+        return Hosts((*layers, *missing), rejecters, listener, text, walk)
 
     def _judged(self, stop: Stop, now: float) -> HostLayer | None:
         if stop.gathered is None or stop.reader is None:

@@ -252,6 +252,21 @@ def test_leaving_out_a_policy_asks_what_the_others_say() -> None:
     assert known.chains.imagine(CellKey(POD.id, OPS.id), frozenset()) is None  # not measured
 
 
+def test_nothing_opens_where_nothing_listens() -> None:
+    known = Known(estate(DENY_ALL))
+    known.judged(API, OPS, State.FILTERED)
+    key, all_of_it = CellKey(API.id, OPS.id), POLICIES | {"source-firewall", "node-firewall"}
+    told = known.chains.imagine(key, all_of_it)
+    assert told is not None
+    assert told.opens is True
+    behind = inventory().backends[0]
+    empty = replace(behind, backends=tuple(replace(each, ready=False) for each in behind.backends))
+    known.tell(happened.ClusterChanged(at=AT, inventory=Inventory(cluster=inventory().cluster, backends=(empty,))))
+    told = known.chains.imagine(key, all_of_it)
+    assert told is not None
+    assert (told.prediction.verdict, told.opens) == (Predicted.ALLOW, False)
+
+
 # --- what is judged again
 
 
