@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kubeshield_tui.evidence.engine_rules import without_engine
 from kubeshield_tui.evidence.hosts import HostLayer, How, firewall_layer
-from kubeshield_tui.evidence.netfilter.gathered import Gathered
 from kubeshield_tui.evidence.netfilter.listeners import listening
 from kubeshield_tui.evidence.netfilter.result import Decider
 from kubeshield_tui.judgement.chain import LayerName
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.model.verdict import Layer
@@ -35,8 +33,6 @@ class HostLayers:
 
     def __init__(self, ways: Ways) -> None:
         self.ways = ways
-        self._bare: dict[VantageId, Gathered] = {}
-        """Readings without a policy engine's rules."""
 
     def of(self, key: CellKey, endpoint: Endpoint, vantage: Vantage, now: float) -> Hosts:
         """Say what the hosts on a cell's way make of its visitor."""
@@ -55,12 +51,8 @@ class HostLayers:
         return Hosts((*layers, *missing), rejecters, listener, text, walk)
 
     def _judged(self, stop: Stop, now: float) -> HostLayer | None:
-        if stop.gathered is None or stop.reader is None:
-            return None
-        bare = self._bare.get(stop.reader)
-        if bare is None:
-            bare = self._bare[stop.reader] = without_engine(stop.gathered)
-        return firewall_layer(bare, stop.visit, now)
+        bare = self.ways.bare(stop)
+        return None if bare is None else firewall_layer(bare, stop.visit, now)
 
     def _layer(self, level: Level, now: float) -> Layer:
         made = [_layer_of(stop, self._judged(stop, now)) for stop in level.stops]

@@ -86,8 +86,8 @@ def _policy(name: str, *rules: Raw) -> Raw:
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
 
 
-def _service(name: str, kind: str = "ClusterIP") -> Raw:
-    spec = {"type": kind, "selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+def _service(name: str, **more: str) -> Raw:
+    spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}], **more}
     metadata = {"namespace": SPACE, "name": name}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
@@ -107,7 +107,7 @@ def _objects() -> Iterator[Raw]:
     yield _policy("ledger", {"from": [{"ipBlock": {"cidr": f"{NODE1}/32"}}]})
     yield _policy("host")
     yield _service("idle")
-    yield _service("ledger", "NodePort")
+    yield _service("ledger", type="NodePort", externalTrafficPolicy="Local")
     yield _service("empty")
 
 

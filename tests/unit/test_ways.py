@@ -204,6 +204,19 @@ def test_whom_policies_may_see_arrive_hangs_on_where_the_source_is_replaced() ->
     assert arrivals(store, entry, SHOP) == set()  # it comes as it set out
 
 
+def test_what_a_policy_engines_rules_drop_goes_on_as_if_it_were_let() -> None:
+    store = estate(SHOP, node_over_ssh("n1", N1), endpoints=(POD,))
+    engine = saved(":KUBE-ROUTER-FORWARD - [0:0]", "-A FORWARD -j KUBE-ROUTER-FORWARD", "-A KUBE-ROUTER-FORWARD -j DROP",
+                   legacy=True)  # fmt: skip
+    snat = saved(f"-A POSTROUTING -j SNAT --to-source {N1}", table="nat", legacy=True)
+    far = replace(POD, host="10.244.2.7")
+    store.apply(happened.EndpointFound(at=AT, endpoint=far))
+    collect(store, "node:n1", "n1", iptables_legacy=f"{engine}\n{snat}")
+    first, second = Firewalls(store).way(CellKey(far.id, SHOP.id))
+    assert first.judged(AT).verdict is Predicted.DENY  # type: ignore[union-attr]
+    assert second.visit.source == N1
+
+
 def test_what_a_first_host_refuses_is_still_asked_of_the_next() -> None:
     store = estate(JUMP, node_over_ssh("n1", N1))
     own = at_address("203.0.113.4")
