@@ -293,12 +293,15 @@ def _either(told: Sequence[tuple[Question, Said]]) -> Said:
     said = [(question, each.ingress) for question, each in told if each.ingress is not None]
     if not said:
         return first
-    decider = "; or ".join(f"as {asked.source.text}: {layer.decider}" for asked, layer in said)
+    is_replaced = len({asked.source for asked, _ in said}) > 1 or said[0][0].source.kind is EndKind.ADDRESS
+    texts = [f"as {asked.source.text}: {layer.decider}" if is_replaced else layer.decider for asked, layer in said]
+    decider = "; or ".join(dict.fromkeys(texts))
     verdicts = {layer.verdict for _, layer in said}
     verdict = verdicts.pop() if len(verdicts) == 1 else Predicted.UNKNOWN
     refs = tuple(dict.fromkeys(ref for _, layer in said for ref in layer.refs))
     how = said[0][1].how if verdict is Predicted.DENY else ""
-    ingress = replace(said[0][1], verdict=verdict, decider=decider, refs=refs, how=how)
+    doubts = tuple(dict.fromkeys(text for _, layer in said for text in layer.assumptions))
+    ingress = replace(said[0][1], verdict=verdict, decider=decider, refs=refs, how=how, assumptions=doubts)
     return Said(first.egress, ingress, max(each.changed_at for _, each in told))
 
 

@@ -70,8 +70,8 @@ class Walk(NamedTuple):
     source: str = ""
     """The address that he sets out with; empty where that is not known."""
     arrivals: tuple[Arrival, ...] = ()
-    """Where hosts replace his source: each way in which a policy engine may see him. None otherwise, and where the way
-    is not known to its end."""
+    """Where hosts replace his source, or hand on what came to a node: each way in which a policy engine may see him.
+    None otherwise, and where the way is not known to its end."""
 
 
 class Firewalls:
@@ -205,7 +205,11 @@ class Ways:
             seen += leaving
             onward = [each for _, each in leaving]
         is_known = levels[-1:] == [Level((), len(onward))] and all(stop.gathered is not None for stop in stops)
-        return Walk(tuple(levels), visit.source, _arrivals(visit.source, seen, onward) if is_known else ())
+        arrivals = _arrivals(visit.source, seen, onward) if is_known and visit.source else ()
+        on_node = visit.target in self._nodes_by_address and all(end.target != visit.target for end in onward)
+        if not on_node and all(arrival.source is None for arrival in arrivals):
+            arrivals = ()
+        return Walk(tuple(levels), visit.source, arrivals)
 
     # --- who stands where
 
@@ -333,8 +337,6 @@ def _arrivals(source: str, seen: Iterable[tuple[str, Visit]], ends: Sequence[Vis
     places = {(end.target, end.port) for end in ends}
     as_whom = [(came_as, each) for came_as, each in seen if (each.target, each.port) in places]
     as_whom += [(end.source, end) for end in ends]
-    if not source or {came_as for came_as, _ in as_whom} <= {source}:
-        return ()
     told = (Arrival(None if it == source else it, each.target, each.port) for it, each in as_whom)
     return tuple(dict.fromkeys(told))
 

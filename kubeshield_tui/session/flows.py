@@ -38,7 +38,7 @@ class Flow(NamedTuple):
     comes_as: End | None = None
     """Who it is to the target's cluster, where that does not know the source."""
     arrivals: tuple[Arrival, ...] = ()
-    """As whom, and where to, policies may see it arrive, where hosts on the way replace its source."""
+    """As whom, and where to, policies may see it arrive, where hosts on the way replace its source or hand it on."""
     notes: tuple[str, ...] = ()
     """What is not certain of its ends, one sentence each."""
 

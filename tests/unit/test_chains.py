@@ -278,6 +278,25 @@ def test_policies_judge_the_visitor_as_hosts_make_him_arrive() -> None:
     assert seen.judgement.comparison.code == Code.RESOLVED  # nobody is accused
 
 
+def test_a_node_port_of_a_service_that_is_local_elsewhere_meets_the_policies_of_the_pod_that_rules_lead_to() -> None:
+    store = estate(DENY_ALL)
+    services = tuple(replace(each, external_traffic_policy="Local") for each in inventory().services)
+    entry = replace(NODE_PORT, id=endpoint("far").id, host=N2)
+    known = Known(store)
+    known.tell(happened.EndpointFound(at=AT, endpoint=entry))
+    known.tell(happened.ClusterChanged(at=AT, inventory=Inventory(cluster=inventory().cluster, services=services)))
+    assert known.layer(entry, OPS, "ingress-policy") is None  # by the API no pod of that node is behind it
+    dnat = translating(f"-A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination {API_POD}:8080")
+    reading(store, "n1", N1)
+    reading(store, "n2", N2, iptables_legacy=dnat)
+    known.tell(happened.Progress(at=AT, phase="read"))
+    layer = known.layer(entry, OPS, "ingress-policy")
+    assert layer is not None
+    assert (layer.verdict, layer.decider.startswith("isolated by NetworkPolicy payments/default-deny")) == (
+        Predicted.DENY, True,
+    )  # fmt: skip
+
+
 # --- what if
 
 

@@ -180,6 +180,16 @@ def test_a_node_port_leads_on_to_the_node_of_the_pod_as_whom_it_is_translated() 
     ]
 
 
+def test_a_node_port_leads_policies_to_the_pod_that_rules_name() -> None:
+    store = estate(SHOP, node_over_ssh("n1", N1), node_over_ssh("n2", N2))
+    dnat = saved("-A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination 10.244.2.7:8080",
+                 table="nat", legacy=True)  # fmt: skip
+    collect(store, "node:n1", "n1", iptables_legacy=dnat)
+    collect(store, "node:n2", "n2", **at_address(N2))
+    assert arrivals(store, NODE_PORT, SHOP) == {(None, "10.244.2.7", 8080)}
+    assert arrivals(store, API, SHOP) == set()  # it ends at the node
+
+
 def arrivals(store: Store, target: Endpoint, source: Vantage) -> set[tuple[str | None, str, int]]:
     return {tuple(each) for each in Firewalls(store).ways().walk(CellKey(target.id, source.id)).arrivals}  # type: ignore[misc]
 
@@ -201,13 +211,13 @@ def test_whom_policies_may_see_arrive_hangs_on_where_the_source_is_replaced() ->
     collect(store, "node:n1", "n1", iptables_legacy=saved(table="nat", legacy=True))
     assert arrivals(store, entry, SHOP) == {(None, "10.244.2.7", 8080), (N2, "10.244.2.7", 8080)}
     collect(store, "node:n2", "n2", iptables_legacy=dnat, **at_address(N2))
-    assert arrivals(store, entry, SHOP) == set()  # it comes as it set out
+    assert arrivals(store, entry, SHOP) == {(None, "10.244.2.7", 8080)}
 
 
 def test_what_a_policy_engines_rules_drop_goes_on_as_if_it_were_let() -> None:
     store = estate(SHOP, node_over_ssh("n1", N1), endpoints=(POD,))
-    engine = saved(":KUBE-ROUTER-FORWARD - [0:0]", "-A FORWARD -j KUBE-ROUTER-FORWARD", "-A KUBE-ROUTER-FORWARD -j DROP",
-                   legacy=True)  # fmt: skip
+    rules = (":KUBE-ROUTER-IN - [0:0]", "-A FORWARD -j KUBE-ROUTER-IN", "-A KUBE-ROUTER-IN -j DROP")
+    engine = saved(*rules, legacy=True)
     snat = saved(f"-A POSTROUTING -j SNAT --to-source {N1}", table="nat", legacy=True)
     far = replace(POD, host="10.244.2.7")
     store.apply(happened.EndpointFound(at=AT, endpoint=far))
