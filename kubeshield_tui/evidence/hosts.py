@@ -196,7 +196,7 @@ def _packet(gathered: Gathered, visit: Visit) -> tuple[Packet, tuple[str, ...], 
 def _device_to(routing: Routing, family: str, text: str) -> str:
     """Return the one device that leads to an address; empty where that is not certain."""
     number = address(text)
-    if number is None or not routing.known:
+    if number is None or not routing.knows(family):
         return ""
     decision = routing.decide(Ask(family=family, destination=number))
     if isinstance(decision, Decision) and decision.kind == "local":
@@ -231,7 +231,7 @@ def _bridge_of(routing: Routing, visit: Visit) -> str:
     devices = set()
     for text in (visit.source, visit.target):
         number = address(text)
-        if number is None or not routing.known:
+        if number is None or not routing.knows(visit.family):
             return ""
         decision = routing.decide(Ask(family=visit.family, destination=number))
         if not isinstance(decision, Decision) or decision.kind != "unicast" or len(decision.hops) != 1:

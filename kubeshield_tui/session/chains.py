@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace as replace_fields
+from functools import lru_cache
 from time import time
 from typing import NamedTuple
 
@@ -30,6 +32,8 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 
+KEPT_SECONDS = 60.0
+"""How long a chain is kept: readings of hosts grow old."""
 PROVIDER = "provider"
 SIDECAR = re.compile(r"istio/proxyv2|linkerd2?[/-].*proxy|envoyproxy/envoy|consul-dataplane|kuma-dp")
 """Images of proxies that meshes put beside a pod's own containers, by which all its connections go."""
@@ -65,6 +69,11 @@ class Chains:
         self._hosts: HostLayers | None = None
         self._rows: dict[EndpointId, Row] = {}
         self._shared: dict[Hashable, Chain] = {}
+        self._kept: dict[CellKey, tuple[tuple[str, str], Chain]] = {}
+        """Chains of cells that are of no kind, with the ends that they were made for."""
+        self._kept_at = 0.0
+        self._chains: dict[Hashable, Chain] = {}
+        self._layers: dict[Layer, Layer] = {}
 
     def changed(self) -> None:
         """Look again at everything when next asked: something that chains are made of is another now."""
@@ -73,14 +82,14 @@ class Chains:
         self._forget_classes()
 
     def _forget_classes(self) -> None:
-        self._rows.clear()
-        self._shared.clear()
+        for known in (self._rows, self._shared, self._kept, self._chains, self._layers):
+            known.clear()
 
     def of(self, key: CellKey) -> Chain:
         """Return a cell's chain, in words that hold for all cells that are alike."""
         kind = self._kind_of(key)
         if kind is None:
-            return self._chain(key, exact=False)
+            return self._alone(key)
         found = self._shared.get(kind)
         if found is None:
             found = self._shared[kind] = self._chain(key, exact=False)
@@ -138,6 +147,32 @@ class Chains:
         is_tied = (vantage.spec.namespace, vantage.spec.pod or made) in row.pods
         return None if is_tied else (vantage.id, row.kind)
 
+    def _alone(self, key: CellKey) -> Chain:
+        """The chain of a cell that is one of its kind. The next answer most often finds it as it was."""
+        observation = self._store.cell(key).observation
+        ends = (observation.source, observation.peer) if observation is not None else ("", "")
+        now = time()
+        if now - self._kept_at > KEPT_SECONDS:
+            self._kept.clear()
+            self._kept_at = now
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != ends:
+            kept = self._kept[key] = (ends, self._as_others(self._chain(key, exact=False)))
+        return kept[1]
+
+    def _as_others(self, chain: Chain) -> Chain:
+        """The chain that is the same as this one, if there was one: a large grid holds few different ones."""
+        # Policies' layers are the same only where the very same policies were asked of ends that are alike.
+        layers = tuple(
+            layer if layer.layer in POLICIES else self._layers.setdefault(layer, layer) for layer in chain.layers
+        )
+        rest = (chain.listener, chain.listener_text, chain.front, chain.deny_style, chain.changed_at)
+        key = (*map(id, layers), rest, chain.rejecters, chain.notes)
+        found = self._chains.get(key)
+        if found is None:
+            found = self._chains[key] = replace_fields(chain, layers=layers)
+        return found
+
     def _row(self, key: EndpointId) -> Row:
         endpoint = self._store.endpoints.get(key)
         policy = self._policy_of(endpoint.cluster) if endpoint is not None else None
@@ -161,7 +196,7 @@ class Chains:
         target = address_of(endpoint.host)
         if target is not None and target.is_loopback:
             return EMPTY  # nobody stands between a machine and itself
-        hosts = self._host_layers().of(key, endpoint, vantage, time())
+        hosts = self._host_layers().of(key, endpoint, vantage, time(), exact=exact)
         flow = flow_of(self._store, self._worlds, key, hosts.walk)
         spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
         layers = in_order(filter(None, (*hosts.layers, spoken.egress, spoken.ingress, *self._clouds(flow, vantage))))
@@ -305,6 +340,7 @@ def _either(told: Sequence[tuple[Question, Said]]) -> Said:
     return Said(first.egress, ingress, max(each.changed_at for _, each in told))
 
 
+@lru_cache(256)
 def _unread(name: LayerName, cluster: str) -> Layer:
     why = f"cluster {cluster} was not read"
     return Layer(

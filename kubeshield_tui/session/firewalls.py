@@ -121,7 +121,6 @@ class Ways:
     def __init__(self, store: Store, gathered: Mapping[VantageId, Gathered]) -> None:
         self._store = store
         self.gathered = gathered
-        self._bare: dict[VantageId, Gathered] = {}
         self._nodes_by_address: dict[str, NodeName] = {}
         self._pods: dict[tuple[str, str], PodRecord] = {}
         """By cluster and address, without those in their node's network."""
@@ -135,15 +134,6 @@ class Ways:
             for vantage, node in self._node_of.items():
                 if node is not None and (vantage in gathered) is read_ones and is_on_host(store.vantages[vantage]):
                     self._readers[node] = vantage
-
-    def bare(self, stop: Stop) -> Gathered | None:
-        """Return a host's reading without a policy engine's rules; None where it was not read."""
-        if stop.gathered is None or stop.reader is None:
-            return None
-        found = self._bare.get(stop.reader)
-        if found is None:
-            found = self._bare[stop.reader] = without_engine(stop.gathered)
-        return found
 
     def node_of(self, vantage: VantageId) -> NodeName | None:
         """Return the cluster and node that a vantage stands on; None where it is none, or not known."""
@@ -291,9 +281,8 @@ class Ways:
     def _onward(self, stop: Stop | None, visit: Visit, endpoint: Endpoint) -> Sequence[Visit]:
         """Return the visitor as he goes on: as the host's rules translate him, else as the API says of a service."""
         # As if policies let him: what an engine's rules drop is not translated any more.
-        bare = self.bare(stop) if stop is not None else None
-        if stop is not None and bare is not None:
-            layer = firewall_layer(bare, stop.visit, bare.at)
+        if stop is not None and stop.gathered is not None:
+            layer = firewall_layer(without_engine(stop.gathered), stop.visit, stop.gathered.at)
             if layer.onward:
                 return layer.onward
         if self._is_some_host(visit.target, endpoint):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kubeshield_tui.evidence.hosts import HostLayer, How, firewall_layer
+from msgspec.structs import replace
+
+from kubeshield_tui.evidence.engine_rules import without_engine
+from kubeshield_tui.evidence.hosts import HostLayer, How, decider_text, explain, firewall_layer
 from kubeshield_tui.evidence.netfilter.listeners import listening
 from kubeshield_tui.evidence.netfilter.result import Decider
 from kubeshield_tui.judgement.chain import LayerName
@@ -34,14 +37,19 @@ class HostLayers:
     def __init__(self, ways: Ways) -> None:
         self.ways = ways
 
-    def of(self, key: CellKey, endpoint: Endpoint, vantage: Vantage, now: float) -> Hosts:
-        """Say what the hosts on a cell's way make of its visitor."""
+    def of(self, key: CellKey, endpoint: Endpoint, vantage: Vantage, now: float, *, exact: bool = False) -> Hosts:
+        """Say what the hosts on a cell's way make of its visitor. `exact`: with the rules that nearly decided."""
         if self.ways.stays_in_pod(key):
             return Hosts(())
         walk = self.ways.walk(key)
         met = walk.levels
         levels = [level for level in met if level.stops]
         layers = [self._layer(level, now) for level in levels]
+        if exact:
+            layers = [
+                replace(layer, near_miss=self._near_miss(level.stops[0])) if len(level.stops) == 1 else layer
+                for level, layer in zip(levels, layers, strict=True)
+            ]
         missing = _uncollected(endpoint, vantage, met, layers)
         denying = next((level for level, layer in zip(levels, layers, strict=True) if _denies(layer)), None)
         rejecters = frozenset[str]()
@@ -51,8 +59,13 @@ class HostLayers:
         return Hosts((*layers, *missing), rejecters, listener, text, walk)
 
     def _judged(self, stop: Stop, now: float) -> HostLayer | None:
-        bare = self.ways.bare(stop)
-        return None if bare is None else firewall_layer(bare, stop.visit, now)
+        return None if stop.gathered is None else firewall_layer(without_engine(stop.gathered), stop.visit, now)
+
+    def _near_miss(self, stop: Stop) -> str:
+        """The first rule that would have decided, had one condition held."""
+        outcomes = explain(without_engine(stop.gathered), stop.visit).outcomes if stop.gathered is not None else ()
+        missed = next((miss for outcome in outcomes for miss in outcome.misses), None)
+        return "" if missed is None else f"{decider_text(missed.decider)}: {missed.condition}"
 
     def _layer(self, level: Level, now: float) -> Layer:
         made = [_layer_of(stop, self._judged(stop, now)) for stop in level.stops]

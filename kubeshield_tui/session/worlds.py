@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 
@@ -155,8 +156,10 @@ def _watched(known: KnownWorld, resource: str, watch: happened.WatchChanged) -> 
 
 def policy_of(record: PolicyRecord) -> Policy | OpaquePolicy:
     """Make the policy that a record tells of; one whose text was not kept is there and can't be evaluated."""
-    if record.document:
-        return parse_policy(json.loads(record.document))
+    with contextlib.suppress(ValueError, RecursionError):  # a record may come of a file
+        raw = json.loads(record.document)
+        if isinstance(raw, dict):
+            return parse_policy(raw)
     names = {"name": record.name, **({"namespace": record.namespace} if record.namespace else {})}
     policy = parse_policy({"apiVersion": record.api_version, "kind": record.kind, "metadata": names, "spec": ""})
     why = "its text is too large to be kept" if record.spec else "its text was not kept"

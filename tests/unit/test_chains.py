@@ -179,6 +179,15 @@ def test_what_gets_through_against_a_policy_is_not_enforced_and_critical_the_sec
     assert twice.judgement.depth == 0  # the answer refutes every network layer
 
 
+def test_an_answer_from_a_file_is_compared_with_no_rules_of_today() -> None:
+    outside = vantage("script:answers.ndjson", addresses=("192.0.2.7",))
+    known = Known(estate(DENY_ALL, vantages=(outside,)))
+    judged = known.judged(POD, outside, State.OPEN)
+    assert judged.judgement.prediction.verdict is Predicted.DENY
+    assert judged.judgement.comparison.code == Code.NOT_COMPARED
+    assert "not-enforced" not in {finding.code for finding in judged.findings}
+
+
 def test_what_a_policy_stops_is_one_failure_away() -> None:
     known = Known(estate(DENY_ALL))
     known.store.apply(happened.VantageAdded(at=AT, vantage=vantage("ssh:b")))

@@ -212,8 +212,9 @@ def test_policies_of_other_systems_are_known_to_be_there() -> None:
     assert verdict(store, API, WEB).verdict == "deny"
 
 
+@pytest.mark.parametrize("document", ["", "{", "[]", "[" * 100_000])
 @pytest.mark.parametrize("spec", ["podSelector: {}", ""])
-def test_a_policy_whose_text_was_not_kept_decides_nothing(spec: str) -> None:
-    told = verdict(estate(replace(DENY_ALL, document="", spec=spec)), API, WEB)
+def test_a_policy_whose_text_was_not_kept_decides_nothing(spec: str, document: str) -> None:
+    told = verdict(estate(replace(DENY_ALL, document=document, spec=spec)), API, WEB)
     assert told.verdict is Predicted.UNKNOWN
     assert any("its text" in each.text for each in told.assumptions)

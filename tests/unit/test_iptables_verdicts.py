@@ -112,3 +112,11 @@ def test_a_condition_that_may_hold_in_one_of_two_ways_is_unknown() -> None:
     without = SSH.replace(",sport=40000", "")
     assert {outcome.verdict for outcome in judge(rules, without).outcomes} == {"accept", "drop"}
     assert {outcome.verdict for outcome in judge(rules, without.replace("dport=22", "dport=25")).outcomes} == {"drop"}
+
+
+def test_a_family_whose_rules_were_not_given_is_not_judged_by_those_of_the_other() -> None:
+    result = judge("filter\n-A INPUT -j DROP", SIX)
+    assert not result.decided
+    assert {outcome.verdict for outcome in result.outcomes} == {"accept", "drop", "reject"}
+    assert len(result.outcomes) == 3
+    assert all("rules for ip6 were not collected" in outcome.assumptions[-1].text for outcome in result.outcomes)

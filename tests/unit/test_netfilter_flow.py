@@ -84,9 +84,10 @@ def test_who_let_the_first_packet_pass_is_who_let_the_connection_pass() -> None:
     assert Rules().base("forward").judge(THROUGH).outcomes[0].decider.text == "policy accept"
 
 
-def test_what_the_host_sends_to_itself_is_local_when_it_arrives() -> None:
-    packet = OUT.replace("203.0.113.9", "127.0.0.1").replace("eth1", "lo")
-    rules = Rules().base("input", [match("fib daddr type", "local"), DROP])
+@pytest.mark.parametrize(("source", "own"), [("198.51.100.1", "127.0.0.1"), ("2001:db8::1", "::1")])
+def test_what_the_host_sends_to_itself_is_local_when_it_arrives(source: str, own: str) -> None:
+    packet = f"protocol=tcp,src={source},sport=4,dst={own},dport=80,oif=lo,hook=output"
+    rules = Rules("inet").base("input", [match("fib daddr type", "local"), DROP])
     assert rules.verdict(packet, legs=("syn",)) == "drop syn"
 
 
@@ -124,3 +125,43 @@ def test_what_follows_an_answer_that_was_not_tracked_is_invalid() -> None:
     rules.base("forward", [state("invalid"), DROP])
     assert rules.verdict(THROUGH) == "drop ack"
     assert rules.verdict(THROUGH.replace("tcp", "udp")) == "accept"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "source", "target", "request_type", "reply_type"),
+    [("icmp", "192.0.2.1", "198.51.100.1", 8, 0), ("icmpv6", "2001:db8:1::1", "2001:db8:2::1", 128, 129)],
+)
+def test_an_echo_request_and_its_reply_have_their_types(
+    protocol: str, source: str, target: str, request_type: int, reply_type: int
+) -> None:
+    packet = f"protocol={protocol},src={source},dst={target},iif=eth0"
+    for hook, kind, leg in (("input", request_type, "syn"), ("output", reply_type, "syn-ack")):
+        rules = Rules("inet").base(hook, [match(f"{protocol} type", kind), match(f"{protocol} code", 0), DROP])
+        assert rules.verdict(packet) == f"drop {leg}"
+        assert rules.verdict(f"{packet},icmp_type=3") == "accept"  # an error is not answered
+        assert rules.verdict(f"{packet},icmp_type={request_type}") == f"drop {leg}"
+    assert (
+        Rules("inet").base("input", [match(f"{protocol} code", 3), DROP]).verdict(f"{packet},icmp_code=3") == "drop syn"
+    )
+
+
+def test_the_flags_of_a_first_packet_may_be_said_and_change_nothing() -> None:
+    rules = Rules().base("output", [DROP])
+    assert rules.verdict(f"{SSH},tcp_flags=syn") == "drop syn-ack"
+    assert rules.verdict(f"{SSH},ct_state=new") == "drop syn-ack"
+    passing = Rules().base(
+        "input", [state("new"), match("tcp flags", "syn"), ACCEPT], [state("established"), ACCEPT], policy="drop"
+    )
+    assert passing.verdict(f"{SSH},ct_state=new") == "accept"
+    for other in ("tcp_flags=syn|ack", "tcp_flags=ack", "ct_state=invalid"):
+        assert rules.verdict(f"{SSH},{other}") == "accept"
+
+
+def test_an_answer_comes_from_or_goes_to_the_host_as_its_question_did() -> None:
+    reply = match("ct direction", "reply")
+    assert Rules().base("output", [match("fib saddr type", "local"), reply, DROP]).verdict(SSH) == "drop syn-ack"
+    for hook in ("prerouting", "input"):
+        assert Rules().base(hook, [match("fib daddr type", "local"), reply, DROP]).verdict(OUT) == "drop syn-ack"
+        assert Rules().base(hook, [match("fib saddr type", "unicast"), reply, DROP]).verdict(OUT) == "drop syn-ack"
+    away = [match("fib saddr type", "unicast"), match("fib daddr type", "unicast"), reply, DROP]
+    assert Rules().base("forward", away).verdict(THROUGH) == "drop syn-ack"

@@ -78,6 +78,27 @@ def test_a_line_of_a_set_that_is_not_understood_may_be_a_member() -> None:
     assert [sets.named[name].elements.complete for name in "ab"] == [False, True]
 
 
+def test_a_set_of_sets_with_a_member_that_is_not_understood_is_not_complete() -> None:
+    sets = ipset.parse("create a hash:ip\nadd a 10.0.0.1\ncreate all list:set\nadd all a\nadd all\n")
+    assert sets.named["all"].elements.complete is False
+
+
+@pytest.mark.parametrize("route", ['{"dst": "x.x.x.x/24", "dev": "eth1"}', "7", '{"type": "local"}'])
+def test_a_route_that_is_not_understood_may_lead_anywhere(route: str) -> None:
+    """Left out without a word, its destinations had no route: a false `blocked`."""
+    rules = parse_nft('{"nftables": []}')
+    host = parse_host(f'[{{"dst": "192.0.2.0/24", "dev": "eth0"}}, {route}]')
+    result = Firewall(rules, host).judge(parse_packet("src=192.0.2.1,dst=198.51.100.1,protocol=tcp,dport=22,iif=eth0"))
+    assert {outcome.verdict for outcome in result.outcomes} == {"accept", "drop", "reject"}
+    assert not result.decided
+
+
+def test_a_family_whose_routes_were_not_collected_is_not_one_without_routes() -> None:
+    host = parse_host('[{"dst": "default", "gateway": "192.0.2.254", "dev": "eth0"}]')
+    packet = parse_packet("src=2001:db8::1,dst=2001:db8::2,protocol=tcp,dport=22,iif=eth0")
+    assert {each.verdict for each in Firewall(parse_nft('{"nftables": []}'), host).judge(packet).outcomes} == {"accept"}
+
+
 def test_an_exclusion_that_is_not_understood_may_exclude_any_member() -> None:
     sets = ipset.parse("create a hash:net family inet\nadd a 10.0.0.0/8\nadd a x.x.x.x/24 nomatch\n")
     found = sets.named["a"].elements

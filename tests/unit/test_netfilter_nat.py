@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.firewall import DROP, HOST, OUT, PROHIBITED, SSH, THROUGH, Rules, dnat, effects, field, match
+from tests.unit.firewall import ACCEPT, DROP, HOST, OUT, PROHIBITED, SSH, THROUGH, Rules, dnat, effects, field, match
 
 MASQUERADE = {"masquerade": None}
 REDIRECT = {"redirect": {"port": 8080}}
@@ -184,3 +184,32 @@ def test_where_in_a_hook_addresses_change(
     for priority, address in ((middle - 1, old), (middle + 1, new)):
         rules = to(hook, rule).base(hook, [match(end, address), DROP], priority=priority)
         assert rules.verdict(packet, HOST, legs=("syn",)) == "drop syn", priority
+
+
+def test_without_routes_a_translated_packet_leaves_by_the_device_that_was_asked_about() -> None:
+    rules = to("prerouting", dnat("203.0.113.7")).base("forward", [match("meta oifname", "eth1"), DROP])
+    assert rules.verdict(THROUGH) == "drop syn"
+    rules = to("prerouting", dnat("203.0.113.7")).base("forward", [DROP]).base("input", [PROHIBITED])
+    assert rules.verdict(f"{SSH},oif=eth1,hook=input") == "drop syn | reject icmp-admin-prohibited syn"
+    assert rules.verdict(SSH) == "drop syn | reject icmp-admin-prohibited syn"
+
+
+def test_without_routes_each_way_of_a_translated_packet_says_what_it_takes_for_true() -> None:
+    rules = to("output", dnat("203.0.113.7")).base("input", [PROHIBITED])
+    rules.base("postrouting", [match("meta oifname", "lo"), match("ct direction", "original"), ACCEPT], [DROP])
+    outcomes = rules.judge(OUT, legs=("syn",)).outcomes
+    said = {outcome.verdict: " ".join(each.text for each in outcome.assumptions) for outcome in outcomes}
+    assert said["reject"].endswith("way to 203.0.113.7: an address of this host")
+    assert "sent out" in said["drop"]
+
+
+def test_a_route_is_told_by_its_text_and_one_way_is_no_draw() -> None:
+    told = json.loads(HOST)
+    told["route"].append({"type": "blackhole", "dst": "100.64.0.0/10"})
+    told["route"].append({"type": "prohibit", "dst": "100.128.0.0/10"})
+    for target, said in (("100.64.0.1", "blackhole 100.64.0.0/10"), ("100.128.0.1", "prohibit 100.128.0.0/10")):
+        result = Rules().judge(THROUGH.replace("203.0.113.9", target), json.dumps(told))
+        assert effects(result) == [said]
+        assert result.outcomes[0].decider.text == said
+    told["sysctl"] = {"net.ipv4.conf.all.rp_filter": "0"}
+    assert Rules().judge(THROUGH, json.dumps(told)).outcomes[0].assumptions == ()

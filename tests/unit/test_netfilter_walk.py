@@ -67,6 +67,24 @@ def test_circles_end_where_they_are_left_by_guess() -> None:
     assert refused.decider == refused.trace[-1].decider
 
 
+def test_a_chain_may_be_entered_any_number_of_times_but_not_from_within_itself() -> None:
+    rules = Rules().base("input", *[[jump("count")]] * 3000, [DROP]).chain("count", [match("tcp dport", 23), ACCEPT])
+    assert rules.verdict(SSH, legs=("syn",)) == "drop syn"
+    rules = Rules().base("input", [jump("a")], [DROP]).chain("a", [{"goto": {"target": "b"}}]).chain("b", [jump("a")])
+    assert rules.verdict(SSH, legs=("syn",)) == "accept | drop syn | reject syn"
+    rules = Rules().base("input", [jump("a")], [jump("b")], [DROP]).chain("a", [{"goto": {"target": "b"}}]).chain("b")
+    assert rules.verdict(SSH, legs=("syn",)) == "drop syn"
+
+
+def test_more_jumps_than_anyone_follows_are_not_known() -> None:
+    rules = Rules().base("input", [jump("c0")], [jump("c0")])
+    for number in range(15):
+        rules.chain(f"c{number}", [jump(f"c{number + 1}")], [jump(f"c{number + 1}")])
+    result = rules.chain("c15").judge(SSH, legs=("syn",))
+    assert not result.decided
+    assert any("jumps lead too deep" in each.text for outcome in result.outcomes for each in outcome.assumptions)
+
+
 def test_what_routes_do_is_a_step() -> None:
     result = Rules().base("prerouting", [ACCEPT]).judge(THROUGH.replace("203.0.113.9", "100.64.0.1"), HOST)
     assert result.outcomes[0].verdict == "reject"

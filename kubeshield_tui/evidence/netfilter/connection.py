@@ -28,7 +28,7 @@ FLAGS = {"syn": SYN, "syn-ack": SYN | ACK, "ack": ACK}
 
 
 class Question:
-    """What is asked, as flows. A packet that is not the first of a connection is judged alone."""
+    """What is asked, as flows. A packet that nothing answers, or not the first of a connection, is judged alone."""
 
     def __init__(self, packet: Packet, routing: Routing, legs: Sequence[str]) -> None:
         self.packet = packet
@@ -37,6 +37,8 @@ class Question:
         self.protocol = 255 if number is None else number
         flags = packet.tcp_flags
         alone = packet.ct_state not in {"", "new"} or (flags is not None and set(flags) != {"syn"})
+        request = ECHO.get(self.protocol, (packet.icmp_type,))[0]
+        alone = alone or packet.icmp_type not in {None, request}
         asked = LEGS[: max((LEGS.index(leg) for leg in legs if leg in LEGS), default=0) + 1]
         if alone:
             asked = LEGS[:1]
@@ -49,9 +51,7 @@ class Question:
         flow = Flow(leg, packet.family, self.protocol, *self._ends())
         flow.mark = packet.mark
         flow.src_is_local = packet.hook == "output"
-        if packet.hook == "output":
-            flow.dst_is_local = None
-        elif not self.routing.known:
+        if packet.hook != "output" and not self.routing.knows(packet.family):
             flow.dst_is_local = packet.hook == "input"
         flow.iif = "" if packet.hook == "output" else packet.iif or self._likely_device(flow)
         self._set_header(flow, leg)
@@ -102,7 +102,7 @@ class Question:
 
     def _likely_device(self, flow: Flow) -> Name:
         """Return the device that a packet most likely came by: the one that leads back to its source."""
-        if self.routing.known and isinstance(flow.saddr, int):
+        if self.routing.knows(self.packet.family) and isinstance(flow.saddr, int):
             back = self.routing.decide(Ask(family=flow.family, destination=flow.saddr))
             if isinstance(back, Decision) and back.kind == "unicast" and len(back.hops) == 1:
                 return back.hops[0].device

@@ -65,6 +65,8 @@ class Firewall:
         doubts = [*self.ruleset.doubts]
         if packet.family not in self.ruleset.families:
             doubts.append(Unsure(kind=Doubt.MISSING, text=f"rules for {packet.family} were not collected"))
+        if not self.routing.host.is_whole:
+            doubts.append(Unsure(kind=Doubt.ROUTING, text="addresses or routes that were not understood"))
         if not is_all:
             doubts.append(Unsure(kind=Doubt.BRANCHES, text="more branches than are looked at"))
         if doubts:

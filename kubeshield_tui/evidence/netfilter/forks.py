@@ -111,12 +111,14 @@ def simplest(trails: Sequence[Sequence[Fork]]) -> tuple[int, list[Fork]]:
                 buckets.setdefault(bucket, set()).add(taken)
                 first[bucket] = min(number, first.get(bucket, number))
         for (key, rest), taken_ways in buckets.items():
-            if len(taken_ways) == sizes[key] > 1 and rest not in cubes:
-                for way in taken_ways:
-                    cubes.pop(rest | {(key, way)}, None)
+            if not len(taken_ways) == sizes[key] > 1 or rest in cubes:
+                continue
+            ways = [rest | {(key, way)} for way in taken_ways]
+            if all(way in cubes for way in ways):
+                for way in ways:
+                    del cubes[way]
                 cubes[rest] = first[key, rest]
                 merged = True
-                break
     shortest, number = min(cubes.items(), key=lambda pair: (len(pair[0]), pair[1]))
     kept = {key for key, _ in shortest}
     return number, [fork for fork in trails[number] if fork.key in kept]

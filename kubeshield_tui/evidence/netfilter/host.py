@@ -77,19 +77,23 @@ class _Reading:
     """Collects what was read so far."""
 
     def __init__(self) -> None:
-        self.interfaces: list[Interface] | None = None
+        self.interfaces: list[Interface] = []
+        self.has_interfaces = False
         self.rules: dict[str, tuple[PolicyRule, ...]] = {}
-        self.routes: list[Route] | None = None
+        self.routes: list[Route] = []
+        self.has_routes = False
         self.settings: dict[str, str] = {}
         self.notes: list[str] = []
+        self.is_whole = True
 
     def host(self) -> Host:
         return Host(
-            interfaces=None if self.interfaces is None else tuple(self.interfaces),
+            interfaces=tuple(self.interfaces) if self.has_interfaces else None,
             rules=self.rules,
-            routes=None if self.routes is None else tuple(self.routes),
+            routes=tuple(self.routes) if self.has_routes else None,
             settings=self.settings,
             notes=tuple(self.notes),
+            is_whole=self.is_whole,
         )
 
     def take(self, part: object) -> None:
@@ -118,17 +122,17 @@ class _Reading:
 
     def _list(self, kind: str, items: Sequence[object]) -> None:
         tables = [item for item in items if isinstance(item, Mapping)]
+        for item in items:
+            if not isinstance(item, Mapping):
+                self._odd(item)
         if kind == "addr":
-            found = [_interface(item) for item in tables if item.get("ifname")]
-            self.interfaces = [*(self.interfaces or ()), *found]
-        elif kind == "route":
-            self.routes = self.routes or []
+            self.has_interfaces = True
             for item in tables:
-                route = _route(item)
-                if route is None:
-                    self._odd(item)
-                else:
-                    self.routes.append(route)
+                self._interface(item)
+        elif kind == "route":
+            self.has_routes = True
+            for item in tables:
+                self._route(item)
         elif kind in {"rule", "rule6"}:
             family = "ip6" if kind == "rule6" or _rules_are_ipv6(tables) or "ip" in self.rules else "ip"
             made = [_policy_rule(item, family) for item in tables]
@@ -136,8 +140,29 @@ class _Reading:
         else:
             self._odd(items)
 
+    def _interface(self, item: Mapping[str, Any]) -> None:
+        if item.get("ifname"):
+            made, is_whole = _interface(item)
+            self.interfaces.append(made)
+            if not is_whole:
+                self._odd(item)
+        elif item:  # `ip` prints {} for what it leaves out
+            self._odd(item)
+
+    def _route(self, item: Mapping[str, Any]) -> None:
+        flags = item.get("flags")
+        if isinstance(flags, list) and "dead" in flags:
+            return
+        route = _route(item)
+        if route is None:
+            self._odd(item)
+        else:
+            self.routes.append(route)
+
     def _odd(self, what: object) -> None:
         said = what if isinstance(what, str) else json.dumps(what, ensure_ascii=False, default=str)
+        if not isinstance(what, str) or '":' in what or what.startswith(("[", "{")):
+            self.is_whole = False  # what was cut off or is of another form may be an address or a route
         self.notes.append(f"not understood: {printable(said, SHOWN)}")
 
 
@@ -153,13 +178,15 @@ def _kind(items: Sequence[object]) -> str:
     return "route" if "dst" in keys else ""
 
 
-def _interface(item: Mapping[str, Any]) -> Interface:
-    addresses = []
+def _interface(item: Mapping[str, Any]) -> tuple[Interface, bool]:
+    """Return an interface, and whether all its addresses were understood."""
+    addresses, is_whole = [], True
     told = item.get("addr_info")
     for each in told if isinstance(told, list) else ():
         number = address(str(each.get("local", ""))) if isinstance(each, Mapping) else None
         family = {"inet": "ip", "inet6": "ip6"}.get(str(each.get("family")), "") if number is not None else ""
-        if number is None or not family:
+        if number is None or not family or number >> width(family):
+            is_whole = False
             continue
         length = each.get("prefixlen")
         addresses.append(
@@ -172,18 +199,16 @@ def _interface(item: Mapping[str, Any]) -> Interface:
             )
         )
     index = item.get("ifindex")
-    return Interface(
+    made = Interface(
         name=printable(item["ifname"]),
         index=index if isinstance(index, int) else None,
         addresses=tuple(addresses),
         master=printable(item.get("master", "")),
     )
+    return made, is_whole and (told is None or isinstance(told, list))
 
 
 def _route(item: Mapping[str, Any]) -> Route | None:
-    flags = item.get("flags")
-    if isinstance(flags, list) and "dead" in flags:
-        return None
     family = _family_of_route(item)
     bounds = _prefix(str(item.get("dst", "")), family)
     if bounds is None:
@@ -230,6 +255,8 @@ def _prefix(text: str, family: str) -> tuple[int, int] | None:
     if number is None:
         return None
     bits = width(family)
+    if number >> bits:
+        return None
     if not slash:
         return number, bits
     return (number, int(length)) if length.isdecimal() and int(length) <= bits else None

@@ -135,7 +135,7 @@ def _join(sets: dict[str, _Set]) -> None:
         if len(kinds) == 1 and len(members) == len(each.members) and not any(member.excluded for member in members):
             each.parts, each.family = kinds.pop()
             each.kind = "joined"
-            each.complete = all(member.complete for member in members)
+            each.complete = each.complete and all(member.complete for member in members)
             each.doubted = any(member.doubted for member in members)
             each.pairs = [pair for member in members for pair in member.pairs]
 

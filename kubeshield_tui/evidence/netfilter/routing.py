@@ -107,6 +107,8 @@ class Host(Record, frozen=True):
     settings: Mapping[str, str] = msgspec.field(default_factory=dict)
     """sysctl: `net.ipv4.ip_forward` -> `1`."""
     notes: tuple[str, ...] = ()
+    is_whole: bool = True
+    """False: some addresses or routes could not be read, so what is not here may be there."""
 
 
 class Routing:
@@ -114,7 +116,8 @@ class Routing:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.known = host.routes is not None
+        told = {route.family for route in host.routes or ()}
+        self._families = told or (set() if host.routes is None else {"ip", "ip6"})
         self.reads_mark = any(rule.mark or rule.doubt for rules in host.rules.values() for rule in rules)
         """Whether a packet's mark can decide where it goes."""
         self._tables: dict[tuple[str, str], dict[int, dict[int, list[Route]]]] = {}
@@ -151,6 +154,10 @@ class Routing:
                           table="local", text=text)
                 )  # fmt: skip
 
+    def knows(self, family: str) -> bool:
+        """Whether routes of a family are there. A family without any beside the other's was not collected."""
+        return family in self._families
+
     def is_local(self, family: str, number: int) -> bool | None:
         """Whether an address is the host's own; None where it can't be told."""
         if (family, number) in self._local:
@@ -158,7 +165,7 @@ class Routing:
         found = self._in_table("local", Ask(family=family, destination=number), -1)
         if found is not None:
             return found.kind == "local"
-        return False if self.host.interfaces is not None or self.known else None
+        return False if self.host.interfaces is not None or self.knows(family) else None
 
     def address_type(self, family: str, number: int, device: str = "") -> str | None:
         """Return the type of an address as `fib ... type` has it; None where it can't be told.
@@ -173,8 +180,8 @@ class Routing:
         if found is not None and (not device or any(hop.device == device for hop in found.hops)):
             return found.kind
         if family == "ip":
-            return "unicast" if self.host.interfaces is not None or self.known else None
-        if not self.known:
+            return "unicast" if self.host.interfaces is not None or self.knows(family) else None
+        if not self.knows(family):
             return None
         decision = self.decide(Ask(family=family, destination=number))
         if isinstance(decision, Unsure):
@@ -185,7 +192,7 @@ class Routing:
 
     def decide(self, ask: Ask) -> Decision | Unsure:
         """Return where a packet goes."""
-        if not self.known:
+        if not self.knows(ask.family):
             if self.is_local(ask.family, ask.destination):
                 return Decision(kind="local", hops=(Hop(device="lo"),), text="an address of this host")
             return Unsure(kind=Doubt.ROUTING, text="routes were not collected")

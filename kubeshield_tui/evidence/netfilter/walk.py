@@ -39,8 +39,8 @@ from kubeshield_tui.evidence.netfilter.words import TCP, UNTRACKED
 
 DEPTH_LIMIT = 16
 """Jumps within jumps; the kernel refuses more."""
-MOVES_LIMIT = 2000
-"""Chains entered within one base chain: a dump that leads in circles is not one that a kernel gave."""
+MOVES_LIMIT = 20_000
+"""Chains entered and returned to within one base chain."""
 MISSED = Verdict(kind="missed")
 """What an effect returns where its rule does not match after all: a map without the key, another family."""
 LASTING = frozenset({Doubt.FIELD, Doubt.LOCAL, Doubt.TIME, Doubt.ROUTING, Doubt.SET})
@@ -122,31 +122,30 @@ class Walk:
         """Walk a base chain to its end, with all chains that jumps and gotos lead to."""
         self._base, self.sets = base, base.table.sets
         self.changed = self._changes.setdefault(id(base.table), {})
-        stack: list[tuple[Chain, int]] = []
-        chain, start = base.chain, 0
+        stack: list[tuple[Chain, int, frozenset[str]]] = []
+        chain, start, entered = base.chain, 0, frozenset({base.chain.name})
         for _ in range(MOVES_LIMIT):
             verdict = self._until_verdict(chain, start)
             if verdict is None or verdict.kind == "return":
                 if not stack:
                     return self._policy(base)
-                chain, start = stack.pop()
+                chain, start, entered = stack.pop()
                 continue
             if verdict.kind not in {"jump", "goto"}:
                 return Final(verdict.kind, verdict.target or None, self.marks[-1])
             behind = self._behind
             target = base.table.chains.get(verdict.target)
-            if len(stack) >= DEPTH_LIMIT:
+            if len(stack) >= DEPTH_LIMIT or verdict.target in entered:
                 break
             if target is None:
-                why = f"chain {verdict.target} is not in the dump"
-                verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=why))
+                verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=f"chain {verdict.target} is not in the dump"))
                 if verdict is not None:
                     return Final(verdict.kind, None, self.marks[-1])
                 start = behind
                 continue
             if verdict.kind == "jump":
-                stack.append((chain, behind))
-            chain, start = target, 0
+                stack.append((chain, behind, entered))
+            chain, start, entered = target, 0, entered | {target.name}
         verdict = self._opaque(Opaque(kind=Doubt.MISSING, text="jumps lead too deep"))
         return Final(verdict.kind, None, self.marks[-1]) if verdict is not None else self._policy(base)
 

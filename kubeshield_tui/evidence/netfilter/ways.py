@@ -61,11 +61,11 @@ class Ways:
     def _decide(self, flow: Flow) -> Decision | Unsure:
         daddr = flow.daddr
         asked_to_stay = flow.dst_is_local or flow.iif == "lo"
-        if asked_to_stay and not (self.routing.known and isinstance(daddr, int)):
+        if asked_to_stay and not (self.routing.knows(flow.family) and isinstance(daddr, int)):
             return Decision(kind="local", text="this host")
         if not isinstance(daddr, int):
             return Unsure(kind=Doubt.ROUTING, text="a destination that is not known")
-        if self.routing.known:
+        if self.routing.knows(flow.family):
             source = flow.saddr if isinstance(flow.saddr, int) else None
             mark = flow.mark if isinstance(flow.mark, int) else None
             iif = None if isinstance(flow.iif, Unsure) else flow.iif
@@ -124,7 +124,7 @@ class Ways:
         said = next((value for name in names if (value := self.routing.setting(name)) is not None), None)
         if said is not None:
             return said != 0
-        if self.packet.hook != "forward" and self.routing.known:
+        if self.packet.hook != "forward" and self.routing.knows(flow.family):
             name = names[1] if flow.family == "ip" else names[0]
             walk.choose(Doubt.ROUTING, name, (f"{name} was not collected: taken for on",), same=name)
         return True
@@ -142,7 +142,7 @@ class Ways:
             if not self._setting(f"accept_local of {iif}", "accept_local", iif, walk):
                 return Final("drop", None, walk.note(f"martian: an own address as source over {iif}"))
             return None
-        if not self.routing.known:
+        if not self.routing.knows(flow.family):
             return None
         back = self.routing.decide(Ask(family="ip", destination=source, iif=""))
         if isinstance(back, Unsure) or (back.kind == "unicast" and any(hop.device == iif for hop in back.hops)):
