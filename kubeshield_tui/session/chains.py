@@ -6,7 +6,7 @@ Kept as things were when they were last told to be others: whoever judges many c
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace as replace_fields
 from functools import lru_cache
 from time import time
@@ -121,7 +121,8 @@ class Chains:
         def reconsider(layer: Layer, refs: frozenset[str]) -> Layer:
             return self._without(key, layer, refs)
 
-        return imagine(judgement.layers, judgement.verdict, left_out, reconsider)
+        told = imagine(judgement.layers, judgement.verdict, left_out, reconsider)
+        return told._replace(opens=False) if told.opens is not False and self.of(key).listener is False else told
 
     # --- cells that are alike
 
@@ -189,9 +190,9 @@ class Chains:
         target = address_of(endpoint.host)
         if target is not None and target.is_loopback:
             return EMPTY  # nobody stands between a machine and itself
-        flow = flow_of(self._store, self._worlds, key)
-        spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
         hosts = self._host_layers().of(key, endpoint, vantage, time(), exact=exact)
+        flow = flow_of(self._store, self._worlds, key, hosts.walk)
+        spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
         layers = in_order(filter(None, (*hosts.layers, spoken.egress, spoken.ingress, *self._clouds(flow, vantage))))
         denying = first_denying(layers)
         policy = self._policy_of(flow.target_cluster) if flow is not None else None
@@ -244,8 +245,13 @@ class Chains:
         if leaving is not None:
             egress = leaving.exactly(flow.leaving) if exact else leaving.of(flow.leaving)
         if arriving is not None:
-            same = arriving is leaving
-            ingress = egress if same else arriving.exactly(flow.arriving) if exact else arriving.of(flow.arriving)
+            if flow.arrivals:
+                ask = arriving.exactly if exact else arriving.of
+                ingress = _either([(question, ask(question)) for question in flow.arriving_as])
+            elif arriving is leaving:
+                ingress = egress
+            else:
+                ingress = arriving.exactly(flow.arriving) if exact else arriving.of(flow.arriving)
         unread_source = bool(flow.source_cluster) and leaving is None
         unread_target = bool(flow.target_cluster) and arriving is None
         return Spoken(
@@ -260,7 +266,7 @@ class Chains:
             lesser = self._host_layers().without(key, layer, refs, time())
             if lesser is not None:
                 return lesser
-        flow = flow_of(self._store, self._worlds, key)
+        flow = flow_of(self._store, self._worlds, key, self._host_layers().ways.walk(key))
         is_egress = layer.layer == LayerName.EGRESS_POLICY.value
         if flow is None or layer.layer not in POLICIES:
             why = f"what decides without {', '.join(sorted(refs))} was not worked out"
@@ -268,8 +274,9 @@ class Chains:
         policy = self._policy_of(flow.source_cluster if is_egress else flow.target_cluster)
         if policy is None:
             return layer
-        said = policy.without(flow.leaving if is_egress else flow.arriving, refs)
-        return (said.egress if is_egress else said.ingress) or layer
+        if is_egress:
+            return policy.without(flow.leaving, refs).egress or layer
+        return _either([(question, policy.without(question, refs)) for question in flow.arriving_as]).ingress or layer
 
     def _is_meshed(self, flow: Flow) -> bool:
         """Whether a proxy beside the source takes what it sends: it says `open` whatever becomes of it then."""
@@ -311,6 +318,24 @@ def _provider(inventory: Inventory | None) -> str:
     """The cloud that a cluster's nodes are in; empty where they are in none, or nothing tells of one."""
     recognised = inventory.cluster.recognised if inventory is not None else ()
     return next((each.name for each in recognised if each.what == PROVIDER), "")
+
+
+def _either(told: Sequence[tuple[Question, Said]]) -> Said:
+    """What policies make of a visitor who is seen in one of several ways: which, hangs on where they are enforced."""
+    first = told[0][1]
+    said = [(question, each.ingress) for question, each in told if each.ingress is not None]
+    if not said:
+        return first
+    is_replaced = len({asked.source for asked, _ in said}) > 1 or said[0][0].source.kind is EndKind.ADDRESS
+    texts = [f"as {asked.source.text}: {layer.decider}" if is_replaced else layer.decider for asked, layer in said]
+    decider = "; or ".join(dict.fromkeys(texts))
+    verdicts = {layer.verdict for _, layer in said}
+    verdict = verdicts.pop() if len(verdicts) == 1 else Predicted.UNKNOWN
+    refs = tuple(dict.fromkeys(ref for _, layer in said for ref in layer.refs))
+    how = said[0][1].how if verdict is Predicted.DENY else ""
+    doubts = tuple(dict.fromkeys(text for _, layer in said for text in layer.assumptions))
+    ingress = replace(said[0][1], verdict=verdict, decider=decider, refs=refs, how=how, assumptions=doubts)
+    return Said(first.egress, ingress, max(each.changed_at for _, each in told))
 
 
 @lru_cache(256)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from operator import is_not
 from typing import NamedTuple
 
+from kubeshield_tui.evidence.engine_rules import without_engine
 from kubeshield_tui.evidence.hosts import HostLayer, Visit, firewall_layer, own_source, visit_of
 from kubeshield_tui.evidence.netfilter.gathered import FAMILIES, Gathered
 from kubeshield_tui.evidence.netfilter.words import address, address_text
@@ -50,6 +51,27 @@ class Level(NamedTuple):
     """Ways on which he meets no further host instead: the backend is where he has been already."""
     others: bool = False
     """There may be hosts in their place that are not known."""
+
+
+class Arrival(NamedTuple):
+    """A visitor as he is seen bound for where he ends, once his target was translated."""
+
+    source: str | None
+    """None where it is still the one that he set out with; empty where it was replaced by one that is not known."""
+    target: str
+    port: int
+
+
+class Walk(NamedTuple):
+    """A visitor's way through hosts."""
+
+    levels: tuple[Level, ...] = ()
+    """In the order in which they are met."""
+    source: str = ""
+    """The address that he sets out with; empty where that is not known."""
+    arrivals: tuple[Arrival, ...] = ()
+    """Where hosts replace his source, or hand on what came to a node: each way in which a policy engine may see him.
+    None otherwise, and where the way is not known to its end."""
 
 
 class Firewalls:
@@ -141,23 +163,24 @@ class Ways:
 
     def of(self, key: CellKey) -> tuple[Stop, ...]:
         """Return the hosts on a cell's way."""
-        return tuple(stop for level in self.levels(key) for stop in level.stops)
+        return tuple(stop for level in self.walk(key).levels for stop in level.stops)
 
-    def levels(self, key: CellKey) -> tuple[Level, ...]:
-        """Return them in the order in which they are met: those of one level in each other's place."""
+    def walk(self, key: CellKey) -> Walk:
+        """Return them in the order in which they are met, those of one level in each other's place, and whither."""
         endpoint, vantage = self._store.endpoints.get(key.endpoint), self._store.vantages.get(key.vantage)
         if endpoint is None or vantage is None:
-            return ()
+            return Walk()
         observation = self._store.cell(key).observation
         target = endpoint.host if address(endpoint.host) is not None else observation.peer if observation else ""
         source = (observation.source if observation else "") or self._likely_source(vantage, target)
         visit = visit_of(source, target, endpoint.port, str(endpoint.protocol))
         if visit is None or self._stays_in_pod(vantage, visit):
-            return ()
+            return Walk()
         first = self._first(vantage, visit)
         levels = [] if first is None else [Level((first,))]
         stops = [] if first is None else [first]
         onward = self._onward(first, visit, endpoint)
+        seen = [(visit.source, each) for each in onward]
         for _ in range(HOSTS_LIMIT):  # a node port leads on from one node to another
             met = [self._at_target(each, endpoint) for each in onward]
             found = [stop for stop in met if stop is not None and not any(_is_same(stop, each) for each in stops)]
@@ -168,8 +191,15 @@ class Ways:
                 break
             levels.append(Level(kept, len(met) - len(found) - met.count(None), None in met or len(kept) < len(found)))
             stops += kept
-            onward = [each for stop in kept for each in self._onward(stop, stop.visit, endpoint)]
-        return tuple(levels)
+            leaving = [(stop.visit.source, each) for stop in kept for each in self._onward(stop, stop.visit, endpoint)]
+            seen += leaving
+            onward = [each for _, each in leaving]
+        is_known = levels[-1:] == [Level((), len(onward))] and all(stop.gathered is not None for stop in stops)
+        arrivals = _arrivals(visit.source, seen, onward) if is_known and visit.source else ()
+        on_node = visit.target in self._nodes_by_address and all(end.target != visit.target for end in onward)
+        if not on_node and all(arrival.source is None for arrival in arrivals):
+            arrivals = ()
+        return Walk(tuple(levels), visit.source, arrivals)
 
     # --- who stands where
 
@@ -220,7 +250,14 @@ class Ways:
         if vantage.spec.kind is not VantageKind.POD or visit.source in self._nodes_by_address:
             return False
         own = vantage.facts.addresses if vantage.facts is not None else ()
+        if self._is_in_hosts_network(vantage):
+            return False
         return visit.target in own or ip_address(visit.target).is_loopback
+
+    def _is_in_hosts_network(self, vantage: Vantage) -> bool:
+        """Whether a pod has its node's addresses. (It may come as another of the host's: a bridge's, to pods there.)"""
+        own = vantage.facts.addresses if vantage.facts is not None else ()
+        return any(each in self._nodes_by_address for each in own)
 
     def _of_node(self, layer: str, node: NodeName, visit: Visit) -> Stop:
         reader = self._readers.get(node)
@@ -236,16 +273,18 @@ class Ways:
             return Stop("vantage-egress", vantage.spec.host, begun, self.gathered.get(vantage.id), vantage.id)
         if vantage.spec.kind is not VantageKind.POD or node is None:
             return None
-        on_host = self._nodes_by_address.get(visit.source) == node
+        on_host = self._nodes_by_address.get(visit.source) == node or self._is_in_hosts_network(vantage)
         layer = "vantage-egress" if on_host else "source-firewall"
         begun = visit_of(visit.source, visit.target, visit.port, visit.protocol, begins_here=on_host) or visit
         return self._of_node(layer, node, begun)
 
     def _onward(self, stop: Stop | None, visit: Visit, endpoint: Endpoint) -> Sequence[Visit]:
         """Return the visitor as he goes on: as the host's rules translate him, else as the API says of a service."""
-        layer = stop.judged(stop.gathered.at) if stop is not None and stop.gathered is not None else None
-        if layer is not None and layer.onward:
-            return layer.onward
+        # As if policies let him: what an engine's rules drop is not translated any more.
+        if stop is not None and stop.gathered is not None:
+            layer = firewall_layer(without_engine(stop.gathered), stop.visit, stop.gathered.at)
+            if layer.onward:
+                return layer.onward
         if self._is_some_host(visit.target, endpoint):
             return (visit,)
         return tuple(self._backends(visit, endpoint)) or (visit,)
@@ -280,6 +319,15 @@ class Ways:
 def is_on_host(vantage: Vantage) -> bool:
     """Whether a vantage stands in the network of a host whose rules it can read: over SSH, or a node's own pod."""
     return vantage.spec.kind in {VantageKind.SSH, VantageKind.NODE} and not vantage.spec.direct
+
+
+def _arrivals(source: str, seen: Iterable[tuple[str, Visit]], ends: Sequence[Visit]) -> tuple[Arrival, ...]:
+    """`seen`: visits as they leave a host, each with the source that it came with: a host's rules see that one."""
+    places = {(end.target, end.port) for end in ends}
+    as_whom = [(came_as, each) for came_as, each in seen if (each.target, each.port) in places]
+    as_whom += [(end.source, end) for end in ends]
+    told = (Arrival(None if it == source else it, each.target, each.port) for it, each in as_whom)
+    return tuple(dict.fromkeys(told))
 
 
 def _is_same(stop: Stop, passed: Stop) -> bool:

@@ -8,11 +8,13 @@ from typing import NamedTuple
 from kubeshield_tui.evidence.netpol.party import BrokenPod, End, EndKind, Question, address_of
 from kubeshield_tui.model.cluster import PodRecord
 from kubeshield_tui.model.ids import CellKey
-from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.vantage import Vantage, VantageKind
+from kubeshield_tui.session.firewalls import Arrival, Walk
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import KnownWorld, Worlds
 
+NOWHERE = Walk()
+"""The way of a cell of which nothing is known."""
 NO_ADDRESS = End(kind=EndKind.ADDRESS, name="")
 """An end outside the cluster whose address is not known."""
 
@@ -35,6 +37,8 @@ class Flow(NamedTuple):
     """Cluster whose policies see it arrive; empty where none is known to."""
     comes_as: End | None = None
     """Who it is to the target's cluster, where that does not know the source."""
+    arrivals: tuple[Arrival, ...] = ()
+    """As whom, and where to, policies may see it arrive, where hosts on the way replace its source or hand it on."""
     notes: tuple[str, ...] = ()
     """What is not certain of its ends, one sentence each."""
 
@@ -49,8 +53,22 @@ class Flow(NamedTuple):
         source = self.comes_as or self.source
         return Question(source=source, destination=self.destination, port=self.port, protocol=self.protocol)
 
+    @property
+    def arriving_as(self) -> tuple[Question, ...]:
+        """It for each way in which the policies that it arrives at may see it."""
+        plain = self.arriving
+        return tuple(
+            Question(
+                source=plain.source if seen.source is None else End(kind=EndKind.ADDRESS, name=seen.source),
+                destination=End(kind=EndKind.ADDRESS, name=seen.target),
+                port=seen.port,
+                protocol=self.protocol,
+            )
+            for seen in self.arrivals
+        ) or (plain,)
 
-def flow_of(store: Store, worlds: Worlds, key: CellKey) -> Flow | None:
+
+def flow_of(store: Store, worlds: Worlds, key: CellKey, walk: Walk = NOWHERE) -> Flow | None:
     """Return the connection of a cell; None where its endpoint or vantage is gone, or its target has no address yet.
 
     Pods of vantages that no list told of are put into their World as they said of themselves.
@@ -69,7 +87,8 @@ def flow_of(store: Store, worlds: Worlds, key: CellKey) -> Flow | None:
     if own and own != target_cluster:
         comes_as, doubts = _as_foreigner(store, own, target_cluster)
         target_cluster = target_cluster if comes_as is not None else own
-    source, notes = _source(worlds.of(own or target_cluster), vantage, observation, target)
+    told = observation.source if observation is not None else ""
+    source, notes = _source(worlds.of(own or target_cluster), vantage, told or walk.source, target)
     return Flow(
         source=source,
         destination=End(kind=EndKind.ADDRESS, name=str(target)),
@@ -78,6 +97,7 @@ def flow_of(store: Store, worlds: Worlds, key: CellKey) -> Flow | None:
         source_cluster=own if vantage.spec.kind is VantageKind.POD else "",
         target_cluster=target_cluster,
         comes_as=comes_as,
+        arrivals=walk.arrivals,
         notes=(*notes, *doubts),
     )
 
@@ -103,7 +123,7 @@ _Address = IPv4Address | IPv6Address
 _Source = tuple[End, tuple[str, ...]]
 
 
-def _source(known: KnownWorld | None, vantage: Vantage, observation: Observation | None, target: _Address) -> _Source:
+def _source(known: KnownWorld | None, vantage: Vantage, likely: str, target: _Address) -> _Source:
     """The end that a vantage is, and what is not certain of it."""
     match vantage.spec.kind:
         case VantageKind.POD:
@@ -116,7 +136,7 @@ def _source(known: KnownWorld | None, vantage: Vantage, observation: Observation
         nodes = {held.name for own in told if (held := known.world.holder(own)) and held.kind is EndKind.NODE}
         if len(nodes) == 1:
             return End(kind=EndKind.NODE, name=nodes.pop()), ()
-    own = address_of(observation.source if observation else "") or _only(told, target)
+    own = address_of(likely) or _only(told, target)
     if own is None:
         return NO_ADDRESS, (f"the address that {vantage.id} comes as is not known",)
     if own.is_private and target.is_global:

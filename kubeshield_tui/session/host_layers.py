@@ -15,11 +15,11 @@ from kubeshield_tui.evidence.netfilter.listeners import listening
 from kubeshield_tui.evidence.netfilter.result import Decider
 from kubeshield_tui.judgement.chain import LayerName
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.model.verdict import Layer
-from kubeshield_tui.session.firewalls import Level, Stop, Ways
+from kubeshield_tui.session.firewalls import Level, Stop, Walk, Ways
 
 
 class Hosts(NamedTuple):
@@ -30,6 +30,7 @@ class Hosts(NamedTuple):
     """Addresses of the first host that denies."""
     listener: bool | None = None
     listener_text: str = ""
+    walk: Walk = Walk()
 
 
 class HostLayers:
@@ -37,14 +38,13 @@ class HostLayers:
 
     def __init__(self, ways: Ways) -> None:
         self.ways = ways
-        self._bare: dict[VantageId, Gathered] = {}
-        """Readings without a policy engine's rules."""
 
     def of(self, key: CellKey, endpoint: Endpoint, vantage: Vantage, now: float, *, exact: bool = False) -> Hosts:
         """Say what the hosts on a cell's way make of its visitor. `exact`: with the rules that nearly decided."""
         if self.ways.stays_in_pod(key):
             return Hosts(())
-        met = self.ways.levels(key)
+        walk = self.ways.walk(key)
+        met = walk.levels
         levels = [level for level in met if level.stops]
         layers = [self._layer(level, now) for level in levels]
         if exact:
@@ -58,11 +58,11 @@ class HostLayers:
         if denying is not None and all(stop.gathered is not None for stop in denying.stops):
             rejecters = frozenset(own for stop in denying.stops for own in self.ways.addresses_of(stop))
         listener, text = self._listener(levels, now)
-        return Hosts((*layers, *missing), rejecters, listener, text)
+        return Hosts((*layers, *missing), rejecters, listener, text, walk)
 
     def without(self, key: CellKey, layer: Layer, refs: frozenset[str], now: float) -> Layer | None:
         """Say what one of a cell's layers would be without some rules; None where the way is another now."""
-        for level in self.ways.levels(key):
+        for level in self.ways.walk(key).levels:
             if level.stops and level.stops[0].layer == layer.layer:
                 made = self._layer(level, now, refs)
                 if made.place == layer.place:
@@ -70,11 +70,9 @@ class HostLayers:
         return None
 
     def _judged(self, stop: Stop, now: float, left_out: frozenset[str] = frozenset()) -> HostLayer | None:
-        if stop.gathered is None or stop.reader is None:
+        if stop.gathered is None:
             return None
-        bare = self._bare.get(stop.reader)
-        if bare is None:
-            bare = self._bare[stop.reader] = without_engine(stop.gathered)
+        bare = without_engine(stop.gathered)
         judged = firewall_layer(bare, stop.visit, now)
         while lesser := _without_one(bare, stop, judged, left_out):  # behind one rule the next may decide
             bare = lesser
@@ -83,8 +81,7 @@ class HostLayers:
 
     def _near_miss(self, stop: Stop) -> str:
         """The first rule that would have decided, had one condition held."""
-        bare = self._bare.get(stop.reader) if stop.reader is not None else None
-        outcomes = explain(bare, stop.visit).outcomes if bare is not None else ()
+        outcomes = explain(without_engine(stop.gathered), stop.visit).outcomes if stop.gathered is not None else ()
         missed = next((miss for outcome in outcomes for miss in outcome.misses), None)
         return "" if missed is None else f"{decider_text(missed.decider)}: {missed.condition}"
 

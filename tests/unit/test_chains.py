@@ -23,13 +23,17 @@ from kubeshield_tui.session.rejudging import Rejudging
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
+from tests.unit import host_readings
 from tests.unit.estate import answer, endpoint, vantage
 from tests.unit.policed import (
     API,
     API_FROM_WEB,
+    API_POD,
     AT,
     DENY_ALL,
     METADATA,
+    N1,
+    N2,
     NODE_PORT,
     OPS,
     POD,
@@ -37,6 +41,7 @@ from tests.unit.policed import (
     estate,
     inventory,
     own_pod,
+    policy,
 )
 
 INGRESS = "policy:prod/NetworkPolicy/payments/"
@@ -241,6 +246,66 @@ def test_cells_that_no_policy_tells_apart_share_their_layers_and_others_do_not()
     assert [layer.place for layer in exact.layers if layer.layer in POLICIES] == ["ops/ops-0", "payments/api-0"]
 
 
+def reading(store: Store, node: str, address: str, **items: str | None) -> None:
+    """Let a node over SSH be read."""
+    made = vantage(f"node:{node}", addresses=(address,), cluster="prod")
+    made = replace(made, spec=replace(made.spec, host=node))
+    store.apply(happened.VantageAdded(at=AT, vantage=made))
+    for source in host_readings.sources(
+        vantage=made.id, host=node, at=AT, **host_readings.at_address(address), **items
+    ):
+        store.apply(happened.SourceCollected(at=AT, source=source))
+
+
+def translating(*rules: str) -> str:
+    return host_readings.saved(*rules, table="nat", legacy=True)
+
+
+def test_policies_judge_the_visitor_as_hosts_make_him_arrive() -> None:
+    from_n2 = {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": f"{N2}/32"}}]}]}
+    store = estate(policy("only-n2", "payments", from_n2))
+    known = Known(store, Settings(cni=(("", "ipblock-matches-nodes", "yes"),)))
+    assert [known.of(each, OPS).prediction.verdict for each in (POD, NODE_PORT)] == [Predicted.DENY, Predicted.UNKNOWN]
+    dnat = translating(f"-A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination {API_POD}:8080")
+    reading(store, "n1", N1, iptables_legacy=dnat)
+    reading(store, "n2", N2, iptables_legacy=translating(f"-A POSTROUTING -d {N1}/32 -j SNAT --to-source {N2}"))
+    known.tell(happened.Progress(at=AT, phase="read"))
+    layer = known.layer(NODE_PORT, OPS, "ingress-policy")
+    assert layer is not None
+    assert layer.verdict is Predicted.ALLOW
+    assert layer.decider.startswith(f"as {N2}: NetworkPolicy payments/only-n2 ingress[0] allows")
+    assert known.of(POD, OPS).prediction.verdict is Predicted.DENY
+    # Replaced where it is bound for the pod already: an engine there sees the pod, one at the target sees the node.
+    reading(store, "n2", N2, iptables_legacy=translating(f"-A POSTROUTING -j SNAT --to-source {N2}"))
+    known.tell(happened.Progress(at=AT, phase="read"))
+    layer = known.layer(POD, OPS, "ingress-policy")
+    assert layer is not None
+    assert layer.verdict is Predicted.UNKNOWN
+    assert "as ops/ops-0: " in layer.decider
+    assert f"as {N2}: " in layer.decider
+    seen = known.judged(POD, OPS, State.OPEN, AT, AT + 6)
+    assert seen.judgement.comparison.code == Code.RESOLVED  # nobody is accused
+
+
+def test_a_node_port_of_a_service_that_is_local_elsewhere_meets_the_policies_of_the_pod_that_rules_lead_to() -> None:
+    store = estate(DENY_ALL)
+    services = tuple(replace(each, external_traffic_policy="Local") for each in inventory().services)
+    entry = replace(NODE_PORT, id=endpoint("far").id, host=N2)
+    known = Known(store)
+    known.tell(happened.EndpointFound(at=AT, endpoint=entry))
+    known.tell(happened.ClusterChanged(at=AT, inventory=Inventory(cluster=inventory().cluster, services=services)))
+    assert known.layer(entry, OPS, "ingress-policy") is None  # by the API no pod of that node is behind it
+    dnat = translating(f"-A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination {API_POD}:8080")
+    reading(store, "n1", N1)
+    reading(store, "n2", N2, iptables_legacy=dnat)
+    known.tell(happened.Progress(at=AT, phase="read"))
+    layer = known.layer(entry, OPS, "ingress-policy")
+    assert layer is not None
+    assert (layer.verdict, layer.decider.startswith("isolated by NetworkPolicy payments/default-deny")) == (
+        Predicted.DENY, True,
+    )  # fmt: skip
+
+
 # --- what if
 
 
@@ -259,6 +324,21 @@ def test_leaving_out_a_policy_asks_what_the_others_say() -> None:
     assert told is not None
     assert (told.prediction.verdict, told.opens) == (Predicted.ALLOW, True)
     assert known.chains.imagine(CellKey(POD.id, OPS.id), frozenset()) is None  # not measured
+
+
+def test_nothing_opens_where_nothing_listens() -> None:
+    known = Known(estate(DENY_ALL))
+    known.judged(API, OPS, State.FILTERED)
+    key, all_of_it = CellKey(API.id, OPS.id), POLICIES | {"source-firewall", "node-firewall"}
+    told = known.chains.imagine(key, all_of_it)
+    assert told is not None
+    assert told.opens is True
+    behind = inventory().backends[0]
+    empty = replace(behind, backends=tuple(replace(each, ready=False) for each in behind.backends))
+    known.tell(happened.ClusterChanged(at=AT, inventory=Inventory(cluster=inventory().cluster, backends=(empty,))))
+    told = known.chains.imagine(key, all_of_it)
+    assert told is not None
+    assert (told.prediction.verdict, told.opens) == (Predicted.ALLOW, False)
 
 
 # --- what is judged again

@@ -143,6 +143,17 @@ def test_a_pod_in_its_hosts_network_meets_the_hosts_rules_on_its_own_addresses()
     assert way(estate(proxy, endpoints=(own,)), own, "pod:kube-system/proxy") == [("vantage-egress", "n2", False)]
 
 
+def test_a_pod_in_its_hosts_network_starts_on_the_host_whichever_of_its_addresses_it_comes_as() -> None:
+    proxy = vantage("pod:kube-system/proxy", node="n1", addresses=(N1,))
+    own = endpoint("own", host=N1, port=10250)
+    store = estate(proxy, endpoints=(POD, own))
+    through_bridge = replace(answer(CellKey(POD.id, proxy.id), AT, State.OPEN), source="10.244.1.1")
+    store.apply(happened.CellObserved(at=AT, observation=through_bridge))
+    (stop,) = Firewalls(store).way(CellKey(POD.id, proxy.id))
+    assert (stop.layer, stop.visit.begins_here) == ("vantage-egress", True)
+    assert not Firewalls(store).ways().stays_in_pod(CellKey(own.id, proxy.id))
+
+
 def test_a_service_is_followed_to_its_backends_as_the_api_says_until_rules_say_it() -> None:
     store = estate(SHOP)
     assert way(store, WEB, SHOP.id) == [("source-firewall", "n1", False), ("node-firewall", "n2", False)]
@@ -167,6 +178,53 @@ def test_a_node_port_leads_on_to_the_node_of_the_pod_as_whom_it_is_translated() 
         ("node-firewall", "n1", "203.0.113.4", 30080),
         ("node-firewall", "n2", N1, 8080),
     ]
+
+
+def test_a_node_port_leads_policies_to_the_pod_that_rules_name() -> None:
+    store = estate(SHOP, node_over_ssh("n1", N1), node_over_ssh("n2", N2))
+    dnat = saved("-A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination 10.244.2.7:8080",
+                 table="nat", legacy=True)  # fmt: skip
+    collect(store, "node:n1", "n1", iptables_legacy=dnat)
+    collect(store, "node:n2", "n2", **at_address(N2))
+    assert arrivals(store, NODE_PORT, SHOP) == {(None, "10.244.2.7", 8080)}
+    assert arrivals(store, API, SHOP) == set()  # it ends at the node
+
+
+def arrivals(store: Store, target: Endpoint, source: Vantage) -> set[tuple[str | None, str, int]]:
+    return {tuple(each) for each in Firewalls(store).ways().walk(CellKey(target.id, source.id)).arrivals}  # type: ignore[misc]
+
+
+def test_whom_policies_may_see_arrive_hangs_on_where_the_source_is_replaced() -> None:
+    entry = replace(NODE_PORT, host=N2)
+    store = estate(SHOP, node_over_ssh("n1", N1), node_over_ssh("n2", N2), endpoints=(entry, POD))
+    snat = saved(f"-A POSTROUTING -d {N2}/32 -j SNAT --to-source {N1}", table="nat", legacy=True)
+    dnat = saved("-A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination 10.244.2.7:8080",
+                 table="nat", legacy=True)  # fmt: skip
+    both = saved("-A PREROUTING -p tcp -m tcp --dport 30080 -j DNAT --to-destination 10.244.2.7:8080",
+                 f"-A POSTROUTING -j SNAT --to-source {N2}", table="nat", legacy=True)  # fmt: skip
+    collect(store, "node:n1", "n1", iptables_legacy=snat)
+    assert arrivals(store, entry, SHOP) == set()  # n2 was not read: the way is not known to its end
+    collect(store, "node:n2", "n2", iptables_legacy=dnat, **at_address(N2))
+    assert arrivals(store, entry, SHOP) == {(N1, "10.244.2.7", 8080)}  # before it was bound for the pod
+    collect(store, "node:n2", "n2", iptables_legacy=both, **at_address(N2))
+    assert arrivals(store, entry, SHOP) == {(N1, "10.244.2.7", 8080), (N2, "10.244.2.7", 8080)}
+    collect(store, "node:n1", "n1", iptables_legacy=saved(table="nat", legacy=True))
+    assert arrivals(store, entry, SHOP) == {(None, "10.244.2.7", 8080), (N2, "10.244.2.7", 8080)}
+    collect(store, "node:n2", "n2", iptables_legacy=dnat, **at_address(N2))
+    assert arrivals(store, entry, SHOP) == {(None, "10.244.2.7", 8080)}
+
+
+def test_what_a_policy_engines_rules_drop_goes_on_as_if_it_were_let() -> None:
+    store = estate(SHOP, node_over_ssh("n1", N1), endpoints=(POD,))
+    rules = (":KUBE-ROUTER-IN - [0:0]", "-A FORWARD -j KUBE-ROUTER-IN", "-A KUBE-ROUTER-IN -j DROP")
+    engine = saved(*rules, legacy=True)
+    snat = saved(f"-A POSTROUTING -j SNAT --to-source {N1}", table="nat", legacy=True)
+    far = replace(POD, host="10.244.2.7")
+    store.apply(happened.EndpointFound(at=AT, endpoint=far))
+    collect(store, "node:n1", "n1", iptables_legacy=f"{engine}\n{snat}")
+    first, second = Firewalls(store).way(CellKey(far.id, SHOP.id))
+    assert first.judged(AT).verdict is Predicted.DENY  # type: ignore[union-attr]
+    assert second.visit.source == N1
 
 
 def test_what_a_first_host_refuses_is_still_asked_of_the_next() -> None:
