@@ -125,6 +125,7 @@ class Walk:
         stack: list[tuple[Chain, int, frozenset[str]]] = []
         chain, start, entered = base.chain, 0, frozenset({base.chain.name})
         for _ in range(MOVES_LIMIT):
+            self.forks.work += 1
             verdict = self._until_verdict(chain, start)
             if verdict is None or verdict.kind == "return":
                 if not stack:
