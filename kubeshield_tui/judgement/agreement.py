@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
-from kubeshield_tui.judgement.chain import AUTHENTICATION, Chain, expected_of, first_denying
+from kubeshield_tui.judgement.chain import Chain
 from kubeshield_tui.judgement.comparison import (
     DISAGREEMENTS,
     Circumstances,
@@ -18,7 +19,6 @@ from kubeshield_tui.judgement.comparison import (
 from kubeshield_tui.judgement.ledger import Sighting
 from kubeshield_tui.judgement.proof import RESET_GAP, Want
 from kubeshield_tui.model.observation import Observation, Reason
-from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Layer, Proof
 
 SETTLE_SECONDS = 60.0
@@ -39,6 +39,10 @@ _CODES = {
 """How an ICMP reject, by nft's name without its family, is met."""
 
 
+NEWER_RULES = Comparison(Code.COMPATIBLE, "the policies are others than when it was asked")
+RECORDED = Comparison(Code.NOT_COMPARED, "the answer comes from a file: rules may have been others then")
+
+
 class Agreement(NamedTuple):
     """What comparing came to."""
 
@@ -54,15 +58,16 @@ def agreement_of(
 
     `sightings`: the cell's own, newest last. `collapsed`: from there a reject and a closed port look alike.
     """
+    if chain.changed_at > observation.at:
+        return Agreement(NEWER_RULES)
     seen = seen_of(observation)
-    expected = expected_of(chain.layers, seen)
-    denying = first_denying(chain.layers)
+    expected, denying = chain.expected[seen], chain.denying
     if expected is Expected.REJECT_ICMP and seen is Seen.REFUSED and observation.reason is Reason.PORT_UNREACH:
         seen = Seen.REJECTED  # over UDP a closed port says the same as such a reject
     since = same_since(sightings)
     given = Circumstances(
-        complete=all(layer.verdict is not Predicted.UNKNOWN for layer in chain.layers),
-        assumed=_is_assumed(chain, denying),
+        complete=chain.is_complete,
+        assumed=chain.is_assumed,
         listener=chain.listener,
         deny_style=chain.deny_style,
         collapsed=collapsed,
@@ -73,13 +78,17 @@ def agreement_of(
         twice=bool(sightings) and sightings[-1].at - since >= RESET_GAP,
         blackhole=denying is not None and "blackhole" in denying.decider,
     )
-    found = compare(expected, seen, given)
+    found = _compared(expected, seen, given)
     wants = []
     if found.code in {Code.NOT_ENFORCED, Code.BYPASSED} and not given.twice and sightings:
         wants.append(Want(observation.key, since + RESET_GAP))
-    if not given.settled and compare(expected, seen, given._replace(settled=True)).code in DISAGREEMENTS:
+    if not given.settled and _compared(expected, seen, given._replace(settled=True)).code in DISAGREEMENTS:
         wants.append(Want(observation.key, chain.changed_at + SETTLE_SECONDS))
     return Agreement(found, tuple(wants))
+
+
+_compared = lru_cache(4096)(compare)
+"""A grid has few kinds of cells."""
 
 
 def same_since(sightings: tuple[Sighting, ...]) -> float:
@@ -90,12 +99,6 @@ def same_since(sightings: tuple[Sighting, ...]) -> float:
             break
         since = seen.at
     return since
-
-
-def _is_assumed(chain: Chain, denying: Layer | None) -> bool:
-    """Whether the expectation rests on something that was taken for true."""
-    deciding = (denying,) if denying is not None else chain.layers
-    return bool(chain.notes) or any(layer.assumptions for layer in deciding if layer.layer != AUTHENTICATION)
 
 
 def _fits(chain: Chain, denying: Layer | None, observation: Observation) -> bool | None:

@@ -7,7 +7,9 @@ directions of one policy engine, or one host met twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -41,8 +43,12 @@ _PASSED = frozenset({Verdict.EXPOSED, Verdict.REACHABLE})
 _UNMEASURED = frozenset({Verdict.LOST, Verdict.UNTESTED})
 
 
-class Chain(NamedTuple):
-    """All network layers that apply on one visitor's way, in its order, and what else bears on the comparison."""
+@dataclass(frozen=True)
+class Chain:
+    """All network layers that apply on one visitor's way, in its order, and what else bears on the comparison.
+
+    Shared by all cells that are alike: what follows from it is worked out once.
+    """
 
     layers: tuple[Layer, ...] = ()
     listener: bool | None = None
@@ -58,6 +64,56 @@ class Chain(NamedTuple):
     """Addresses that an ICMP error of the first layer that denies may come from; empty where they are not known."""
     notes: tuple[str, ...] = ()
     """What was taken for true of the visitor."""
+    _wholes: dict[int, Whole] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        """What the layers come to."""
+        return predict(self.layers)
+
+    @cached_property
+    def denying(self) -> Layer | None:
+        """The first layer that denies."""
+        return first_denying(self.layers)
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether every layer's answer is known."""
+        return all(layer.verdict is not Predicted.UNKNOWN for layer in self.layers)
+
+    @cached_property
+    def is_assumed(self) -> bool:
+        """Whether what it makes one expect rests on something that was taken for true."""
+        deciding = (self.denying,) if self.denying is not None else self.layers
+        return bool(self.notes) or any(layer.assumptions for layer in deciding)
+
+    @cached_property
+    def expected(self) -> dict[Seen, Expected]:
+        """What to expect, by what was seen."""
+        return {seen: expected_of(self.layers, seen) for seen in Seen}
+
+    def ended_by(self, authentication: Layer) -> Whole:
+        """Return the chain with authentication as its last layer."""
+        whole = self._wholes.get(id(authentication))
+        if whole is None:
+            whole = self._wholes[id(authentication)] = Whole((*self.layers, authentication))
+        return whole
+
+
+class Whole:
+    """All layers of a cell, and what follows from them."""
+
+    def __init__(self, layers: tuple[Layer, ...]) -> None:
+        self.layers = layers
+        self.next_decider = next_decider(layers)
+        self._depths: dict[Verdict, Depth] = {}
+
+    def depth(self, verdict: Verdict) -> Depth:
+        """How deep the layers stand in a cell with this verdict."""
+        found = self._depths.get(verdict)
+        if found is None:
+            found = self._depths[verdict] = depth_of(self.layers, verdict)
+        return found
 
 
 EMPTY = Chain()

@@ -7,13 +7,14 @@ Judging one answer may change what others amount to (a control that answers prov
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from kubeshield_tui.judgement.agreement import Agreement, agreement_of
-from kubeshield_tui.judgement.authentication import authentication
-from kubeshield_tui.judgement.chain import EMPTY, Chain, depth_of, next_decider, predict
+from kubeshield_tui.judgement.agreement import RECORDED, Agreement, agreement_of
+from kubeshield_tui.judgement.authentication import Authentications
+from kubeshield_tui.judgement.chain import EMPTY, Chain, Whole
 from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.judgement.comparison import Comparison as Compared
 from kubeshield_tui.judgement.expectations import Expectations
@@ -31,6 +32,7 @@ from kubeshield_tui.model.verdict import Comparison, Judgement, Proof, Verdict
 
 ALIKE = "over SSH forwarding a firewall's reject and a closed port look alike"
 _NOT_COMPARED = Agreement(Compared(Code.NOT_COMPARED, "nothing was measured"))
+_UNMEASURED = Whole(())
 NEGATIVE = frozenset({State.CLOSED, State.FILTERED})
 
 
@@ -41,6 +43,11 @@ class Outcome(NamedTuple):
     findings: tuple[Finding, ...]
     wants: tuple[Want, ...]
     """Cells to ask so that this one can be proven."""
+
+
+@lru_cache(4096)
+def _told(compared: Compared) -> Comparison:
+    return Comparison(code=str(compared.code), sentence=compared.sentence)
 
 
 class Judge:
@@ -59,6 +66,7 @@ class Judge:
         self._expectations = expectations or Expectations()
         self._chain_of = chain_of
         self._ledger = Ledger()
+        self._authentications = Authentications(self._ledger, vantages)
         self._latest: dict[CellKey, Observation] = {}
         self._unproven: dict[VantageId, set[EndpointId]] = {}
         self._shown: dict[CellKey, tuple[float, Proof]] = {}
@@ -72,6 +80,7 @@ class Judge:
         self._latest[key] = observation
         # Failures are remembered too: a control that can't be asked any more must not be wanted for ever.
         sighting = self._ledger.record(observation, endpoint, vantage)
+        self._authentications.forget(endpoint.id)
         affected = {key: None}
         if before is None or State.OPEN in {before.state, observation.state} or before.state is not observation.state:
             affected |= {CellKey(endpoint.id, other): None for other, _ in self._ledger.of_endpoint(endpoint.id)}
@@ -93,6 +102,7 @@ class Judge:
             self._shown.pop(CellKey(endpoint, vantage), None)
             self._note_unproven(CellKey(endpoint, vantage), None)
         self._ledger.forget(endpoint)
+        self._authentications.forget(endpoint)
 
     def judge(self, key: CellKey) -> Outcome | None:
         """Judge a cell from its latest answer; None where there is none."""
@@ -109,22 +119,20 @@ class Judge:
         measured = verdict not in {Verdict.LOST, Verdict.UNTESTED}
         chain = self._chain_of(key) if measured else EMPTY
         agreement = self._compare(chain, observation, proof) if measured else _NOT_COMPARED
-        layers = chain.layers
-        if measured:
-            layers = (*layers, authentication(self._ledger, self._vantages, endpoint, vantage))
-        depth = depth_of(layers, verdict)
+        whole = chain.ended_by(self._authentications.of(endpoint, vantage)) if measured else _UNMEASURED
+        depth = whole.depth(verdict)
         compared = agreement.comparison
         judgement = Judgement(
             endpoint=key.endpoint,
             vantage=key.vantage,
             verdict=verdict,
             expectation=expectation,
-            prediction=predict(chain.layers),
-            comparison=Comparison(code=str(compared.code), sentence=compared.sentence),
+            prediction=chain.prediction,
+            comparison=_told(compared),
             proof=proof,
-            layers=layers,
+            layers=whole.layers,
             listener=chain.listener_text,
-            next_decider=next_decider(layers),
+            next_decider=whole.next_decider,
             depth=depth.least,
             depth_max=depth.most,
             sentence=sentence_of(verdict, observation, endpoint, expectation, proof),
@@ -134,8 +142,11 @@ class Judge:
         return Outcome(judgement, tuple(findings), (*wants, *agreement.wants))
 
     def _compare(self, chain: Chain, observation: Observation, proof: Proof) -> Agreement:
+        vantage = self._vantages[observation.vantage]
+        if vantage.is_recorded:
+            return Agreement(RECORDED)
         sightings = self._ledger.sightings(observation.key)
-        collapsed = self._vantages[observation.vantage].forwards_only
+        collapsed = vantage.forwards_only
         return agreement_of(chain, observation, sightings, proof, collapsed=collapsed)
 
     def _weigh(

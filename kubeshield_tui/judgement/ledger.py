@@ -37,6 +37,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._by_endpoint: dict[EndpointId, dict[VantageId, tuple[Sighting, ...]]] = defaultdict(dict)
+        self._identified: set[EndpointId] = set()
+        """Endpoints at which a server identity was seen."""
         self._alive: dict[VantageId, tuple[tuple[float, EndpointId], ...]] = {}
 
     def record(self, observation: Observation, endpoint: Endpoint, vantage: Vantage) -> Sighting:
@@ -50,6 +52,8 @@ class Ledger:
             identity=certificate.sha256 if certificate else "",
             foreign=_is_foreign(observation, endpoint, vantage),
         )
+        if sighting.identity:
+            self._identified.add(observation.endpoint)
         cells = self._by_endpoint[observation.endpoint]
         cells[observation.vantage] = (*cells.get(observation.vantage, ()), sighting)[-SIGHTINGS_KEPT:]
         if shows_vantage_alive(sighting):
@@ -60,6 +64,11 @@ class Ledger:
     def forget(self, endpoint: EndpointId) -> None:
         """Drop an endpoint that is gone."""
         self._by_endpoint.pop(endpoint, None)
+        self._identified.discard(endpoint)
+
+    def is_identified(self, endpoint: EndpointId) -> bool:
+        """Whether a server identity was ever seen at an endpoint."""
+        return endpoint in self._identified
 
     def sightings(self, key: CellKey) -> tuple[Sighting, ...]:
         """All kept sightings of a cell, oldest first."""
@@ -102,3 +111,14 @@ def same_scope(endpoint: Endpoint, one: Vantage, other: Vantage) -> bool:
             if one.id == other.id:
                 return True
             return one.cluster == other.cluster and one.node == other.node != ""
+
+
+def scope_of(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
+    """The scope instance that a vantage is in for an endpoint: vantages with the same one mean the same target."""
+    match endpoint.scope:
+        case Scope.GLOBAL:
+            return ()
+        case Scope.CLUSTER:
+            return (vantage.cluster,)
+        case Scope.NODE:
+            return (vantage.cluster, vantage.node) if vantage.node else (vantage.id,)

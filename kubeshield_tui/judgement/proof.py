@@ -72,12 +72,14 @@ def _target(
     latest: tuple[float, VantageId] | None = None
     asked_since = False
     for other_id, sightings in ledger.of_endpoint(endpoint.id):
+        last = sightings[-1]
+        if last.state is not State.OPEN and (alive or len(sightings) == 1):
+            continue  # it tells nothing: most of a row does not
         other = vantages.get(other_id)
         if other is None or other_id == vantage.id or not same_scope(endpoint, vantage, other):
             continue
         if not alive and saw_open_around(sightings, own.at):
             alive = other_id
-        last = sightings[-1]
         if last.state is State.OPEN:
             asked_since = asked_since or last.at >= own.at
             if (
@@ -118,6 +120,8 @@ def _vantage(ledger: Ledger, vantage: Vantage, own: Sighting) -> tuple[str, Cell
 
 def identities(ledger: Ledger, endpoint: Endpoint) -> dict[str, VantageId]:
     """Server identities seen at a private address, each with a vantage that saw it."""
+    if not ledger.is_identified(endpoint.id):
+        return {}
     try:
         if not ip_address(endpoint.host).is_private:
             return {}

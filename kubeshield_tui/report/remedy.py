@@ -15,26 +15,37 @@ WIDTH = 110
 SHOWN = 12
 """Ends that one line names."""
 NO_POLICY = "no policy"
+UNKNOWN = "addresses that are not known"
 Alike = Mapping[str, int]
 """By the name of a pod: how many others it stands for."""
 
 
 def remedy_lines(remedy: Remedy) -> Iterator[str]:
     """Why there is no new policy, which rules admit it all the same, what else is to be known."""
+    for mark, text in remedy_parts(remedy):
+        yield from _marked(mark, text)
+
+
+def remedy_parts(remedy: Remedy) -> Iterator[tuple[str, str]]:
+    """The same, each as the word that it begins with and its text."""
     if remedy.draft is None and remedy.admitting:
-        yield from _marked(
-            NO_POLICY, "other policies isolate these pods already, so that a new one could only allow more"
-        )
+        yield NO_POLICY, "other policies isolate these pods already, so that a new one could only allow more"
     elif remedy.draft is None and not remedy.notes:
-        yield from _marked(NO_POLICY, "none is needed: what is there denies it")
+        yield NO_POLICY, "none is needed: what is there denies it"
     for rule in remedy.admitting:
-        yield from _marked("change", rule.text)
+        yield "change", rule.text
     for note in remedy.notes:
-        yield from _marked("note", note)
+        yield "note", note
 
 
 def trial_lines(trial: Trial, alike: Alike) -> Iterator[str]:
     """What would flip."""
+    for mark, text in trial_parts(trial, alike):
+        yield from _marked(mark, text)
+
+
+def trial_parts(trial: Trial, alike: Alike) -> Iterator[tuple[str, str]]:
+    """The same, each as the word that it begins with and its text."""
     cut = [flip for flip in trial.other if flip.after is Predicted.DENY]
     rest = [flip for flip in trial.other if flip.after is not Predicted.DENY and not flip.flow.closing]
     for mark, flows in (
@@ -46,7 +57,7 @@ def trial_lines(trial: Trial, alike: Alike) -> Iterator[str]:
         ("unsure", _flows(rest)),
     ):
         for text in _grouped(flows, alike, trial.hangs_on):
-            yield from _marked(mark, text)
+            yield mark, text
 
 
 def _flows(flips: Iterable[Flip]) -> list[KnownFlow]:
@@ -57,8 +68,9 @@ def _grouped(flows: Iterable[KnownFlow], alike: Alike, hangs_on: Mapping[KnownFl
     """A text for all connections that the same sources make, for the same reason."""
     sources: dict[tuple[str, str], list[str]] = {}
     for flow in flows:
-        count = alike.get(flow.source.text, 0)
-        source = f"{flow.source.text} and {count} alike" if count else flow.source.text
+        name = flow.source.text or UNKNOWN
+        count = alike.get(name, 0)
+        source = f"{name} and {count} alike" if count else name
         sources.setdefault((flow.place, hangs_on.get(flow, "")), []).append(source)
     places: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for (place, why), listed in sources.items():

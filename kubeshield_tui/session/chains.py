@@ -5,31 +5,47 @@ Kept as things were when they were last told to be others: whoever judges many c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Hashable, Iterator
+from dataclasses import replace as replace_fields
+from functools import lru_cache
 from time import time
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from kubeshield_tui.evidence.enforcement import Enforcement
-from kubeshield_tui.evidence.netpol.party import address_of
+from kubeshield_tui.evidence.netpol.party import End, EndKind, Question, address_of
 from kubeshield_tui.judgement.chain import EMPTY, POLICIES, Chain, Imagined, LayerName, first_denying, imagine, in_order
 from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.ids import CellKey, EndpointId
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind
-from kubeshield_tui.model.verdict import Layer
+from kubeshield_tui.model.verdict import Layer, Verdict
 from kubeshield_tui.session.enforcing import enforcement
 from kubeshield_tui.session.firewalls import Firewalls
-from kubeshield_tui.session.flows import Flow, flow_of
+from kubeshield_tui.session.flows import NO_ADDRESS, Flow, flow_of
 from kubeshield_tui.session.host_layers import HostLayers
 from kubeshield_tui.session.policy_layers import PolicyLayers, Said
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 
+KEPT_SECONDS = 60.0
+"""How long a chain is kept: readings of hosts grow old."""
 PROVIDER = "provider"
+SIDECAR = re.compile(r"istio/proxyv2|linkerd2?[/-].*proxy|envoyproxy/envoy|consul-dataplane|kuma-dp")
+"""Images of proxies that meshes put beside a pod's own containers, by which all its connections go."""
+
+
+class Row(NamedTuple):
+    """What tells one endpoint from others, as far as policies and the places of its pods go."""
+
+    cluster: str = ""
+    kind: Hashable | None = None
+    """None where it is one of its kind."""
+    pods: frozenset[tuple[str, str]] = frozenset()
 
 
 class Spoken(NamedTuple):
@@ -51,15 +67,33 @@ class Chains:
         self._policies: dict[str, PolicyLayers] = {}
         self._enforcement: dict[str, Enforcement] = {}
         self._hosts: HostLayers | None = None
+        self._rows: dict[EndpointId, Row] = {}
+        self._shared: dict[Hashable, Chain] = {}
+        self._kept: dict[CellKey, tuple[tuple[str, str], Chain]] = {}
+        """Chains of cells that are of no kind, with the ends that they were made for."""
+        self._kept_at = 0.0
+        self._chains: dict[Hashable, Chain] = {}
+        self._layers: dict[Layer, Layer] = {}
 
     def changed(self) -> None:
         """Look again at everything when next asked: something that chains are made of is another now."""
         self._enforcement.clear()
         self._hosts = None
+        self._forget_classes()
+
+    def _forget_classes(self) -> None:
+        for known in (self._rows, self._shared, self._kept, self._chains, self._layers):
+            known.clear()
 
     def of(self, key: CellKey) -> Chain:
         """Return a cell's chain, in words that hold for all cells that are alike."""
-        return self._chain(key, exact=False)
+        kind = self._kind_of(key)
+        if kind is None:
+            return self._alone(key)
+        found = self._shared.get(kind)
+        if found is None:
+            found = self._shared[kind] = self._chain(key, exact=False)
+        return found
 
     def exactly(self, key: CellKey) -> Chain:
         """Return it in words about this cell alone: names of pods, near misses, what each answer hangs on."""
@@ -79,6 +113,79 @@ class Chains:
 
         return imagine(judgement.layers, judgement.verdict, left_out, reconsider)
 
+    def imagine_all(self, left_out: frozenset[str]) -> dict[CellKey, Imagined]:
+        """Say it of every cell that was measured."""
+        # Cells that are alike hold the very same layers.
+        known: dict[tuple[int, Verdict], Imagined | None] = {}
+        found = {}
+        for key, cell in self._store.cells.items():
+            judgement = cell.judgement
+            if judgement is None:
+                continue
+            kind = (id(judgement.layers), judgement.verdict)
+            if kind not in known:
+                known[kind] = self.imagine(key, left_out)
+            if (told := known[kind]) is not None:
+                found[key] = told
+        return found
+
+    # --- cells that are alike
+
+    def _kind_of(self, key: CellKey) -> Hashable | None:
+        """What tells cells apart that are asked by one pod of pods; None for a cell that is one of its kind."""
+        vantage = self._store.vantages.get(key.vantage)
+        if vantage is None or vantage.spec.kind is not VantageKind.POD or self._host_layers().ways.gathered:
+            return None  # rules of hosts may speak of every single address
+        self._policy_of(vantage.cluster)
+        row = self._rows.get(key.endpoint)
+        if row is None:
+            row = self._rows[key.endpoint] = self._row(key.endpoint)
+        if row.kind is None or row.cluster != vantage.cluster:
+            return None
+        made = vantage.facts.created.rpartition("/")[2] if vantage.facts is not None else ""
+        is_tied = (vantage.spec.namespace, vantage.spec.pod or made) in row.pods
+        return None if is_tied else (vantage.id, row.kind)
+
+    def _alone(self, key: CellKey) -> Chain:
+        """The chain of a cell that is one of its kind. The next answer most often finds it as it was."""
+        observation = self._store.cell(key).observation
+        ends = (observation.source, observation.peer) if observation is not None else ("", "")
+        now = time()
+        if now - self._kept_at > KEPT_SECONDS:
+            self._kept.clear()
+            self._kept_at = now
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != ends:
+            kept = self._kept[key] = (ends, self._as_others(self._chain(key, exact=False)))
+        return kept[1]
+
+    def _as_others(self, chain: Chain) -> Chain:
+        """The chain that is the same as this one, if there was one: a large grid holds few different ones."""
+        # Policies' layers are the same only where the very same policies were asked of ends that are alike.
+        layers = tuple(
+            layer if layer.layer in POLICIES else self._layers.setdefault(layer, layer) for layer in chain.layers
+        )
+        rest = (chain.listener, chain.listener_text, chain.front, chain.deny_style, chain.changed_at)
+        key = (*map(id, layers), rest, chain.rejecters, chain.notes)
+        found = self._chains.get(key)
+        if found is None:
+            found = self._chains[key] = replace_fields(chain, layers=layers)
+        return found
+
+    def _row(self, key: EndpointId) -> Row:
+        endpoint = self._store.endpoints.get(key)
+        policy = self._policy_of(endpoint.cluster) if endpoint is not None else None
+        target = address_of(endpoint.host) if endpoint is not None else None
+        if endpoint is None or policy is None or target is None:
+            return Row()
+        end = End(kind=EndKind.ADDRESS, name=str(target))
+        protocol = str(endpoint.protocol).upper()
+        leads = policy.target(Question(source=NO_ADDRESS, destination=end, port=endpoint.port, protocol=protocol))
+        if leads.shape == end or not leads.pods:
+            return Row()
+        behind = (bool(endpoint.backends), endpoint.backend_port.isdecimal(), endpoint.port, protocol)
+        return Row(endpoint.cluster, (leads._replace(pods=frozenset()), behind), leads.pods)
+
     # --- building
 
     def _chain(self, key: CellKey, *, exact: bool) -> Chain:
@@ -90,7 +197,7 @@ class Chains:
             return EMPTY  # nobody stands between a machine and itself
         flow = flow_of(self._store, self._worlds, key)
         spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
-        hosts = self._host_layers().of(key, endpoint, vantage, time())
+        hosts = self._host_layers().of(key, endpoint, vantage, time(), exact=exact)
         layers = in_order(filter(None, (*hosts.layers, spoken.egress, spoken.ingress, *self._clouds(flow, vantage))))
         denying = first_denying(layers)
         policy = self._policy_of(flow.target_cluster) if flow is not None else None
@@ -105,7 +212,7 @@ class Chains:
             layers=layers,
             listener=listener,
             listener_text=text,
-            front=leads is not None and leads.front,
+            front=(leads is not None and leads.front) or (flow is not None and self._is_meshed(flow)),
             deny_style=style,
             changed_at=spoken.changed_at,
             rejecters=hosts.rejecters,
@@ -130,7 +237,9 @@ class Chains:
             return None
         made = self._policies.get(cluster)
         told = self.enforcement(cluster)
-        if made is None or made.known is not known or made.revision != known.revision or made.enforcement != told:
+        same = made is not None and made.known is known and made.revision == known.revision
+        if made is None or not same or (made.enforcement is not told and made.enforcement != told):
+            self._forget_classes()
             made = self._policies[cluster] = PolicyLayers(known, told)
         return made
 
@@ -164,6 +273,17 @@ class Chains:
         said = policy.without(flow.leaving if is_egress else flow.arriving, refs)
         return (said.egress if is_egress else said.ingress) or layer
 
+    def _is_meshed(self, flow: Flow) -> bool:
+        """Whether a proxy beside the source takes what it sends: it says `open` whatever becomes of it then."""
+        known, source = self._worlds.of(flow.source_cluster), flow.source
+        if known is None or source.kind is not EndKind.POD:
+            return False
+        pod = self._host_layers().ways.pod(flow.source_cluster, source.namespace, source.name)
+        labels = known.world.namespace_labels(source.namespace).known
+        images = pod.images if pod is not None else ()
+        injected = pod is None and (labels.get("istio-injection") == "enabled" or "istio.io/rev" in labels)
+        return injected or any(SIDECAR.search(image) for image in images)
+
     def _clouds(self, flow: Flow | None, vantage: Vantage) -> Iterator[Layer]:
         """Groups of a cloud, which are not read: between nodes of one, and between it and the rest of the world."""
         if flow is None:
@@ -195,6 +315,7 @@ def _provider(inventory: Inventory | None) -> str:
     return next((each.name for each in recognised if each.what == PROVIDER), "")
 
 
+@lru_cache(256)
 def _unread(name: LayerName, cluster: str) -> Layer:
     why = f"cluster {cluster} was not read"
     return Layer(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.cluster import Inventory
@@ -16,6 +17,9 @@ from kubeshield_tui.session.worlds import UNREAD
 
 GATHER_SECONDS = 0.1
 """How long news is gathered: a host's reading is a dozen items."""
+AT_ONCE = 50
+"""Cells that are judged before others get a turn."""
+BREATH_SECONDS = 0.005
 WIDE = ("nodes", "other_policies")
 """Fields of an inventory whose objects bear on cells of every namespace."""
 NARROW = ("policies", "pods", "services", "backends")
@@ -31,6 +35,7 @@ class Rejudging:
         self._clusters: set[str] = set()
         self._namespaces: set[tuple[str, str]] = set()
         self._hosts: set[str] = set()
+        self._pending: dict[CellKey, None] = {}
         self._due: asyncio.TimerHandle | None = None
         self._finished = False
 
@@ -67,21 +72,28 @@ class Rejudging:
         self._namespaces.update((cluster, name) for name in (*named, *_namespaces(part)))
 
     def look(self) -> None:
-        """Judge now what was noted."""
+        """Judge some of what was noted now, the rest a little later: a large grid must not hold up the screen."""
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        concerned = tuple(self._concerned())
+        self._pending.update(dict.fromkeys(self._concerned()))
         self._clusters.clear()
         self._namespaces.clear()
         self._hosts.clear()
-        if concerned:
-            self._judge(concerned)
+        some = tuple(islice(self._pending, AT_ONCE))
+        for key in some:
+            del self._pending[key]
+        if some:
+            self._judge(some)
+        if self._pending and not self._finished:
+            self._due = asyncio.get_running_loop().call_later(BREATH_SECONDS, self.look)
 
     def finish(self) -> None:
         """Judge for the last time: what the session ends with must be how things are now."""
-        self.look()
         self._finished = True
+        self.look()
+        while self._pending:
+            self.look()
 
     def _concerned(self) -> Iterator[CellKey]:
         if not (self._clusters or self._namespaces or self._hosts):

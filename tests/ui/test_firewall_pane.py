@@ -41,8 +41,8 @@ def test_each_host_says_its_verdict_decider_path_near_misses_and_age() -> None:
     source = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.77"}}
     read_both(store, nft=nft([source, port(10250), ACCEPT], [port(10250), counter(41), DROP]))
     shown = text(store)
-    assert "own firewall jump  allow  the vantage's own host" in shown
-    assert "firewall n1  DENY  the host that holds the target" in shown
+    assert "vantage-egress jump  allow  the vantage's own host" in shown
+    assert "node-firewall n1  DENY  the host that holds the target" in shown
     assert "203.0.113.4 -> 10.0.0.11:10250/tcp" in shown
     assert "allow   read 12 s ago over ssh:jump" in shown
     assert "DENY: silence   read 12 s ago over node:n1" in shown
@@ -154,7 +154,7 @@ async def test_pods_are_named_and_made_only_after_a_yes() -> None:
             session.read.clear()
             await pilot.press("w")
             await until(lambda: isinstance(app.screen, ConsentScreen), "the question")
-            listed = str(app.screen.query_one("Static").render())  # type: ignore[attr-defined]
+            listed = str(app.screen.query_one("#listed").render())  # type: ignore[attr-defined]
             assert "on node n1" in listed
             assert "NET_ADMIN" in listed
             await pilot.press(answer)

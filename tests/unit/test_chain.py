@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as changed
 from itertools import product
 
 import pytest
@@ -252,7 +253,7 @@ def test_every_prediction_beside_every_answer_from_every_vantage_has_exactly_one
     alive = Proof(vantage_alive=True, target_alive=True)
     for chain, observation, collapsed, proof in product(some_chains(), ANSWERS, (False, True), (Proof(), alive)):
         for front, listener, changed_at in product((False, True), (None, False, True), (0.0, 990.0)):
-            asked = chain._replace(front=front, listener=listener, changed_at=changed_at)
+            asked = changed(chain, front=front, listener=listener, changed_at=changed_at)
             told = agreement_of(asked, observation, (), proof, collapsed=collapsed).comparison
             assert told.code in Code
             assert told.sentence
@@ -283,7 +284,7 @@ def test_nothing_is_critical_before_it_was_seen_twice_and_the_second_time_is_ask
 
 
 def test_a_young_policy_accuses_nobody_and_is_asked_of_again_when_it_is_old_enough() -> None:
-    young = DENIED._replace(changed_at=980.0)
+    young = changed(DENIED, changed_at=980.0)
     told = agreement_of(young, seen_as(State.OPEN), sightings(990.0, 1000.0), Proof(), collapsed=False)
     assert told.comparison.code is Code.COMPATIBLE
     assert [want.not_before for want in told.wants] == [1040.0]
@@ -293,6 +294,15 @@ def test_a_young_policy_accuses_nobody_and_is_asked_of_again_when_it_is_old_enou
     assert later.comparison.code is Code.NOT_ENFORCED
     silent = agreement_of(young, seen_as(State.FILTERED), sightings(1000.0), Proof(), collapsed=False)
     assert silent.wants == ()  # nothing more would be said
+
+
+@pytest.mark.parametrize("state", [State.OPEN, State.FILTERED, State.CLOSED])
+def test_an_answer_older_than_the_policies_agrees_and_disagrees_with_nothing(state: State) -> None:
+    proof = Proof(vantage_alive=True, target_alive=True)
+    for verdict in Predicted:
+        newer = Chain((layer(LayerName.INGRESS_POLICY, verdict),), changed_at=1001.0)
+        told = agreement_of(newer, seen_as(state), sightings(900.0, 1000.0), proof, collapsed=False)
+        assert (told.comparison.code, told.wants) == (Code.COMPATIBLE, ())
 
 
 @pytest.mark.parametrize(("source", "reason", "code"), [
@@ -305,7 +315,7 @@ def test_an_icmp_error_fits_by_its_sender_and_its_code(source: str, reason: Reas
     chain = Chain((rejects,), rejecters=frozenset({"10.0.0.12"}))
     observation = replace(seen_as(State.FILTERED, reason), icmp=Icmp(type=3, code=13, source=source))
     assert agreement_of(chain, observation, (), Proof(), collapsed=False).comparison.code is code
-    unknown = chain._replace(rejecters=frozenset())
+    unknown = changed(chain, rejecters=frozenset())
     assert agreement_of(unknown, observation, (), Proof(), collapsed=False).comparison.code is Code.COMPATIBLE
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
+from itertools import dropwhile
 
 from kubeshield_tui.ui.page.answers import answers
 from kubeshield_tui.ui.page.conversation import conversation, raw
@@ -38,7 +40,7 @@ def cell_page(view: CellView) -> list[Line]:
         if lines:
             lines.append(())
         lines.append(heading(number, name))
-        lines.extend(part(view))
+        lines.extend(dropwhile(operator.not_, part(view)))
     return lines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from kubeshield_tui.model.observation import HttpExchange, TlsFacts
-from kubeshield_tui.ui.page.lines import pair
+from kubeshield_tui.ui.page.lines import pair, unbroken
 from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.widgets.pager import Line
 
@@ -37,7 +37,7 @@ def conversation(view: CellView) -> Iterator[Line]:
 def raw(view: CellView) -> Iterator[Line]:
     """The agent's own line."""
     if view.observation is not None:
-        yield from pair("", view.observation.raw or "nothing", "quiet", view.width)
+        yield from unbroken(view.observation.raw or "nothing", "quiet", view.width)
 
 
 def exchange_lines(exchange: HttpExchange, most: int) -> Iterator[Line]:

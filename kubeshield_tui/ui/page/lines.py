@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
+from rich.cells import cell_len
+
 from kubeshield_tui.model.prediction import Predicted
-from kubeshield_tui.ui.widgets.pager import LABEL, WRAPPED, Line, Piece
+from kubeshield_tui.ui.widgets.pager import CUT, LABEL, WRAPPED, Line, Piece
 
 LABEL_WIDTH = 13
 INDENT = LABEL_WIDTH + 3
@@ -36,6 +38,13 @@ def pair(label: str, text: str, token: str = "", width: int = 0) -> Iterator[Lin
         yield (first, (piece, token))
 
 
+def unbroken(text: str, token: str, width: int) -> Iterator[Line]:
+    """A text that is cut wherever the line ends, for what has no words."""
+    room = max(width - INDENT - 1, LEAST)
+    for start in range(0, len(text), room):
+        yield ((" " * INDENT, CUT if start else LABEL), (text[start : start + room], token))
+
+
 def answer(label: str, word: Piece, text: str, width: int, right: Piece = ("", ""), most: int = 0) -> Iterator[Line]:
     """A label, a word, its text, and something at the right edge of the first line. `most`: lines at most."""
     beside = len(right[0]) + 2 if right[0] else 0
@@ -53,7 +62,7 @@ def answer(label: str, word: Piece, text: str, width: int, right: Piece = ("", "
 
 def to_the_right(line: Line, right: Piece, width: int) -> Line:
     """Put something at the right edge of a line, two columns from what stands there at least."""
-    used = sum(len(text) for text, _ in line)
+    used = sum(cell_len(text) for text, _ in line)
     gap = max(width - used - len(right[0]) - 2, 2)
     return (*line, (" " * gap, ""), right)
 

@@ -13,6 +13,7 @@ from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.model.verdict import Judgement, Layer
 from kubeshield_tui.session.firewalls import Firewalls
+from kubeshield_tui.session.proposals import Proposal
 from kubeshield_tui.session.store import Cell, Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.ui.symbols import UNICODE, Alphabet
@@ -32,6 +33,8 @@ class CellView(NamedTuple):
     alphabet: Alphabet = UNICODE
     exact: tuple[Layer, ...] = ()
     """Network layers as they are now, in words about this cell alone."""
+    proposals: tuple[Proposal, ...] | None = None
+    """Ways to close it; None where nobody asked for them yet."""
 
     @property
     def cell(self) -> Cell:

@@ -9,13 +9,17 @@ from typing import ClassVar, Protocol
 
 from textual.binding import Binding, BindingType
 
+from kubeshield_tui.errors import KubeShieldError
 from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.controls import controls
 from kubeshield_tui.session.offer import reader_objects_of
+from kubeshield_tui.session.proposals import Proposal
 from kubeshield_tui.session.query import keys_of_row
 from kubeshield_tui.ui.page.answers import head
 from kubeshield_tui.ui.page.cell import SECTIONS, cell_page, section_line
+from kubeshield_tui.ui.page.remedies import applied_to, is_new, shown_for_consent
 from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.screens.consent import ConsentScreen
 from kubeshield_tui.ui.screens.page import PageScreen
@@ -46,6 +50,9 @@ class CellScreen(PageScreen[None]):
         Binding("m", "opinion('cell')", "Ask nmap", id="page.nmap"),
         Binding("M", "opinion('row')", "Ask nmap from everywhere", show=False, id="page.nmap_row"),
         Binding("i", "inspect", "Inspect", id="page.inspect"),
+        Binding("a", "remedy", "Propose and apply a remedy", show=False, id="page.remedy"),
+        Binding("S", "save_remedy", "Save the remedy's YAML", show=False, id="page.save_remedy"),
+        Binding("u", "take_back", "Take the remedy back", show=False, id="page.take_back"),
         Binding("s", "save", "Save", id="page.save"),
         Binding("P", "self_test", "Prove enforcement", show=False, id="page.self_test"),
     ]
@@ -64,6 +71,7 @@ class CellScreen(PageScreen[None]):
         self.store = session.store
         self.key = key
         self._raw = False
+        self._proposals: tuple[Proposal, ...] | None = None
 
     def on_mount(self) -> None:
         """Keep it live."""
@@ -71,13 +79,13 @@ class CellScreen(PageScreen[None]):
 
     def title_lines(self) -> Sequence[Line]:
         """What this cell is, and its verdict."""
-        return (head(self._view()),)
+        return (head(self._view(())),)
 
     def page_lines(self) -> Sequence[Line]:
         """The page."""
-        return cell_page(self._view())
+        return cell_page(self._view(self.session.chains.exactly(self.key).layers))
 
-    def _view(self) -> CellView:
+    def _view(self, exact: tuple[Layer, ...]) -> CellView:
         return CellView(
             store=self.store,
             firewalls=self.session.firewalls,
@@ -87,7 +95,8 @@ class CellScreen(PageScreen[None]):
             width=self.size.width or 80,
             raw=self._raw,
             alphabet=self.kubeshield.alphabet,
-            exact=self.session.chains.exactly(self.key).layers,
+            exact=exact,
+            proposals=self._proposals,
         )
 
     def action_section(self, number: int) -> None:
@@ -163,15 +172,82 @@ class CellScreen(PageScreen[None]):
         found = [self.store.vantages[each].spec for each in readers if each is not None]
         return [line for spec in found if not spec.host for line in reader_objects_of(spec, image)]
 
+    def action_remedy(self) -> None:
+        """Show what would close this; then apply it, after a yes to its text and to what it changes."""
+        if self._proposals is None:
+            self._proposals = self._propose()
+            self.fill()
+            self._show("findings")
+            if not self._proposals:
+                self.notify("nothing to close here", markup=False, timeout=3)
+            return
+        self.run_worker(self._apply(), group="remedy", exit_on_error=False)
+
+    def _propose(self) -> tuple[Proposal, ...]:
+        """Ways to close what is found in this cell, each once."""
+        found = [each for each in self.store.findings.values() if (each.endpoint, each.vantage) == self.key]
+        made = [proposal for finding in found for proposal in self.session.remedies.propose(finding)]
+        return tuple({(each.cluster, each.text or str(each.cells)): each for each in made}.values())
+
+    async def _apply(self) -> None:
+        proposal = next((each for each in self._proposals or () if is_new(self.store, each)), None)
+        if proposal is None:
+            self.notify("there is no policy to apply here", markup=False, timeout=4)
+            return
+        question = f"In cluster {proposal.cluster} this would be made. It stays when the session ends; u takes it back."
+        consent = ConsentScreen(question, shown_for_consent(proposal), "y applies it, n does not")
+        if not await self.app.push_screen_wait(consent):
+            return
+        try:
+            applied = await self.session.remedies.apply(proposal)
+        except KubeShieldError as error:
+            self._failed(error)
+        else:
+            self.notify(f"made {applied.shown}; its cells are asked again, u takes it back", markup=False, timeout=6)
+        self.fill()
+
+    def action_take_back(self) -> None:
+        """Remove the policy that was applied to this cell last."""
+        self.run_worker(self._take_back(), group="remedy", exit_on_error=False)
+
+    async def _take_back(self) -> None:
+        ours = applied_to(self.store, self.key)
+        if not ours:
+            self.notify("nothing was applied here", markup=False, timeout=3)
+            return
+        try:
+            await self.session.remedies.take_back(ours[-1])
+        except KubeShieldError as error:
+            self._failed(error)
+        else:
+            self.notify(f"{ours[-1].shown} is taken back; its cells are asked again", markup=False, timeout=6)
+        self.fill()
+
+    def _failed(self, error: KubeShieldError) -> None:
+        told = ". ".join(part for part in (error.message, error.hint) if part)
+        self.notify(told, severity="error", markup=False, timeout=15)
+
+    def action_save_remedy(self) -> None:
+        """Save the proposed policies as YAML that kubectl takes."""
+        if self._proposals is None:
+            self._proposals = self._propose()
+        drafts = [each.remedy.draft for each in self._proposals if each.remedy.draft is not None]
+        if not drafts:
+            self.notify("there is no policy to save here", markup=False, timeout=4)
+            return
+        named = "-".join(dict.fromkeys(f"{draft.namespace}-{draft.name}" for draft in drafts))
+        self._write(f"kubeshield-{named}.yaml", "---\n".join(draft.text for draft in drafts))
+
     def action_save(self) -> None:
         """Save the page as text."""
-        safe = "".join(
-            letter if letter.isalnum() or letter in ".-" else "_" for letter in f"{self.key[0]}@{self.key[1]}"
-        )
-        path = Path(f"kubeshield-{safe}.txt").absolute()
+        self._write(f"kubeshield-{self.key[0]}@{self.key[1]}.txt", self.page_text())
+
+    def _write(self, name: str, text: str) -> None:
+        safe = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in name)
+        path = Path(safe).absolute()
         try:
             path.touch(mode=0o600)
-            path.write_text(self.page_text(), encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
             self.notify(f"can't write {path}: {error.strerror}", severity="error", markup=False)
         else:

@@ -36,6 +36,7 @@ KEYS = (
     (":", "command palette, themes"),
     ("e", "save the screen as SVG"),
     ("p", "in a cell: prove, ask the controls that tell a block from silence"),
+    ("a  S  u", "in a cell: propose a policy that closes it and apply it after your yes; save it; take it back"),
     ("y  Y", "copy the marked line, the page"),
     ("w  W", "in a cell: read the rules of the hosts on its way, read-only; show them as they were read"),
     ("t", "in a cell: witness, a probe between two readings: which rule counted it, where it died"),

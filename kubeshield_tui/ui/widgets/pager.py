@@ -22,9 +22,9 @@ from kubeshield_tui.ui.themes import Palette
 Piece = tuple[str, str]
 """(text, colour token); the token `""` is plain, `strong` is bold."""
 Line = tuple[Piece, ...]
-LABEL, WRAPPED = "label", "wrapped"
-"""Tokens of what is not copied with a line: what stands before its text; and the indent of one that goes on with the
-line before it, with which it is copied as one.
+LABEL, WRAPPED, CUT = "label", "wrapped", "cut"
+"""Tokens of what is not copied with a line: what stands before its text; and the indent of a line that goes on with the
+one before it, at a space or in the middle of a word. All of them are copied as one.
 """
 
 
@@ -121,14 +121,17 @@ class Pager(ScrollView, can_focus=True):
             first -= 1
         while last + 1 < len(self.lines) and _goes_on(self.lines[last + 1]):
             last += 1
-        return " ".join(_content(line) for line in self.lines[first : last + 1])
+        told = _content(self.lines[first])
+        for line in self.lines[first + 1 : last + 1]:
+            told += ("" if line[0][1] == CUT else " ") + _content(line)
+        return told
 
     # --- drawing
 
     def render_line(self, y: int) -> Strip:
         """Draw one line of the viewport."""
         number = y + int(self.scroll_offset.y)
-        background, width = self.palette.background, self.size.width
+        background, width = self.palette.background, self.scrollable_content_region.width
         if number >= len(self.lines):
             return Strip.blank(width, background)
         if number == self.marked:
@@ -158,9 +161,9 @@ def _plain(line: Line) -> str:
 
 def _content(line: Line) -> str:
     """What is copied of a line: all that is no label, or the label where there is nothing else."""
-    told = "".join(text for text, token in line if token not in {LABEL, WRAPPED})
+    told = "".join(text for text, token in line if token not in {LABEL, WRAPPED, CUT})
     return told.rstrip() if told.strip() else _plain(line).strip()
 
 
 def _goes_on(line: Line) -> bool:
-    return bool(line) and line[0][1] == WRAPPED
+    return bool(line) and line[0][1] in {WRAPPED, CUT}
