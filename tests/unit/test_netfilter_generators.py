@@ -12,6 +12,7 @@ import pytest
 from kubeshield_tui.evidence.netfilter.dumps import read_rulesets
 from kubeshield_tui.evidence.netfilter.evaluate import Firewall
 from kubeshield_tui.evidence.netfilter.packet import parse_packet
+from kubeshield_tui.evidence.netfilter.telling import result_lines
 from tests.lab.netfilter.compare import Score
 from tests.lab.netfilter.generators.judging import compare
 from tests.lab.netfilter.generators.recorded import FOLDER, firewall, read
@@ -43,6 +44,21 @@ def test_what_was_recorded_is_of_every_kind(name: str) -> None:
     assert min(seen[True, True], seen[False, True], seen[False, False]) >= 4, seen
     assert {"tcp", "udp"} < {case.packet.protocol for case in cases}
     assert {"input", "output"} <= {case.packet.hook for case in cases}
+
+
+def test_chains_in_which_nothing_came_of_it_are_not_shown() -> None:
+    told, _, _ = read(FOLDER / "firewalld")
+    packet = parse_packet("src=192.0.2.2,sport=40000,dst=192.0.2.254,dport=80,protocol=tcp,iif=labrc")
+    result = firewall(told).judge(packet)
+    lines = [line for line in result_lines(packet, result) if line.startswith("     ") and "handle" in line]
+    assert [line.split(" (handle")[0].split(None, 1)[1] for line in lines] == [
+        "inet firewalld filter_INPUT rule 5",
+        "inet firewalld filter_INPUT_ZONES rule 7",
+        "inet firewalld filter_IN_public rule 4",
+        "inet firewalld filter_IN_public_deny rule 1",
+    ]
+    assert not any("not understood" in note for note in result.notes)
+    assert len(result.outcomes[0].trace) > 40, "the whole path is in the trace"
 
 
 @pytest.mark.parametrize("module", ["rt --rt-type 0", "frag ! --fragid 3", "hbh --hbh-len 8"])

@@ -121,5 +121,12 @@ def test_jumps_in_circles_are_one_question_a_packet() -> None:
     assert all(len(outcome.assumptions) <= 3 for outcome in result.outcomes)
 
 
+def test_chains_that_ask_the_same_thousands_of_times_are_not_followed_to_the_end() -> None:
+    rules = [f"-A A{number} -j A{number + 1}" for number in range(15) for _ in "ab"]
+    result = filter_of("-A INPUT -j A0", *rules).judge(SSH)
+    assert {outcome.verdict for outcome in result.outcomes} == {"accept", "drop", "reject"}
+    assert not result.decided
+
+
 def test_broken_json_is_not_tried_again_at_every_bracket() -> None:
     assert len(parse_host("[{\n" * MANY).notes) == MANY

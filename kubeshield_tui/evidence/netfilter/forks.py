@@ -15,8 +15,16 @@ BRANCH_LIMIT = 64
 """Branches over questions that can't be answered; beyond it the result is unknown."""
 DRAW_LIMIT = 1024
 """Branches in all: those of draws (one of N backends) are all real, so there may be more of them."""
+QUESTIONS_LIMIT = 256
+"""Questions of one run: a dump that asks the same at every turn of chains within chains is not followed further."""
+WORK_LIMIT = 200_000
+"""Steps of all runs together, after which no other way is tried."""
 
 T = TypeVar("T")
+
+
+class TooManyQuestionsError(Exception):
+    """A run meets more questions than are asked."""
 
 
 class Fork:
@@ -39,6 +47,8 @@ class Forks:
     def __init__(self, script: Sequence[int]) -> None:
         self._script = script
         self.trail: list[Fork] = []
+        self.work = 0
+        """Steps that the run took."""
         self._answers: dict[Hashable, int] = {}
 
     def choose(self, kind: Doubt, where: str, options: Sequence[str], same: Hashable = None) -> int:
@@ -50,6 +60,8 @@ class Forks:
         if same is not None and key in self._answers:
             return self._answers[key]
         at = len(self.trail)
+        if at >= QUESTIONS_LIMIT:
+            raise TooManyQuestionsError
         taken = self._script[at] if at < len(self._script) else 0
         self.trail.append(Fork(key, kind, where, options, taken))
         if same is not None:
@@ -71,11 +83,16 @@ def every_way(run: Callable[[Forks], T]) -> tuple[list[Leaf[T]], bool]:
     """Run all ways; returns the leaves and whether these are all: False where there were too many."""
     leaves: list[Leaf[T]] = []
     guesses: set[tuple[tuple[Hashable, int], ...]] = set()
+    work = 0
     for script in _scripts(leaves):
         forks = Forks(script)
-        leaves.append(Leaf(run(forks), forks.trail))
+        try:
+            leaves.append(Leaf(run(forks), forks.trail))
+        except TooManyQuestionsError:
+            return leaves, False
         guesses.add(tuple((fork.key, fork.taken) for fork in forks.trail if fork.kind is not Doubt.RANDOM))
-        if len(guesses) > BRANCH_LIMIT or len(leaves) > DRAW_LIMIT:
+        work += forks.work
+        if len(guesses) > BRANCH_LIMIT or len(leaves) > DRAW_LIMIT or work > WORK_LIMIT:
             return leaves, False
     return leaves, True
 

@@ -15,6 +15,21 @@ from kubeshield_tui.evidence.netfilter.ruleset import Chain, Doubt, NamedSet, Op
 from kubeshield_tui.model.text import printable
 
 WRONG_SHAPE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+OBJECTS = frozenset(
+    {
+        "metainfo",
+        "counter",
+        "quota",
+        "limit",
+        "flowtable",
+        "secmark",
+        "synproxy",
+        "ct helper",
+        "ct timeout",
+        "ct expectation",
+    }
+)
+"""What a ruleset declares beside tables, chains, sets and rules; rules that use one say so."""
 SHOWN = 200
 """Characters shown of what was not understood."""
 BEGINNING = re.compile(r'\{\s*"nftables"\s*:\s*\[')
@@ -84,7 +99,7 @@ class _Reading:
                 self.sets.setdefault(self._table(body), {})[printable(body["name"])] = _named_set(body)
             elif kind == "table":
                 self.tables[printable(body["family"]), printable(body["name"])] = body
-            elif kind not in {"metainfo", "counter", "quota", "limit", "flowtable", "secmark", "synproxy"}:
+            elif kind not in OBJECTS:
                 self.notes.append(f"not understood: {printable(expression_text(told), SHOWN)}")
         except (*WRONG_SHAPE, StopIteration):
             shown = printable(json.dumps(told, ensure_ascii=False, default=str), SHOWN)

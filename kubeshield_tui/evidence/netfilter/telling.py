@@ -75,7 +75,7 @@ def _path(outcome: Outcome) -> Iterator[str]:
     last = list(outcome.trace)
     marked = False
     for leg in dict.fromkeys(step.leg for step in last):
-        steps = [step for step in last if step.leg == leg]
+        steps = _without_detours([step for step in last if step.leg == leg])
         decides = leg == outcome.leg
         if not decides and leg != "syn":
             yield f"   {LEGS[leg]} passes: {_passes(steps)}"
@@ -87,6 +87,20 @@ def _path(outcome: Outcome) -> Iterator[str]:
         marked = marked or at >= 0
     if not marked:
         yield f"   {outcome.decider.text}{DECIDES}"
+
+
+def _without_detours(steps: Sequence[Step]) -> list[Step]:
+    """Leave out jumps into chains in which nothing came of it: firewalld's zones are dozens of those."""
+    kept: list[Step] = []
+    for step in reversed(steps):
+        word, _, chain = step.effect.partition(" ")
+        if word in {"jump", "goto"}:
+            after = kept[-1].decider if kept else None
+            entered = (step.decider.family, step.decider.table, chain)
+            if after is None or (after.family, after.table, after.chain) != entered:
+                continue
+        kept.append(step)
+    return kept[::-1]
 
 
 def _decider_at(steps: Sequence[Step], decider: Decider) -> int:

@@ -126,6 +126,7 @@ class Walk:
         chain, start, entered = base.chain, 0, frozenset({base.chain.name})
         why = "more jumps than are followed"
         for _ in range(MOVES_LIMIT):
+            self.forks.work += 1
             verdict = self._until_verdict(chain, start)
             if verdict is None or verdict.kind == "return":
                 if not stack:

@@ -32,6 +32,8 @@ CONTAINERS = {
     "other": ("-p", "9022:22", "--network", "other"),
     "apart": ("--network", "other"),
 }
+PLUGINS = Path("/run/docker")
+"""A folder that dockerd makes whatever it is told."""
 PORTS = (22, 53, 80, 443, 10250)
 """Where containers listen."""
 
@@ -41,6 +43,8 @@ def installed(world: World) -> Iterator[Place]:
     """Run dockerd on the router, and containers."""
     with TemporaryDirectory() as made, ExitStack() as undo:
         folder = Path(made)
+        if not PLUGINS.exists():
+            undo.callback(shutil.rmtree, PLUGINS, ignore_errors=True)
         daemon = _start(world, folder)
         undo.callback(_stop, daemon)
         _await(folder)
