@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from operator import is_not
@@ -129,6 +130,8 @@ class Ways:
             self._take(cluster, inventory)
         self._own = {vantage: tuple(_global_addresses(told)) for vantage, told in gathered.items()}
         self._node_of = {vantage.id: self._find_node(vantage) for vantage in store.vantages.values()}
+        self._listed = dict(self._find_listed())
+        """Addresses of nodes that no list tells of, such as those of bridges to their pods, each with one that is."""
         self._readers: dict[NodeName, VantageId] = {}
         for read_ones in (False, True):  # one that read it stands in for one that only could
             for vantage, node in self._node_of.items():
@@ -195,11 +198,20 @@ class Ways:
             seen += leaving
             onward = [each for _, each in leaving]
         is_known = levels[-1:] == [Level((), len(onward))] and all(stop.gathered is not None for stop in stops)
-        arrivals = _arrivals(visit.source, seen, onward) if is_known and visit.source else ()
+        arrivals = self._arrivals(visit.source, seen, onward) if is_known and visit.source else ()
         on_node = visit.target in self._nodes_by_address and all(end.target != visit.target for end in onward)
         if not on_node and all(arrival.source is None for arrival in arrivals):
             arrivals = ()
         return Walk(tuple(levels), visit.source, arrivals)
+
+    def _arrivals(self, source: str, seen: Iterable[tuple[str, Visit]], ends: Sequence[Visit]) -> tuple[Arrival, ...]:
+        """`seen`: visits as they leave a host, each with the source that it came with: a host's rules see that one."""
+        places = {(end.target, end.port) for end in ends}
+        as_whom = [(came_as, each) for came_as, each in seen if (each.target, each.port) in places]
+        as_whom += [(end.source, end) for end in ends]
+        begun = self._listed.get(source, source)
+        named = ((self._listed.get(it, it), each) for it, each in as_whom)
+        return tuple(dict.fromkeys(Arrival(None if it == begun else it, each.target, each.port) for it, each in named))
 
     # --- who stands where
 
@@ -212,6 +224,17 @@ class Ways:
             for own in pod.addresses if pod.phase not in {"Succeeded", "Failed"} else ():
                 if not pod.host_network:
                     self._pods[cluster, own] = pod
+
+    def _find_listed(self) -> Iterator[tuple[str, str]]:
+        """Yield addresses that read nodes have beside their listed ones; none that two of them have, as bridges do."""
+        held = Counter(own for told in self._own.values() for own in told)
+        for vantage, told in self._own.items():
+            node = self._node_of.get(vantage)
+            listed = [own for own, name in self._nodes_by_address.items() if name == node]
+            for own in told:
+                same = [each for each in listed if (":" in each) == (":" in own)]
+                if same and own not in self._nodes_by_address and held[own] == 1:
+                    yield own, same[0]
 
     def _find_node(self, vantage: Vantage) -> NodeName | None:
         if vantage.spec.kind in {VantageKind.NODE, VantageKind.POD}:
@@ -319,15 +342,6 @@ class Ways:
 def is_on_host(vantage: Vantage) -> bool:
     """Whether a vantage stands in the network of a host whose rules it can read: over SSH, or a node's own pod."""
     return vantage.spec.kind in {VantageKind.SSH, VantageKind.NODE} and not vantage.spec.direct
-
-
-def _arrivals(source: str, seen: Iterable[tuple[str, Visit]], ends: Sequence[Visit]) -> tuple[Arrival, ...]:
-    """`seen`: visits as they leave a host, each with the source that it came with: a host's rules see that one."""
-    places = {(end.target, end.port) for end in ends}
-    as_whom = [(came_as, each) for came_as, each in seen if (each.target, each.port) in places]
-    as_whom += [(end.source, end) for end in ends]
-    told = (Arrival(None if it == source else it, each.target, each.port) for it, each in as_whom)
-    return tuple(dict.fromkeys(told))
 
 
 def _is_same(stop: Stop, passed: Stop) -> bool:
