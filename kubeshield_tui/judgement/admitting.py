@@ -42,7 +42,7 @@ class Admission(Record, frozen=True):
 
     rules: tuple[Admitting, ...] = ()
     is_isolated: bool = False
-    """A NetworkPolicy selects the end in this direction: another one could only allow more."""
+    """A NetworkPolicy selects the end in this direction, or an unreadable one may: a new one could only allow more."""
 
 
 def admission(world: World, question: Question, direction: Direction, without: Iterable[ObjectKey] = ()) -> Admission:
@@ -65,7 +65,7 @@ def admission(world: World, question: Question, direction: Direction, without: I
             if key not in found:
                 new[key] = _admitted(world, effect, direction, ends)
         if not new:
-            isolated = any(verdict.isolated for verdict in told)
+            isolated = bool(unread) or any(verdict.isolated for verdict in told)
             return Admission(rules=(*found.values(), *unread.values()), is_isolated=isolated)
         found |= new
 

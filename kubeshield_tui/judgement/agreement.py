@@ -39,6 +39,10 @@ _CODES = {
 """How an ICMP reject, by nft's name without its family, is met."""
 
 
+NEWER_RULES = Comparison(Code.COMPATIBLE, "the policies are others than when it was asked")
+RECORDED = Comparison(Code.NOT_COMPARED, "the answer comes from a file: rules may have been others then")
+
+
 class Agreement(NamedTuple):
     """What comparing came to."""
 
@@ -54,6 +58,8 @@ def agreement_of(
 
     `sightings`: the cell's own, newest last. `collapsed`: from there a reject and a closed port look alike.
     """
+    if chain.changed_at > observation.at:
+        return Agreement(NEWER_RULES)
     seen = seen_of(observation)
     expected, denying = chain.expected[seen], chain.denying
     if expected is Expected.REJECT_ICMP and seen is Seen.REFUSED and observation.reason is Reason.PORT_UNREACH:

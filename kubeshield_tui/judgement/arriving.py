@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
 from kubeshield_tui.evidence.netpol.party import EndKind, Party, PartyKind
-from kubeshield_tui.evidence.netpol.policy import Direction, ObjectKey
+from kubeshield_tui.evidence.netpol.policy import Direction
 from kubeshield_tui.evidence.netpol.services import Flow, resolve
 from kubeshield_tui.evidence.netpol.world import World
 from kubeshield_tui.judgement.admitting import admission, host_range
-from kubeshield_tui.judgement.draft import KIND, Draft, Part, Raw
+from kubeshield_tui.judgement.draft import Draft, Part, Raw
 from kubeshield_tui.judgement.draft_peers import (
     EVERY_NAMESPACE,
     EVERY_POD,
@@ -42,9 +42,12 @@ def close_arriving(world: World, flows: Sequence[KnownFlow]) -> Remedy:
     if notes or not pods or len({pod.namespace for pod in pods.values()}) > 1:
         return Remedy(notes=tuple(notes or ["it leads to no pods of one namespace: no ingress policy can close it"]))
     namespace = next(iter(pods.values())).namespace
-    subject, name = _subject(world, namespace, closing, list(pods.values()))
-    own = ObjectKey(kind=KIND, namespace=namespace, name=name)
-    admissions = [admission(world, flow.question, Direction.INGRESS, (own,)) for flow in closing]
+    selected = _subject(world, namespace, closing, list(pods.values()))
+    if selected is None:
+        return Remedy(notes=(f"no lasting label tells {', '.join(sorted(pods))} from the other pods of {namespace}",))
+    subject, name = selected
+    # One of ours that is there already counts too: another in its place would open what it closes.
+    admissions = [admission(world, flow.question, Direction.INGRESS) for flow in closing]
     rules = {(rule.policy, rule.rule): rule for found in admissions for rule in found.rules}
     if any(found.is_isolated for found in admissions):
         return Remedy(admitting=tuple(rules.values()), notes=tuple(notes))
@@ -80,8 +83,12 @@ def _items(places: Iterable[Place]) -> tuple[Raw, ...]:
     return tuple(port_item(protocol, port) for protocol, port in sorted(places, key=lambda place: (place[1], place[0])))
 
 
-def _subject(world: World, namespace: str, closing: Iterable[KnownFlow], pods: Sequence[Party]) -> tuple[Raw, str]:
-    """Which pods, and the policy's name: by the Service that leads to them, else by their labels."""
+def _subject(
+    world: World, namespace: str, closing: Iterable[KnownFlow], pods: Sequence[Party]
+) -> tuple[Raw, str] | None:
+    """Which pods, and the policy's name: by the Service that leads to them, else by their labels. None where only a
+    policy on all pods of the namespace would select them.
+    """
     service = _service(world, closing)
     if service is not None and service.selector:
         return {"matchLabels": dict(sorted(service.selector))}, _name(service.name)
@@ -89,7 +96,7 @@ def _subject(world: World, namespace: str, closing: Iterable[KnownFlow], pods: S
     others = [pod for pod in world.pods_in(namespace) if pod.text not in texts]
     selector = pod_selector(pods, others)
     if selector is None:
-        return {}, _name(namespace)
+        return None if others else ({}, _name(namespace))
     return selector, _name("-".join(selector["matchLabels"].values()))
 
 

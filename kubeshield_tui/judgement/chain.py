@@ -64,7 +64,7 @@ class Chain:
     """Addresses that an ICMP error of the first layer that denies may come from; empty where they are not known."""
     notes: tuple[str, ...] = ()
     """What was taken for true of the visitor."""
-    _wholes: dict[int, Whole] = field(default_factory=dict, compare=False, repr=False)
+    _wholes: dict[int, Whole] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def prediction(self) -> Prediction:

@@ -7,7 +7,7 @@ from shlex import quote
 
 from msgspec.structs import replace
 
-from kubeshield_tui.discovery.catalogue import METADATA, METADATA_GROUP
+from kubeshield_tui.discovery.catalogue import API_SERVER, METADATA, METADATA_GROUP
 from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.judgement.disagreements import cause_of, commands_of, remedy_of, title_of
 from kubeshield_tui.judgement.sentence import declared, describe
@@ -32,6 +32,8 @@ _REMEDIES = {
 
 
 _REMEDY = "Close this path: a NetworkPolicy or a firewall rule that admits known sources only."
+_WALLS = {API_SERVER: "api", METADATA: "metadata"}
+"""What `kubeshield remedy` writes a policy for."""
 
 
 def findings_of(
@@ -62,7 +64,7 @@ def findings_of(
             _severity(judgement, observation),
             f"is reachable from {vantage.id}",
             _because(judgement, observation),
-            _REMEDIES.get(METADATA if endpoint.group == METADATA_GROUP else endpoint.component, _REMEDY),
+            _remedy(endpoint, vantage, observation),
             endpoint,
             vantage,
         )
@@ -89,6 +91,17 @@ def findings_of(
             endpoint,
             vantage,
         )
+
+
+def _remedy(endpoint: Endpoint, vantage: Vantage, observation: Observation) -> str:
+    """How to close it, and what writes the policy where one can."""
+    component = METADATA if endpoint.group == METADATA_GROUP else endpoint.component
+    text = _REMEDIES.get(component, _REMEDY)
+    if component not in _WALLS or vantage.spec.kind is not VantageKind.POD or observation.simulated:
+        return text
+    context = f" --context {quote(vantage.cluster)}" if vantage.cluster else ""
+    command = f"kubeshield remedy {_WALLS[component]} -n {quote(vantage.spec.namespace)}{context}"
+    return f"{text} `{command}` writes the policy and tells what it would cut."
 
 
 def _of_cell(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from kubeshield_tui.judgement.agreement import Agreement, agreement_of
+from kubeshield_tui.judgement.agreement import RECORDED, Agreement, agreement_of
 from kubeshield_tui.judgement.authentication import Authentications
 from kubeshield_tui.judgement.chain import EMPTY, Chain, Whole
 from kubeshield_tui.judgement.comparison import Code
@@ -142,8 +142,11 @@ class Judge:
         return Outcome(judgement, tuple(findings), (*wants, *agreement.wants))
 
     def _compare(self, chain: Chain, observation: Observation, proof: Proof) -> Agreement:
+        vantage = self._vantages[observation.vantage]
+        if vantage.is_recorded:
+            return Agreement(RECORDED)
         sightings = self._ledger.sightings(observation.key)
-        collapsed = self._vantages[observation.vantage].forwards_only
+        collapsed = vantage.forwards_only
         return agreement_of(chain, observation, sightings, proof, collapsed=collapsed)
 
     def _weigh(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from kubeshield_tui.evidence.netpol.match import in_pod_set
-from kubeshield_tui.evidence.netpol.party import End, EndKind, Party
+from kubeshield_tui.evidence.netpol.party import Address, End, EndKind, Party, addresses_of
 from kubeshield_tui.evidence.netpol.policy import Direction
 from kubeshield_tui.evidence.netpol.world import World
 from kubeshield_tui.judgement.draft import Draft
 from kubeshield_tui.judgement.draft_peers import VOLATILE
 from kubeshield_tui.judgement.leaving import Closed, versions_of
 from kubeshield_tui.judgement.trial import KnownFlow
+from kubeshield_tui.model.cluster import ServiceRecord
 from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.record import Record
 
@@ -19,6 +20,7 @@ KUBELET_PORT = 10250
 OUTSIDE = {4: "198.51.100.1", 6: "2001:db8::1"}
 """Addresses of no one (RFC 5737, RFC 3849): they stand for the world outside."""
 OUTSIDE_PORT = 443
+_NONE = {(0, "TCP"), (0, "UDP"), (0, "SCTP")}
 _NO_CELL = CellKey(EndpointId(""), VantageId(""))
 
 
@@ -76,19 +78,43 @@ def _leaving(world: World, source: End, closed: Sequence[Closed]) -> Iterator[Kn
         if item.port or not world.holder(item.address):
             destination = End(kind=EndKind.ADDRESS, name=item.address)
             yield _flow(source, destination, item.port or 80, item.protocol, closing=True)
-    for service in world.services:
+    services = list(_telling(world, places))
+    for service in services:
         end = End(kind=EndKind.SERVICE, namespace=service.namespace, name=service.name)
         closing = not places.isdisjoint(service.addresses)
         for port in service.ports:
             yield _flow(source, end, port.port, port.protocol, closing=closing)
-    for name in world.nodes:
-        yield _flow(source, End(kind=EndKind.NODE, name=name), KUBELET_PORT)
-        for service in world.services:
-            for port in service.ports:
-                if port.node_port:
-                    yield _flow(source, End(kind=EndKind.NODE, name=name), port.node_port, port.protocol)
+    node_ports = {(port.node_port, port.protocol) for service in services for port in service.ports} - _NONE
+    for name in _telling_nodes(world, set(addresses_of(tuple(places)))):
+        node = End(kind=EndKind.NODE, name=name)
+        yield _flow(source, node, KUBELET_PORT)
+        yield from (_flow(source, node, port, protocol) for port, protocol in sorted(node_ports))
     for version in versions_of(world):
         yield _flow(source, End(kind=EndKind.ADDRESS, name=OUTSIDE[version]), OUTSIDE_PORT)
+
+
+def _telling(world: World, places: set[str]) -> Iterator[ServiceRecord]:
+    """Services that stand apart: at a closed address, or with something else behind them than pods; of the others one a
+    namespace.
+    """
+    seen: set[str] = set()
+    for service in world.services:
+        backends = [backend for record in world.slices_of(service) for backend in record.backends]
+        is_apart = not places.isdisjoint((*service.addresses, *(backend.address for backend in backends)))
+        if is_apart or not all(backend.pod for backend in backends) or service.namespace not in seen:
+            seen.add(service.namespace)
+            yield service
+
+
+def _telling_nodes(world: World, closed: set[Address]) -> Iterator[str]:
+    """Nodes at a closed address, and one other."""
+    others = 0
+    for name in world.nodes:
+        node = world.node(name)
+        is_closed = node is not None and not closed.isdisjoint(node.addresses)
+        others += not is_closed
+        if is_closed or others == 1:
+            yield name
 
 
 def _flow(source: End, destination: End, port: int, protocol: str = "TCP", *, closing: bool = False) -> KnownFlow:

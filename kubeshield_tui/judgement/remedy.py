@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
-from kubeshield_tui.evidence.netpol.match import requirement_holds
+from kubeshield_tui.evidence.netpol.match import in_pod_set, requirement_holds
 from kubeshield_tui.evidence.netpol.party import End, EndKind, Party, Question, addresses_of
 from kubeshield_tui.evidence.netpol.policy import (
     BlockPeer,
@@ -19,6 +19,7 @@ from kubeshield_tui.evidence.netpol.policy import (
     Operator,
     Policy,
     Requirement,
+    Tier,
 )
 from kubeshield_tui.evidence.netpol.world import World
 from kubeshield_tui.judgement.admitting import Admitting, admission
@@ -67,17 +68,17 @@ def close_leaving(world: World, namespace: str, closed: Sequence[Closed], flows:
     earlier, earlier_ports, left_out = _closed_before(world.policies.get(own))
     listed = list({item.address: item for item in (*earlier, *closed)}.values())
     pods = [pod for pod in world.pods_in(namespace) if not (pod.is_finished or pod.host_network)]
-    isolating = {pod.text: _isolating(world, pod, own) for pod in pods}
-    free = [pod for pod in pods if not isolating[pod.text]]
-    bound = [pod for pod in pods if isolating[pod.text]]
+    isolating = [policy for policy in world.policies if _isolates(policy, namespace) and policy.key != own]
+    bound = [pod for pod in pods if any(in_pod_set(policy.subject, pod) is not False for policy in isolating)]
+    free = [pod for pod in pods if pod not in bound]
     known = list(flows)
     needing = _needing(world, free, closed, known)
     admitting = tuple(_admitting(world, bound, closed, own))
     notes = [*_notes(world, namespace), *_unread(world, pods)]
-    if pods and not free:
+    is_everybody = any(not (policy.subject.pods and policy.subject.pods.requirements) for policy in isolating)
+    if is_everybody or (pods and not free):
         return Remedy(admitting=admitting, notes=tuple(notes))
-    bounds = [policy for pod in bound for policy in isolating[pod.text]]
-    subject, missed = _subject(free, bounds, needing, left_out)
+    subject, missed = _subject(free, isolating, needing, left_out)
     if missed:
         notes.append(f"not covered, no label tells them from those left out: {_listed(missed)}")
     kept = kept_ports(world, namespace, listed, known)
@@ -127,10 +128,13 @@ def _closed_before(
     return closed, kept, asks
 
 
-def _isolating(world: World, pod: Party, own: ObjectKey) -> list[Policy | OpaquePolicy]:
-    """Policies but ours that isolate a pod for what leaves it, or may."""
-    selected = world.policies.selected(pod, pod, Direction.EGRESS)
-    return [policy for policy, _ in selected.network if policy.key != own]
+def _isolates(policy: Policy | OpaquePolicy, namespace: str) -> bool:
+    """Whether a NetworkPolicy isolates pods of a namespace for what leaves them, or may; those of tomorrow too."""
+    if policy.subject.namespace != namespace:
+        return False
+    if isinstance(policy, OpaquePolicy):
+        return Direction.EGRESS in policy.directions
+    return policy.tier is Tier.NETWORK_POLICY and policy.egress is not None
 
 
 def _needing(world: World, pods: Iterable[Party], closed: Iterable[Closed], flows: Iterable[KnownFlow]) -> list[Party]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kubeshield_tui.evidence.netpol.explain import decide, evaluate
+from kubeshield_tui.evidence.netpol.explain import decide_paths, evaluate
 from kubeshield_tui.evidence.netpol.party import End, EndKind, Question
-from kubeshield_tui.evidence.netpol.policy import Policy
+from kubeshield_tui.evidence.netpol.policy import Direction, Policy
+from kubeshield_tui.evidence.netpol.services import Path, resolve
 from kubeshield_tui.evidence.netpol.world import World
 from kubeshield_tui.model.expectation import Must
 from kubeshield_tui.model.ids import CellKey
@@ -116,16 +117,21 @@ class Trial(Record, frozen=True):
 
 
 def try_policy(world: World, policy: Policy, flows: Iterable[KnownFlow]) -> Trial:
-    """Judge connections as they are and with a policy added, or in place of the one of its name. `world` stays as it
-    is.
+    """Judge connections as they are and with a policy added, or in place of the one of its name. `world` does not
+    change.
     """
     changed = world.copy()
     changed.put(policy)
+    versions = [each for each in (policy, world.policies.get(policy.key)) if isinstance(each, Policy)]
+    directions = [each for each in Direction if any(version.rules(each) is not None for version in versions)]
     flips, still_open, asked = [], [], 0
     hangs_on: dict[KnownFlow, str] = {}
     for flow in flows:
         asked += 1
-        before, after = decide(world, flow.question), decide(changed, flow.question)
+        paths = resolve(world, flow.question).paths
+        if not flow.closing and not _differs(world, changed, directions, policy.key.namespace, paths):
+            continue
+        before, after = decide_paths(world, paths), decide_paths(changed, paths)
         if before is not after:
             flips.append(Flip(flow=flow, before=before, after=after))
         if flow.closing and after is not Predicted.DENY:
@@ -133,6 +139,24 @@ def try_policy(world: World, policy: Policy, flows: Iterable[KnownFlow]) -> Tria
         if after is Predicted.UNKNOWN and (flow.closing or before is not after):
             hangs_on[flow] = _reasons(changed, flow)
     return Trial(asked=asked, flips=tuple(flips), still_open=tuple(still_open), hangs_on=hangs_on)
+
+
+def _differs(
+    world: World, changed: World, directions: Iterable[Direction], namespace: str, paths: Iterable[Path]
+) -> bool:
+    """Whether policies of a namespace say another thing of a connection in one of some directions."""
+    asked = set()
+    for path in paths:
+        for direction in directions:
+            flow = path.egress if direction is Direction.EGRESS else path.ingress
+            ends = (flow.source, flow.destination) if direction is Direction.EGRESS else (flow.destination, flow.source)
+            if ends[0].namespace != namespace or (direction, *ends, flow.traffic) in asked:
+                continue
+            asked.add((direction, *ends, flow.traffic))
+            before, after = (each.answers.direction(direction, *ends, flow.traffic) for each in (world, changed))
+            if path.is_hairpin or before is not after:
+                return True
+    return False
 
 
 def _reasons(world: World, flow: KnownFlow) -> str:

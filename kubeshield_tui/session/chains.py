@@ -5,7 +5,10 @@ Kept as things were when they were last told to be others: whoever judges many c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
+from dataclasses import replace as replace_fields
+from functools import lru_cache
 from time import time
 from typing import NamedTuple
 
@@ -29,7 +32,11 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 
+KEPT_SECONDS = 60.0
+"""How long a chain is kept: readings of hosts grow old."""
 PROVIDER = "provider"
+SIDECAR = re.compile(r"istio/proxyv2|linkerd2?[/-].*proxy|envoyproxy/envoy|consul-dataplane|kuma-dp")
+"""Images of proxies that meshes put beside a pod's own containers, by which all its connections go."""
 
 
 class Row(NamedTuple):
@@ -62,6 +69,11 @@ class Chains:
         self._hosts: HostLayers | None = None
         self._rows: dict[EndpointId, Row] = {}
         self._shared: dict[Hashable, Chain] = {}
+        self._kept: dict[CellKey, tuple[tuple[str, str], Chain]] = {}
+        """Chains of cells that are of no kind, with the ends that they were made for."""
+        self._kept_at = 0.0
+        self._chains: dict[Hashable, Chain] = {}
+        self._layers: dict[Layer, Layer] = {}
 
     def changed(self) -> None:
         """Look again at everything when next asked: something that chains are made of is another now."""
@@ -70,14 +82,14 @@ class Chains:
         self._forget_classes()
 
     def _forget_classes(self) -> None:
-        self._rows.clear()
-        self._shared.clear()
+        for known in (self._rows, self._shared, self._kept, self._chains, self._layers):
+            known.clear()
 
     def of(self, key: CellKey) -> Chain:
         """Return a cell's chain, in words that hold for all cells that are alike."""
         kind = self._kind_of(key)
         if kind is None:
-            return self._chain(key, exact=False)
+            return self._alone(key)
         found = self._shared.get(kind)
         if found is None:
             found = self._shared[kind] = self._chain(key, exact=False)
@@ -134,6 +146,32 @@ class Chains:
         is_tied = (vantage.spec.namespace, vantage.spec.pod or made) in row.pods
         return None if is_tied else (vantage.id, row.kind)
 
+    def _alone(self, key: CellKey) -> Chain:
+        """The chain of a cell that is one of its kind. The next answer most often finds it as it was."""
+        observation = self._store.cell(key).observation
+        ends = (observation.source, observation.peer) if observation is not None else ("", "")
+        now = time()
+        if now - self._kept_at > KEPT_SECONDS:
+            self._kept.clear()
+            self._kept_at = now
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != ends:
+            kept = self._kept[key] = (ends, self._as_others(self._chain(key, exact=False)))
+        return kept[1]
+
+    def _as_others(self, chain: Chain) -> Chain:
+        """The chain that is the same as this one, if there was one: a large grid holds few different ones."""
+        # Policies' layers are the same only where the very same policies were asked of ends that are alike.
+        layers = tuple(
+            layer if layer.layer in POLICIES else self._layers.setdefault(layer, layer) for layer in chain.layers
+        )
+        rest = (chain.listener, chain.listener_text, chain.front, chain.deny_style, chain.changed_at)
+        key = (*map(id, layers), rest, chain.rejecters, chain.notes)
+        found = self._chains.get(key)
+        if found is None:
+            found = self._chains[key] = replace_fields(chain, layers=layers)
+        return found
+
     def _row(self, key: EndpointId) -> Row:
         endpoint = self._store.endpoints.get(key)
         policy = self._policy_of(endpoint.cluster) if endpoint is not None else None
@@ -159,7 +197,7 @@ class Chains:
             return EMPTY  # nobody stands between a machine and itself
         flow = flow_of(self._store, self._worlds, key)
         spoken = self._spoken(flow, exact=exact) if flow is not None else Spoken(*_unnamed(endpoint, vantage), 0.0)
-        hosts = self._host_layers().of(key, endpoint, vantage, time())
+        hosts = self._host_layers().of(key, endpoint, vantage, time(), exact=exact)
         layers = in_order(filter(None, (*hosts.layers, spoken.egress, spoken.ingress, *self._clouds(flow, vantage))))
         denying = first_denying(layers)
         policy = self._policy_of(flow.target_cluster) if flow is not None else None
@@ -174,7 +212,7 @@ class Chains:
             layers=layers,
             listener=listener,
             listener_text=text,
-            front=leads is not None and leads.front,
+            front=(leads is not None and leads.front) or (flow is not None and self._is_meshed(flow)),
             deny_style=style,
             changed_at=spoken.changed_at,
             rejecters=hosts.rejecters,
@@ -235,6 +273,17 @@ class Chains:
         said = policy.without(flow.leaving if is_egress else flow.arriving, refs)
         return (said.egress if is_egress else said.ingress) or layer
 
+    def _is_meshed(self, flow: Flow) -> bool:
+        """Whether a proxy beside the source takes what it sends: it says `open` whatever becomes of it then."""
+        known, source = self._worlds.of(flow.source_cluster), flow.source
+        if known is None or source.kind is not EndKind.POD:
+            return False
+        pod = self._host_layers().ways.pod(flow.source_cluster, source.namespace, source.name)
+        labels = known.world.namespace_labels(source.namespace).known
+        images = pod.images if pod is not None else ()
+        injected = pod is None and (labels.get("istio-injection") == "enabled" or "istio.io/rev" in labels)
+        return injected or any(SIDECAR.search(image) for image in images)
+
     def _clouds(self, flow: Flow | None, vantage: Vantage) -> Iterator[Layer]:
         """Groups of a cloud, which are not read: between nodes of one, and between it and the rest of the world."""
         if flow is None:
@@ -266,6 +315,7 @@ def _provider(inventory: Inventory | None) -> str:
     return next((each.name for each in recognised if each.what == PROVIDER), "")
 
 
+@lru_cache(256)
 def _unread(name: LayerName, cluster: str) -> Layer:
     why = f"cluster {cluster} was not read"
     return Layer(

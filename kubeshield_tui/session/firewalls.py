@@ -121,6 +121,10 @@ class Ways:
         """Return the addresses that a host has by its own account; none where it was not read."""
         return self._own.get(stop.reader, ()) if stop.reader is not None else ()
 
+    def pod(self, cluster: str, namespace: str, name: str) -> PodRecord | None:
+        """Return a pod as it was listed."""
+        return self._named.get((cluster, namespace, name))
+
     def stays_in_pod(self, key: CellKey) -> bool:
         """Whether a pod asks itself: no host sees that."""
         endpoint, vantage = self._store.endpoints.get(key.endpoint), self._store.vantages.get(key.vantage)

@@ -17,6 +17,10 @@ NO_ADDRESS = End(kind=EndKind.ADDRESS, name="")
 """An end outside the cluster whose address is not known."""
 
 
+NOBODY = End(kind=EndKind.POD, namespace="another-context", name="pod")
+"""A pod that is in no World: nothing that it takes part in is known."""
+
+
 class Flow(NamedTuple):
     """A cell's connection."""
 
@@ -29,6 +33,8 @@ class Flow(NamedTuple):
     """Cluster whose policies see it leave; empty where none does."""
     target_cluster: str = ""
     """Cluster whose policies see it arrive; empty where none is known to."""
+    comes_as: End | None = None
+    """Who it is to the target's cluster, where that does not know the source."""
     notes: tuple[str, ...] = ()
     """What is not certain of its ends, one sentence each."""
 
@@ -40,8 +46,7 @@ class Flow(NamedTuple):
     @property
     def arriving(self) -> Question:
         """The connection as the target's cluster sees it: a visitor from elsewhere comes as who knows whom."""
-        is_foreign = bool(self.source_cluster) and self.source_cluster != self.target_cluster
-        source = NO_ADDRESS if is_foreign else self.source
+        source = self.comes_as or self.source
         return Question(source=source, destination=self.destination, port=self.port, protocol=self.protocol)
 
 
@@ -57,21 +62,35 @@ def flow_of(store: Store, worlds: Worlds, key: CellKey) -> Flow | None:
     target = address_of(endpoint.host) or address_of(observation.peer if observation else "")
     if target is None or target.is_loopback:
         return None
-    source_cluster = vantage.cluster if vantage.spec.kind in {VantageKind.POD, VantageKind.NODE} else ""
-    target_cluster = endpoint.cluster or source_cluster or _cluster_with(store, worlds, str(target))
-    world = worlds.of(source_cluster or target_cluster)
-    source, notes = _source(world, vantage, observation, target)
-    if source_cluster and target_cluster != source_cluster:
-        notes = (*notes, f"it comes from cluster {source_cluster}, and as which address is not known here")
+    own = vantage.cluster if vantage.spec.kind in {VantageKind.POD, VantageKind.NODE} else ""
+    target_cluster = endpoint.cluster or own or _cluster_with(store, worlds, str(target))
+    comes_as: End | None = None
+    doubts: tuple[str, ...] = ()
+    if own and own != target_cluster:
+        comes_as, doubts = _as_foreigner(store, own, target_cluster)
+        target_cluster = target_cluster if comes_as is not None else own
+    source, notes = _source(worlds.of(own or target_cluster), vantage, observation, target)
     return Flow(
         source=source,
         destination=End(kind=EndKind.ADDRESS, name=str(target)),
         port=endpoint.port,
         protocol=str(endpoint.protocol).upper(),
-        source_cluster=source_cluster if vantage.spec.kind is VantageKind.POD else "",
+        source_cluster=own if vantage.spec.kind is VantageKind.POD else "",
         target_cluster=target_cluster,
-        notes=notes,
+        comes_as=comes_as,
+        notes=(*notes, *doubts),
     )
+
+
+def _as_foreigner(store: Store, own: str, other: str) -> tuple[End | None, tuple[str, ...]]:
+    """Who a pod or node of one context is to the cluster of another; None where both name one cluster."""
+    told = [store.clusters[each].namespaces if each in store.clusters else () for each in (own, other)]
+    ids = [next((each.uid for each in spaces if each.name == "kube-system"), "") for spaces in told]
+    if not all(ids):
+        return NOBODY, (f"whether {own} and {other} name one cluster is not known",)
+    if ids[0] == ids[1]:
+        return None, ()
+    return NO_ADDRESS, (f"it comes from cluster {own}, and as which address is not known here",)
 
 
 def _cluster_with(store: Store, worlds: Worlds, address: str) -> str:

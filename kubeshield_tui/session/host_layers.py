@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from kubeshield_tui.evidence.engine_rules import without_engine
-from kubeshield_tui.evidence.hosts import HostLayer, How, firewall_layer
+from kubeshield_tui.evidence.hosts import HostLayer, How, decider_text, explain, firewall_layer
 from kubeshield_tui.evidence.netfilter.gathered import Gathered
 from kubeshield_tui.evidence.netfilter.listeners import listening
 from kubeshield_tui.evidence.netfilter.result import Decider
@@ -37,13 +39,18 @@ class HostLayers:
         self._bare: dict[VantageId, Gathered] = {}
         """Readings without a policy engine's rules."""
 
-    def of(self, key: CellKey, endpoint: Endpoint, vantage: Vantage, now: float) -> Hosts:
-        """Say what the hosts on a cell's way make of its visitor."""
+    def of(self, key: CellKey, endpoint: Endpoint, vantage: Vantage, now: float, *, exact: bool = False) -> Hosts:
+        """Say what the hosts on a cell's way make of its visitor. `exact`: with the rules that nearly decided."""
         if self.ways.stays_in_pod(key):
             return Hosts(())
         met = self.ways.levels(key)
         levels = [level for level in met if level.stops]
         layers = [self._layer(level, now) for level in levels]
+        if exact:
+            layers = [
+                replace(layer, near_miss=self._near_miss(level.stops[0])) if len(level.stops) == 1 else layer
+                for level, layer in zip(levels, layers, strict=True)
+            ]
         missing = _uncollected(endpoint, vantage, met, layers)
         denying = next((level for level, layer in zip(levels, layers, strict=True) if _denies(layer)), None)
         rejecters = frozenset[str]()
@@ -59,6 +66,13 @@ class HostLayers:
         if bare is None:
             bare = self._bare[stop.reader] = without_engine(stop.gathered)
         return firewall_layer(bare, stop.visit, now)
+
+    def _near_miss(self, stop: Stop) -> str:
+        """The first rule that would have decided, had one condition held."""
+        bare = self._bare.get(stop.reader) if stop.reader is not None else None
+        outcomes = explain(bare, stop.visit).outcomes if bare is not None else ()
+        missed = next((miss for outcome in outcomes for miss in outcome.misses), None)
+        return "" if missed is None else f"{decider_text(missed.decider)}: {missed.condition}"
 
     def _layer(self, level: Level, now: float) -> Layer:
         made = [_layer_of(stop, self._judged(stop, now)) for stop in level.stops]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kubeshield_tui.evidence.enforcement import Enforcement
 from kubeshield_tui.evidence.netpol.explain import evaluate
-from kubeshield_tui.evidence.netpol.party import EndKind, Party, PartyKind, Question
+from kubeshield_tui.evidence.netpol.party import Address, EndKind, Party, PartyKind, Question
 from kubeshield_tui.evidence.netpol.policy import ObjectKey
 from kubeshield_tui.evidence.netpol.services import resolve
 from kubeshield_tui.evidence.netpol.tiers import NOTHING, Without
@@ -73,7 +73,7 @@ class PolicyLayers:
         place = (question.destination.name, question.port, question.protocol)
         found = self._targets.get(place)
         if found is None:
-            found = self._targets[place] = _target(self._world, question)
+            found = self._targets[place] = _target(self._world, question, lacks_pods=self.known.lacks_pods)
         return found
 
     def of(self, question: Question) -> Said:
@@ -113,7 +113,9 @@ class PolicyLayers:
         target = self.target(question)
         makes = _Maker(self.known, self.enforcement, verdict, exact)
         egress = makes.layer(LayerName.EGRESS_POLICY) if question.source.kind is EndKind.POD else None
-        ingress = makes.layer(LayerName.INGRESS_POLICY) if target.is_policed else None
+        ingress = None
+        if target.is_policed:
+            ingress = makes.layer(LayerName.INGRESS_POLICY) if target.pods else makes.unknown(target)
         keys = {effect.key for direction in verdict.directions for effect in direction.policies}
         changed = max((self.known.changed_at.get(key, 0.0) for key in keys), default=0.0)
         return Said(egress, ingress, max(changed, self.known.removed_at))
@@ -160,6 +162,18 @@ class _Maker(NamedTuple):
             where=next((effect.where.text for effect in deciding if effect.where.text), ""),
         )
 
+    def unknown(self, target: Target) -> Layer:
+        """What arrives at pods of which nothing is known."""
+        why = f"{target.listener_text or 'pods there'}: none of them was read"
+        return Layer(
+            layer=LayerName.INGRESS_POLICY.value,
+            verdict=Predicted.UNKNOWN,
+            decider=why,
+            domain=f"policies of {self.known.cluster}",
+            enforced=self.enforcement.enforces,
+            missing=why,
+        )
+
     def _assumptions(self, direction: DirectionVerdict) -> tuple[str, ...]:
         # What a whole question rests on, such as a source that a node replaces, is said of both directions.
         own = [reason for reason in direction.reasons if reason.assumption not in _TAKEN_FOR_GRANTED]
@@ -191,11 +205,14 @@ def key_of_ref(ref: str) -> ObjectKey | None:
 # --- what an address leads to
 
 
-def _target(world: World, question: Question) -> Target:
+def _target(world: World, question: Question, *, lacks_pods: bool) -> Target:
     held = world.holder(question.destination.name)
     exact = question.destination
     if held is None:
-        return Target(("outside", world.policies.class_of(world.outside(question.destination.name))))
+        outside = world.outside(question.destination.name)
+        # Where pods may not be listed, an address that nothing is known of may be one's.
+        is_link_local = any(map(_is_link_local, outside.addresses))
+        return Target(("outside", world.policies.class_of(outside)), is_policed=lacks_pods and not is_link_local)
     parties = tuple(dict.fromkeys(_arrivals(world, question)))
     pods = frozenset((party.namespace, party.name) for party, _ in parties if party.kind is PartyKind.POD)
     found = Target(
@@ -224,6 +241,11 @@ def _target(world: World, question: Question) -> Target:
         (party.namespace, world.policies.class_of(party), party.versions, port) for party, port in parties
     )
     return found._replace(shape=("pods", kinds, question.port if held.kind is EndKind.POD else 0))
+
+
+def _is_link_local(address: Address) -> bool:
+    version, value = address
+    return value >> 16 == 0xA9FE if version == 4 else value >> 118 == 0x3FA
 
 
 def _arrivals(world: World, question: Question) -> Iterator[tuple[Party, int]]:

@@ -17,7 +17,7 @@ from kubeshield_tui.session.worlds import UNREAD
 
 GATHER_SECONDS = 0.1
 """How long news is gathered: a host's reading is a dozen items."""
-AT_ONCE = 100
+AT_ONCE = 50
 """Cells that are judged before others get a turn."""
 BREATH_SECONDS = 0.005
 WIDE = ("nodes", "other_policies")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from typing import Protocol as Interface
 
 from kubeshield_tui.cluster.access import may
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kubeshield_tui.judgement.draft import Draft
     from kubeshield_tui.session.proposals import Proposal
 
+T = TypeVar("T")
 GROUP, PLURAL = API_VERSION.partition("/")[0], "networkpolicies"
 LOOKS = (1.5, 5.0, 15.0)
 """Seconds after a change at which cells are asked again: engines take from one to some tens of them."""
@@ -54,6 +55,7 @@ class Remedies:
         self._clusters = clusters
         self._emit = emit
         self._looking: set[asyncio.Task[None]] = set()
+        self._changing: set[asyncio.Task[Any]] = set()
 
     def propose(self, finding: Finding) -> tuple[Proposal, ...]:
         """Ways to close what a finding is about, each tried on all that is known; empty where it is about no cell."""
@@ -72,6 +74,20 @@ class Remedies:
             raise ClusterError("there is no policy to apply", "Change the rules that are named instead")
         if self._session.store.simulated:
             raise ClusterError("the training range is simulated: no policy can be applied in it")
+        return await self._to_its_end(self._apply(proposal, draft))
+
+    async def take_back(self, applied: PolicyApplied) -> None:
+        """Remove a policy that was applied, and ask its cells again. Raises KubeShieldError where it stays."""
+        await self._to_its_end(self._take_back(applied))
+
+    async def _to_its_end(self, change: Coroutine[Any, Any, T]) -> T:
+        """Await a change; whoever stops waiting for it does not stop it: what was made must be known."""
+        task = asyncio.get_running_loop().create_task(change)
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
+
+    async def _apply(self, proposal: Proposal, draft: Draft) -> PolicyApplied:
         client = await self._clusters().client(proposal.cluster)
         path = _path(draft.namespace)
         await self._require_rights(client, draft)
@@ -94,8 +110,7 @@ class Remedies:
         self._look_again(applied, lambda: any(self._is_open(key) for key in applied.cells))
         return applied
 
-    async def take_back(self, applied: PolicyApplied) -> None:
-        """Remove a policy that was applied, and ask its cells again. Raises KubeShieldError where it stays."""
+    async def _take_back(self, applied: PolicyApplied) -> None:
         client = await self._clusters().client(applied.cluster)
         by_others = False
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": applied.uid}}
@@ -119,7 +134,8 @@ class Remedies:
         self._look_again(applied, lambda: not all(self._is_open(key) for key in applied.cells))
 
     async def close(self) -> None:
-        """Ask no more. What is applied stays applied."""
+        """End what is under way, ask no more. What is applied stays applied."""
+        await asyncio.gather(*self._changing, return_exceptions=True)
         looking = tuple(self._looking)
         for task in looking:
             task.cancel()

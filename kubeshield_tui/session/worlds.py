@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 
@@ -20,8 +21,9 @@ from kubeshield_tui.session.store import Store
 KINDS = {"pods": "Pod", "namespaces": "Namespace", "nodes": "Node", "services": "Service", "backends": "EndpointSlice"}
 """Fields of an inventory that a World knows, and what it calls their objects."""
 POLICIES = ("policies", "other_policies")
-UNREAD = frozenset({"networkpolicies.networking.k8s.io", GROUPS_PATH, *(kind.resource for kind in OTHER_POLICIES)})
-"""Lists of which a refusal leaves unknown what policies say."""
+_LISTS = ("pods", "networkpolicies.networking.k8s.io", GROUPS_PATH)
+UNREAD = frozenset({*_LISTS, *(kind.resource for kind in OTHER_POLICIES)})
+"""Lists of which a refusal leaves unknown what policies say, or of whom they speak."""
 
 
 class KnownWorld:
@@ -34,6 +36,8 @@ class KnownWorld:
         """When each policy came to be as it is, seconds since the epoch; 0 where that is not known."""
         self.removed_at = 0.0
         """When a policy was last removed, seconds since the epoch."""
+        self.lacks_pods = False
+        """Pods may not be listed."""
         self.revision = 0
         """Changes with all that answers may follow from."""
         self._policies: dict[tuple[str, Key], ObjectKey] = {}
@@ -65,13 +69,17 @@ class KnownWorld:
                 self.removed_at = at
 
     def unread(self, resource: str, why: str) -> None:
-        """Leave unknown what a list of policies that was refused, or is not followed, may hold."""
+        """Leave unknown what a list that was refused, or is not followed, may hold."""
         self.revision += 1
+        if resource == "pods":
+            self.lacks_pods = True
+            return
         self.world.put(unread_policies(resource, why))
 
     def read_again(self, resource: str) -> None:
         """Take back that a list was not read."""
         self.revision += 1
+        self.lacks_pods = self.lacks_pods and resource != "pods"
         self.world.drop(unread_policies(resource, "").key)
 
     def visit(self, pod: PodRecord | BrokenPod) -> None:
@@ -148,8 +156,10 @@ def _watched(known: KnownWorld, resource: str, watch: happened.WatchChanged) -> 
 
 def policy_of(record: PolicyRecord) -> Policy | OpaquePolicy:
     """Make the policy that a record tells of; one whose text was not kept is there and can't be evaluated."""
-    if record.document:
-        return parse_policy(json.loads(record.document))
+    with contextlib.suppress(ValueError, RecursionError):  # a record may come of a file
+        raw = json.loads(record.document)
+        if isinstance(raw, dict):
+            return parse_policy(raw)
     names = {"name": record.name, **({"namespace": record.namespace} if record.namespace else {})}
     policy = parse_policy({"apiVersion": record.api_version, "kind": record.kind, "metadata": names, "spec": ""})
     why = "its text is too large to be kept" if record.spec else "its text was not kept"

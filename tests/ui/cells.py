@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
+from textual.pilot import Pilot
 
 from kubeshield_tui.judgement.chain import next_decider, predict
 from kubeshield_tui.model import event as happened
@@ -19,8 +20,10 @@ from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.page.cell import cell_page
 from kubeshield_tui.ui.page.view import CellView
+from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.symbols import UNICODE, Alphabet
-from kubeshield_tui.ui.widgets.pager import Line
+from kubeshield_tui.ui.widgets.pager import Line, Pager
+from tests.ui.stage import FakeSession, ready
 from tests.unit.estate import answer
 from tests.unit.policed import API_FROM_WEB, AT, DENY_ALL, OPS, POD, estate
 
@@ -95,3 +98,11 @@ def text_of(lines: list[Line]) -> str:
 
 def page_text(store: Store, key: CellKey = KEY, width: int = 120, **more: bool) -> str:
     return text_of(cell_page(view_of(store, key, width, **more)))
+
+
+async def open_page(pilot: Pilot[str], session: FakeSession, key: CellKey = KEY) -> Pager:
+    """Open a cell's page over whatever stands there; returns once it is drawn."""
+    await ready(pilot)
+    await pilot.app.push_screen(CellScreen(session, key))
+    await pilot.pause()
+    return pilot.app.screen.query_one(Pager)

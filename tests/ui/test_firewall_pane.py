@@ -41,8 +41,8 @@ def test_each_host_says_its_verdict_decider_path_near_misses_and_age() -> None:
     source = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.77"}}
     read_both(store, nft=nft([source, port(10250), ACCEPT], [port(10250), counter(41), DROP]))
     shown = text(store)
-    assert "own firewall jump  allow  the vantage's own host" in shown
-    assert "firewall n1  DENY  the host that holds the target" in shown
+    assert "vantage-egress jump  allow  the vantage's own host" in shown
+    assert "node-firewall n1  DENY  the host that holds the target" in shown
     assert "203.0.113.4 -> 10.0.0.11:10250/tcp" in shown
     assert "allow   read 12 s ago over ssh:jump" in shown
     assert "DENY: silence   read 12 s ago over node:n1" in shown

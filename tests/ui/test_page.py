@@ -13,10 +13,9 @@ from kubeshield_tui.model.verdict import Comparison, Judgement, Layer, Proof, Ve
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.page.answers import head
 from kubeshield_tui.ui.page.cell import SECTIONS, cell_page, section_line
-from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.symbols import PLAIN
-from tests.ui.cells import AT, HOLDS, KEY, NOT_ENFORCED, judge, not_enforced, page_text, text_of, view_of
-from tests.ui.stage import FakeSession, app_on, ready, screen_text, until
+from tests.ui.cells import AT, HOLDS, NOT_ENFORCED, judge, not_enforced, open_page, page_text, text_of, view_of
+from tests.ui.stage import FakeSession, app_on, screen_text
 from tests.unit.estate import answer
 from tests.unit.policed import API_FROM_WEB, DENY_ALL, OPS, POD, WEB, estate, policy
 
@@ -43,10 +42,7 @@ async def test_the_first_screen_has_the_three_answers_and_the_whole_path(size: t
     session = FakeSession(not_enforced())
     app = app_on(session)
     async with app.run_test(size=size) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await pilot.pause()
+        await open_page(pilot, session)
         shown = screen_text(app).splitlines()
     assert "pod 10.244.1.7:8080  from pod:ops/ops-0 on n2" in shown[0]
     assert shown[0].rstrip().endswith("EXPOSED  depth 1")
@@ -70,20 +66,21 @@ async def test_the_first_screen_has_the_three_answers_and_the_whole_path(size: t
 
 
 def test_a_wide_path_stands_side_by_side_and_points_at_who_decides() -> None:
-    names, states, pointer, _, *_ = section(page_text(not_enforced(), width=120), "path").splitlines()
+    names, states, hosts, pointer, *_ = section(page_text(not_enforced(), width=120), "path").splitlines()
     assert names.split(" ── ") == [
-        "   pod:ops/ops-0", "egress policy", "firewall n2", "firewall n1", "ingress policy", "listener ",
+        "   pod:ops/ops-0", "egress-policy", "source-firewall", "node-firewall", "ingress-policy", "listener ",
         "authentication",
     ]  # fmt: skip
-    assert states.index("✗ DENY") == names.index("ingress policy") == pointer.index("▲")
+    assert (hosts.rindex("n2"), hosts.index("n1")) == (names.index("source-firewall"), names.index("node-firewall"))
+    assert states.index("✗ DENY") == names.index("ingress-policy") == pointer.index("▲")
 
 
 def test_a_narrow_path_has_a_line_a_layer_with_its_decider() -> None:
     lines = section(page_text(not_enforced(), width=80), "path").splitlines()
     assert [line.strip().split("  ")[0] for line in lines[:5]] == [
-        "pod:ops/ops-0", "egress policy", "firewall n2", "firewall n1", "ingress policy"
+        "pod:ops/ops-0 n2", "egress-policy", "source-firewall n2", "node-firewall n1", "ingress-policy"
     ]  # fmt: skip
-    assert "? unknown  rules of n2 were not read" in lines[2]
+    assert "? unknown   rules of n2 were not read" in lines[2]
     assert lines[4].index("✗ DENY") == lines[5].index("▲ should have decided here")
 
 
@@ -107,7 +104,10 @@ def test_where_nothing_denies_nobody_is_pointed_at() -> None:
     shown = page_text(judged(estate(DENY_ALL), judgement))
     assert "rules say    allow     all layers allow: ingress-policy" in shown
     assert "▲" not in section(shown, "path")
-    assert "not on this way: the vantage's own firewall, egress policy, the firewall of its pod's node" in shown
+    assert (
+        "n/a          vantage-egress, egress-policy, source-firewall, cloud-source, cloud-target, node-firewall"
+        in shown
+    )
 
 
 def test_ascii_terminals_get_the_same_page_in_their_letters() -> None:
@@ -169,6 +169,13 @@ def test_the_one_field_that_failed_is_marked_as_a_near_miss() -> None:
     )
     other = replace(near, spec=near.spec.replace("team: ops", "team: ops"))
     assert other == near
+    shop = {"namespaceSelector": {"matchLabels": {"team": "shop"}}, "podSelector": {"matchLabels": {"app": "ops"}}}
+    peers = policy("peers", "payments", {"podSelector": {}, "ingress": [{"from": [shop]}]})
+    shown = section(page_text(estate(peers)), "layers")
+    assert "podSelector ok" in shown
+    assert [line.removeprefix("- ") for line in marked(shown, "~")] == [
+        "namespaceSelector:", "matchLabels:", "team: shop"
+    ]  # fmt: skip
     ports = policy("ports", "payments", {"podSelector": {}, "ingress": [{"ports": [{"port": 9090}]}]})
     shown = section(page_text(estate(ports)), "layers")
     assert "ingress[0]: ports[0] 9090/TCP: asked 8080/TCP; the peer matches" in shown

@@ -20,8 +20,8 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.screens.consent import ConsentScreen
 from kubeshield_tui.ui.widgets.pager import Pager
-from tests.ui.cells import AT, FINDING, KEY, NOT_ENFORCED, judge, not_enforced, page_text, text_of
-from tests.ui.stage import FakeSession, app_on, ready, screen_text, until
+from tests.ui.cells import AT, FINDING, KEY, NOT_ENFORCED, judge, not_enforced, open_page, page_text, text_of
+from tests.ui.stage import FakeSession, app_on, screen_text, until
 from tests.unit.estate import answer
 from tests.unit.policed import API, WEB, estate
 
@@ -37,11 +37,7 @@ async def test_y_copies_the_marked_line_whole_and_without_its_label(monkeypatch:
     copied: list[str] = []
     monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     async with app.run_test(size=(80, 24)) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await until(lambda: bool(app.screen.query(Pager)), "the page")
-        pager = app.screen.query_one(Pager)
+        pager = await open_page(pilot, session)
         await pilot.press("slash", *"kubectl", "enter", "y")
         assert copied == ["kubectl --context prod -n payments exec ops-0 -- nc -z -w 3 10.244.1.7 8080"]
         await pilot.press("j", "y")
@@ -57,11 +53,7 @@ async def test_a_key_scrolls_at_once_and_walks_where_there_is_nothing_to_scroll(
     session = FakeSession(not_enforced())
     app = app_on(session)
     async with app.run_test(size=(80, 24)) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await until(lambda: bool(app.screen.query(Pager)), "the page")
-        pager = app.screen.query_one(Pager)
+        pager = await open_page(pilot, session)
         await until(lambda: pager.max_scroll_y > 0, "a page that is longer than the screen")
         await pilot.press("down", "j")
         assert (pager.marked, pager.scroll_offset.y) == (2, 2)
@@ -85,9 +77,7 @@ async def test_keys_prove_and_save(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     session = FakeSession(store)
     app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
+        await open_page(pilot, session)
         await pilot.press("p", "s")
         controls, cell = session.asked
         assert {key.endpoint for key in controls if key.vantage == KEY.vantage} == {API.id}
@@ -148,7 +138,10 @@ def test_the_remedy_is_offered_with_a_key_where_there_is_something_to_close() ->
 def test_an_applied_policy_is_named_with_the_key_that_takes_it_back() -> None:
     store = exposed()
     applied(store)
-    assert "applied      NetworkPolicy payments/kubeshield-api, 12 s ago: u takes it back" in page_text(store)
+    told = "applied      NetworkPolicy payments/kubeshield-api, 12 s ago: u takes it back"
+    assert told in page_text(store)
+    store.apply(happened.FindingCleared(at=AT, finding=FINDING.id))
+    assert told in page_text(store)  # it did what it was made for
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -157,10 +150,7 @@ async def test_a_policy_is_shown_then_made_after_a_yes_and_taken_back(size: tupl
     session.remedies = remedies = FakeRemedies(session)
     app = app_on(session)
     async with app.run_test(size=size) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await pilot.pause()
+        await open_page(pilot, session)
         await pilot.press("a")
         shown = text_of(list(app.screen.query_one(Pager).lines))
         assert "proposal     NetworkPolicy payments/" in shown
@@ -187,10 +177,7 @@ async def test_a_refusal_is_told_with_what_to_do() -> None:
     app = app_on(session)
     told: list[str] = []
     async with app.run_test(size=(120, 40)) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await pilot.pause()
+        await open_page(pilot, session)
         app.screen.notify = lambda message, **_: told.append(message)  # type: ignore[method-assign]
         await pilot.press("u", "a", "a")
         await until(lambda: isinstance(app.screen, ConsentScreen), "the question")
@@ -204,10 +191,7 @@ async def test_the_proposed_yaml_is_saved_as_kubectl_takes_it(tmp_path: Path, mo
     session = FakeSession(exposed())
     app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
-        await ready(pilot)
-        app.push_screen(CellScreen(session, KEY))  # type: ignore[arg-type]
-        await until(lambda: isinstance(app.screen, CellScreen), "the cell")
-        await pilot.pause()
+        await open_page(pilot, session)
         await pilot.press("S")
         (saved,) = tmp_path.iterdir()
     (document,) = documents(saved.read_text(encoding="utf-8"))

@@ -296,6 +296,15 @@ def test_a_young_policy_accuses_nobody_and_is_asked_of_again_when_it_is_old_enou
     assert silent.wants == ()  # nothing more would be said
 
 
+@pytest.mark.parametrize("state", [State.OPEN, State.FILTERED, State.CLOSED])
+def test_an_answer_older_than_the_policies_agrees_and_disagrees_with_nothing(state: State) -> None:
+    proof = Proof(vantage_alive=True, target_alive=True)
+    for verdict in Predicted:
+        newer = Chain((layer(LayerName.INGRESS_POLICY, verdict),), changed_at=1001.0)
+        told = agreement_of(newer, seen_as(state), sightings(900.0, 1000.0), proof, collapsed=False)
+        assert (told.comparison.code, told.wants) == (Code.COMPATIBLE, ())
+
+
 @pytest.mark.parametrize(("source", "reason", "code"), [
     ("10.0.0.12", Reason.ADMIN_PROHIBITED, Code.AGREES),
     ("10.0.0.12", Reason.HOST_UNREACH, Code.REJECTED_ELSEWHERE),

@@ -9,7 +9,7 @@ from kubeshield_tui.judgement.chain import POLICIES, Chain, predict
 from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.judgement.judge import Judge, Outcome
 from kubeshield_tui.model import event as happened
-from kubeshield_tui.model.cluster import Inventory, Recognition
+from kubeshield_tui.model.cluster import Denied, Inventory, Recognition
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.evidence import SelfTest
 from kubeshield_tui.model.ids import CellKey
@@ -174,6 +174,15 @@ def test_what_gets_through_against_a_policy_is_not_enforced_and_critical_the_sec
     assert twice.judgement.depth == 0  # the answer refutes every network layer
 
 
+def test_an_answer_from_a_file_is_compared_with_no_rules_of_today() -> None:
+    outside = vantage("script:answers.ndjson", addresses=("192.0.2.7",))
+    known = Known(estate(DENY_ALL, vantages=(outside,)))
+    judged = known.judged(POD, outside, State.OPEN)
+    assert judged.judgement.prediction.verdict is Predicted.DENY
+    assert judged.judgement.comparison.code == Code.NOT_COMPARED
+    assert "not-enforced" not in {finding.code for finding in judged.findings}
+
+
 def test_what_a_policy_stops_is_one_failure_away() -> None:
     known = Known(estate(DENY_ALL))
     known.store.apply(happened.VantageAdded(at=AT, vantage=vantage("ssh:b")))
@@ -190,6 +199,26 @@ def test_a_node_port_answers_in_the_pods_place() -> None:
     assert known.of(NODE_PORT, OPS).front is True
     assert known.of(API, OPS).front is False
     assert known.of(POD, OPS).front is False
+
+
+def test_a_proxy_beside_the_source_answers_in_the_targets_place() -> None:
+    known = Known(estate(DENY_ALL))
+    pods = tuple(replace(each, images=("docker.io/istio/proxyv2:1.22",)) for each in inventory().pods)
+    known.tell(happened.ClusterChanged(at=AT, inventory=Inventory(cluster=inventory().cluster, pods=pods)))
+    assert known.of(API, OPS).front is True
+    assert known.judged(API, OPS, State.OPEN).judgement.comparison.code == Code.COMPATIBLE
+
+
+def test_what_arrives_at_pods_that_were_not_read_is_not_known() -> None:
+    known = Known(estate(DENY_ALL))
+    pods = tuple(happened.ObjectName(kind="pods", namespace=p.namespace, name=p.name) for p in inventory().pods)
+    gone = happened.ClusterChanged(at=AT, inventory=Inventory(cluster=inventory().cluster), gone=pods)
+    known.tell(gone)
+    assert "ingress-policy unknown" in names(known.of(API, OPS))
+    assert "ingress-policy" not in " ".join(names(known.of(POD, OPS)))  # an address that nothing has any more
+    known.tell(happened.ReadDenied(at=AT, denied=Denied(cluster="prod", what="list pods", why="forbidden")))
+    assert "ingress-policy unknown" in names(known.of(POD, OPS))
+    assert "ingress-policy" not in " ".join(names(known.of(METADATA, OPS)))
 
 
 def test_a_service_without_ready_backends_has_no_listener() -> None:

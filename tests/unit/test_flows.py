@@ -9,7 +9,7 @@ from kubeshield_tui.cluster.resources import policy_record
 from kubeshield_tui.evidence.netpol.explain import evaluate
 from kubeshield_tui.evidence.netpol.verdict import Verdict
 from kubeshield_tui.model import event as happened
-from kubeshield_tui.model.cluster import Denied, Inventory
+from kubeshield_tui.model.cluster import Denied, Inventory, NamespaceRecord
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import State
@@ -27,7 +27,6 @@ from tests.unit.policed import (
     KUBELET,
     METADATA,
     N1,
-    NODE_PORT,
     OPS,
     POD,
     WEB,
@@ -103,14 +102,30 @@ def test_an_answer_tells_the_address_it_was_asked_from() -> None:
     assert flow.source.text == "192.0.2.8"
 
 
-def test_a_visitor_from_another_cluster_comes_as_nobody_knows_whom() -> None:
+@pytest.mark.parametrize(("uids", "target_cluster", "says"), [
+    (("u1", "u2"), "prod", "deny"),  # another cluster's pod is an address outside
+    (("u1", "u1"), "other", "allow"),  # two contexts that name one cluster
+    (("u1", ""), "prod", "unknown"),
+])  # fmt: skip
+def test_a_visitor_from_another_context_is_who_he_is_if_it_names_the_same_cluster(
+    uids: tuple[str, str], target_cluster: str, says: str
+) -> None:
     store = estate(DENY_ALL, API_FROM_WEB)
+    for name, uid in zip(("prod", "other"), uids, strict=True):
+        system = NamespaceRecord(cluster=name, name="kube-system", uid=uid)
+        whole = inventory(DENY_ALL, API_FROM_WEB)
+        whole = replace(whole, cluster=replace(whole.cluster, id=name), namespaces=(*whole.namespaces, system))
+        store.apply(happened.ClusterRead(at=AT, inventory=whole))
     far = vantage("pod:shop/web-0", cluster="other", addresses=("10.244.2.8",))
     store.apply(happened.VantageAdded(at=AT, vantage=far))
-    flow = flow_of(store, Worlds(store), CellKey(NODE_PORT.id, far.id))
+    worlds = Worlds(store)
+    flow = flow_of(store, worlds, CellKey(API.id, far.id))
     assert flow is not None
-    assert (flow.source_cluster, flow.target_cluster) == ("other", "prod")
-    assert flow.arriving.source.text == ""
+    assert (flow.source_cluster, flow.target_cluster) == ("other", target_cluster)
+    known = worlds.of(target_cluster)
+    assert known is not None
+    told = evaluate(known.world, flow.arriving)
+    assert told.verdict == says
 
 
 def test_names_and_loopback_are_no_flow() -> None:
@@ -197,8 +212,9 @@ def test_policies_of_other_systems_are_known_to_be_there() -> None:
     assert verdict(store, API, WEB).verdict == "deny"
 
 
+@pytest.mark.parametrize("document", ["", "{", "[]", "[" * 100_000])
 @pytest.mark.parametrize("spec", ["podSelector: {}", ""])
-def test_a_policy_whose_text_was_not_kept_decides_nothing(spec: str) -> None:
-    told = verdict(estate(replace(DENY_ALL, document="", spec=spec)), API, WEB)
+def test_a_policy_whose_text_was_not_kept_decides_nothing(spec: str, document: str) -> None:
+    told = verdict(estate(replace(DENY_ALL, document=document, spec=spec)), API, WEB)
     assert told.verdict is Predicted.UNKNOWN
     assert any("its text" in each.text for each in told.assumptions)

@@ -165,7 +165,7 @@ LINES = {
     "-m string --string abc --algo bm -j DROP": "?payload unlikely; drop",
     "-m owner --uid-owner 0 -j DROP": "?local-identity; drop",
     "-m physdev --physdev-in eth0 -j DROP": "?link; drop",
-    "-m rpfilter --invert -j DROP": "?routing unlikely; drop",
+    "-m rpfilter --invert -j DROP": "fib saddr iif oif == ; drop",
     "-m ndpi --proto x -j DROP": "?unknown-module; drop",
     "-m tcp --dport ssh -j DROP": "?unknown-module; drop",
     "-s x.x.x.x/32 -j DROP": "?unknown-module; drop",

@@ -16,7 +16,14 @@ from tests.lab.netfilter.compare import Score
 from tests.lab.netfilter.generators.judging import compare
 from tests.lab.netfilter.generators.recorded import FOLDER, firewall, read
 
-DECIDED = {"firewalld": 1.0, "ufw": 0.9, "docker": 1.0, "kube-proxy-iptables": 0.98, "kube-proxy-nftables": 1.0}
+DECIDED = {
+    "firewalld": 1.0,
+    "firewalld-iptables": 1.0,
+    "ufw": 0.9,
+    "docker": 1.0,
+    "kube-proxy-iptables": 0.98,
+    "kube-proxy-nftables": 1.0,
+}
 """Share of packets at least that are decided; ufw limits attempts, and kube-proxy asks for bridge ports."""
 
 

@@ -55,7 +55,6 @@ DOUBTFUL: dict[str, tuple[Doubt, dict[str, bool | None]]] = {
     "pkttype": (Doubt.LINK, {}),
     "devgroup": (Doubt.LINK, {}),
     "policy": (Doubt.LINK, {"--pol": None}),
-    "rpfilter": (Doubt.ROUTING, {"--invert": False, "": True}),
     "realm": (Doubt.ROUTING, {}),
     "geoip": (Doubt.SET, {}),
 }

@@ -97,6 +97,9 @@ def translate(module: Module, context: Context) -> Iterator[Found]:
     if name in DOUBTFUL:
         yield from doubtful(module, *DOUBTFUL[name])
         return
+    if name == "rpfilter":
+        yield from _rpfilter(module)
+        return
     known = _MODULES.get(name)
     if known is None:
         yield Unsure(kind=Doubt.MODULE, text=module.text)
@@ -276,6 +279,17 @@ def _addrtype6(option: Option, names: list[str]) -> Translated:
     if len(found) + (len(routed) > 1) < len(names) or (option.negated and len(found) > 1):
         return (Unsure(kind=Doubt.ROUTING, text=f"addrtype {option.text}"),)
     return tuple(found)
+
+
+def _rpfilter(module: Module) -> Iterator[Found]:
+    """Ask the routes whether the way back to the source leads over the device it came by."""
+    names = {option.name for option in module.options}
+    if names - {"--invert", "--validmark", "--loose"}:
+        yield Unsure(kind=Doubt.ROUTING, text=module.text, likely="--invert" not in names)
+        return
+    flags = ["saddr", *(["mark"] if "--validmark" in names else []), *(["iif"] if "--loose" not in names else [])]
+    way = Field(name=f"fib {' '.join(flags)} oif")
+    yield Match(left=way, operator=EQUAL if "--invert" in names else UNEQUAL, right=Constant(value=""))
 
 
 def _iprange(option: Option, context: Context) -> Translated:

@@ -52,8 +52,13 @@ def decide(world: World, question: Question) -> Predicted:
         found = world.answers.pair(*pods, question.protocol, question.port)
         if found is not None:
             return found
+    return decide_paths(world, resolve(world, question).paths)
+
+
+def decide_paths(world: World, paths: Iterable[Path]) -> Predicted:
+    """The verdict alone of a connection that was resolved: policies have no bearing on the paths that it may take."""
     verdicts = set()
-    for path in resolve(world, question).paths:
+    for path in paths:
         if path.is_hairpin:
             egress, ingress = (outcome_of(it, world.selected(it)).verdict for it in _enquiries(world, path, NOTHING))
         else:

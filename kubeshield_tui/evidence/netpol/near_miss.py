@@ -38,7 +38,7 @@ class Miss(NamedTuple):
     """How many fields failed."""
     text: str
     place: str = ""
-    """Where one that failed stands: `from[1]`, in an answer on a whole rule `ingress[0].from[1]`."""
+    """Where one that failed stands: `from[1].podSelector`; of a whole rule `ingress[0].from[1].podSelector`."""
 
 
 def rule_text(enquiry: Enquiry, rule: Rule) -> str:
@@ -152,23 +152,23 @@ def _pods_miss(peer: PodPeer, party: Party) -> Miss:
     if party.host_network:
         why = f"{party.text} has its node's network, selectors do not match it"
         return Miss(1, f"{peer.path} {peer_text(peer)}: {why}", peer.path)
-    fields, parts = 0, []
+    fields, failed, parts = 0, "", []
     if peer.pods.namespace is not None and peer.pods.namespace != party.namespace:
         fields += 1
         parts.append(
             f"without namespaceSelector it means pods of {peer.pods.namespace}, {party.text} is in {party.namespace}"
         )
     if peer.pods.namespaces is not None and selects(peer.pods.namespaces, party.namespace_labels) is False:
-        fields += 1
+        fields, failed = fields + 1, ".namespaceSelector"
         parts.append(f"namespaceSelector {_selector_miss(peer.pods.namespaces, party.namespace_labels)}")
     elif peer.pods.namespaces is not None:
         parts.append("namespaceSelector ok")
     if peer.pods.pods is not None and selects(peer.pods.pods, party.labels) is False:
-        fields += 1
+        fields, failed = fields + 1, ".podSelector"
         parts.append(f"podSelector {_selector_miss(peer.pods.pods, party.labels)}")
     elif peer.pods.pods is not None:
         parts.append("podSelector ok")
-    return Miss(fields, f"{peer.path} {', '.join(parts)}", peer.path)
+    return Miss(fields, f"{peer.path} {', '.join(parts)}", peer.path + ("" if peer.admin else failed))
 
 
 def _selector_miss(selector: Selector, labels: LabelView) -> str:

@@ -36,7 +36,7 @@ class PolicyEffect(Record, frozen=True):
     near_miss: str = ""
     """The rule that matches in all but one field, and that field."""
     missed: str = ""
-    """The place of that field in the policy's spec: `ingress[0].ports`, `ingress[0].from[1]`."""
+    """The place of that field in the policy's spec: `ingress[0].ports`, `ingress[0].from[1].podSelector`."""
     why: str = ""
     """What the rule matched by, or why none does."""
     where: Where = Where()

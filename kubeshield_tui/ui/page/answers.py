@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.cells import cell_len
+
 from kubeshield_tui.judgement.chain import next_decider, predict
 from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.judgement.sentence import declared, describe
@@ -14,7 +16,7 @@ from kubeshield_tui.model.verdict import Judgement
 from kubeshield_tui.ui.page.lines import TOKENS, answer, pair, said, to_the_right
 from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.summary import age
-from kubeshield_tui.ui.widgets.layout import row_label
+from kubeshield_tui.ui.widgets.layout import cut_middle, fit, row_label
 from kubeshield_tui.ui.widgets.pager import Line, Piece
 
 MOST = 2
@@ -28,14 +30,15 @@ def head(view: CellView) -> Line:
     endpoint, vantage = view.endpoint, view.vantage
     name = row_label(endpoint) if endpoint is not None else str(view.key.endpoint)
     where = f" on {vantage.node}" if vantage is not None and vantage.node else ""
-    judgement = view.judgement
-    verdict = str(judgement.verdict) if judgement is not None else "untested"
+    judgement, observation = view.judgement, view.observation
+    verdict = "untested" if observation is None else str(judgement.verdict) if judgement else str(observation.state)
     depth = "" if judgement is None else _depth(judgement)
     right = f"{verdict.upper()}{depth}"
     left = f"  from {view.key.vantage}{where}"
-    room = view.width - len(right) - 5
-    cut = f"{left[: max(room - len(name) - 1, 0)]}…" if len(name) + len(left) > room else left
-    return to_the_right(((f" {name}", "strong"), (cut, "quiet")), (right, verdict), view.width + 1)
+    room = max(view.width - len(right) - 4, 1)
+    name = cut_middle(name, room)
+    rest = fit(left, room - cell_len(name)) if cell_len(name) < room else ""
+    return to_the_right(((f" {name}", "strong"), (rest, "quiet")), (right, verdict), view.width + 1)
 
 
 def answers(view: CellView) -> Iterator[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kubeshield_tui.evidence.netpol.policy import Direction
 from kubeshield_tui.judgement.chain import POLICIES, LayerName
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Layer
@@ -16,20 +17,20 @@ from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.summary import age
 from kubeshield_tui.ui.widgets.pager import LABEL, Line
 
-STANDS = {
+STANDS: dict[str, str] = {
     LayerName.VANTAGE_EGRESS: "the vantage's own host",
     LayerName.SOURCE_FIREWALL: "the node of the vantage's pod",
     LayerName.NODE_FIREWALL: "the host that holds the target",
     LayerName.EGRESS_POLICY: "what policies let the vantage's pod do",
     LayerName.INGRESS_POLICY: "what policies let reach the target",
 }
-DIRECTIONS = {"egress": LayerName.EGRESS_POLICY, "ingress": LayerName.INGRESS_POLICY}
+DIRECTIONS = {Direction.EGRESS: LayerName.EGRESS_POLICY.value, Direction.INGRESS: LayerName.INGRESS_POLICY.value}
 
 
 def layers(view: CellView) -> Iterator[Line]:
     """All layers in their order; then hosts that are on the way by now and stood in no judgement yet."""
     stops = list(view.firewalls.way(view.key))
-    policies = {DIRECTIONS[told.direction.direction.value]: told for told in asked(view)}
+    policies = {DIRECTIONS[told.direction.direction]: told for told in asked(view)}
     everything = tuple(stops)
     for layer in view.layers:
         places = layer.place.split(", ")
@@ -39,7 +40,7 @@ def layers(view: CellView) -> Iterator[Line]:
             stops = [stop for stop in stops if stop not in met]
             yield from _hosts(view, layer, met)
         elif layer.layer in policies:
-            yield from policy_lines(view, policies[LayerName(layer.layer)])
+            yield from policy_lines(view, policies[layer.layer])
             yield from _enforced(layer, view.width)
         else:
             yield from _layer(view, layer)
@@ -56,21 +57,21 @@ def layers(view: CellView) -> Iterator[Line]:
 
 def _hosts(view: CellView, layer: Layer, stops: Sequence[Stop]) -> Iterator[Line]:
     """The hosts that one layer is made of: one, or several where one of several backends answers."""
+    judged = stops[0].judged(view.now)
+    if len(stops) == 1 and judged is not None and judged.verdict is not layer.verdict:
+        yield from pair("by itself", f"{said(layer.verdict)}: {layer.decider}", TOKENS[layer.verdict], view.width)
+        why = "without the rules that a policy engine put there, which are the policies' layer; with them:"
+        yield from pair("", why, "quiet", view.width)
     for stop in stops:
         if len(stops) > 1:
             yield from pair("host", stop.host, "strong")
         yield from stop_lines(view, stop)
-    judged = stops[0].judged(view.now)
-    if len(stops) == 1 and judged is not None and judged.verdict is not layer.verdict:
-        yield from pair("the layer", f"{said(layer.verdict)}: {layer.decider}", TOKENS[layer.verdict], view.width)
-        why = "rules that a policy engine put there are left out of it: they are the policies' layer"
-        yield from pair("", why, "quiet", view.width)
 
 
 def _heading(view: CellView, layer: Layer) -> Iterator[Line]:
     decides = f"  {view.alphabet.points} first to deny" if layer is view.decider else ""
     place = layer.place if layer.layer not in ON_HOSTS else ""
-    where = "  ".join(part for part in (place, STANDS.get(LayerName(layer.layer), "")) if part)
+    where = "  ".join(part for part in (place, STANDS.get(layer.layer, "")) if part)
     yield ()
     yield (
         ("   ", LABEL),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
+from rich.cells import cell_len
+
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.ui.widgets.pager import CUT, LABEL, WRAPPED, Line, Piece
 
@@ -60,7 +62,7 @@ def answer(label: str, word: Piece, text: str, width: int, right: Piece = ("", "
 
 def to_the_right(line: Line, right: Piece, width: int) -> Line:
     """Put something at the right edge of a line, two columns from what stands there at least."""
-    used = sum(len(text) for text, _ in line)
+    used = sum(cell_len(text) for text, _ in line)
     gap = max(width - used - len(right[0]) - 2, 2)
     return (*line, (" " * gap, ""), right)
 

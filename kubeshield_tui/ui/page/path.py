@@ -12,31 +12,16 @@ from kubeshield_tui.judgement.chain import AUTHENTICATION, LayerName
 from kubeshield_tui.model.observation import Reason, State
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Layer
-from kubeshield_tui.ui.page.lines import TOKENS, said
+from kubeshield_tui.ui.page.lines import TOKENS, pair, said
 from kubeshield_tui.ui.page.view import CellView
+from kubeshield_tui.ui.widgets.layout import cut_middle, fit
 from kubeshield_tui.ui.widgets.pager import LABEL, Line, Piece
 
 JOIN = 4
 """Columns between two stations."""
 INDENT = 3
-NAMES = {
-    LayerName.VANTAGE_EGRESS: "own firewall",
-    LayerName.EGRESS_POLICY: "egress policy",
-    LayerName.SOURCE_FIREWALL: "firewall",
-    LayerName.CLOUD_SOURCE: "cloud out",
-    LayerName.CLOUD_TARGET: "cloud in",
-    LayerName.NODE_FIREWALL: "firewall",
-    LayerName.INGRESS_POLICY: "ingress policy",
-    LayerName.AUTHENTICATION: "authentication",
-}
-ABSENT = NAMES | {
-    LayerName.VANTAGE_EGRESS: "the vantage's own firewall",
-    LayerName.SOURCE_FIREWALL: "the firewall of its pod's node",
-    LayerName.NODE_FIREWALL: "the firewall of the target's host",
-}
-"""The same where the layer does not apply: it has no place that tells it from another."""
 ON_HOSTS = frozenset({LayerName.VANTAGE_EGRESS, LayerName.SOURCE_FIREWALL, LayerName.NODE_FIREWALL})
-NAMED_WIDTH = 24
+NAMED_WIDTH = 26
 """Columns of a station's name where each has its line."""
 
 
@@ -48,12 +33,18 @@ class Station(NamedTuple):
     token: str
     why: str = ""
     decides: bool = False
+    place: str = ""
+    """The host that it stands on."""
+
+    @property
+    def full_name(self) -> str:
+        """Its name with the host."""
+        return f"{self.name} {self.place}".rstrip()
 
 
 def layer_name(layer: Layer) -> str:
-    """A layer's name for people: `egress policy`, `firewall n1`."""
-    name = NAMES.get(LayerName(layer.layer), layer.layer) if layer.layer in NAMES else layer.layer
-    return f"{name} {layer.place}".rstrip() if layer.layer in ON_HOSTS else name
+    """A layer's name with its host: `egress-policy`, `node-firewall n1`."""
+    return f"{layer.layer} {layer.place}".rstrip() if layer.layer in ON_HOSTS else layer.layer
 
 
 def path(view: CellView) -> Iterator[Line]:
@@ -64,15 +55,15 @@ def path(view: CellView) -> Iterator[Line]:
     yield from (_beside if wide <= view.width - 1 else _below)(view, stations, pointer)
     if view.network:
         there = {layer.layer for layer in view.layers}
-        absent = [name for kind, name in ABSENT.items() if kind not in there and kind != AUTHENTICATION]
+        absent = [name for name in LayerName if name not in there and name != AUTHENTICATION]
         if absent:
-            yield (("   ", LABEL), (f"not on this way: {', '.join(absent)}", "quiet"))
+            yield from pair("n/a", ", ".join(absent), "quiet", view.width)
 
 
 def _stations(view: CellView) -> list[Station]:
     vantage = view.vantage
     where = vantage.node if vantage is not None else ""
-    stations = [Station(str(view.key.vantage), f"on {where}" if where else "asks from here", "quiet")]
+    stations = [Station(str(view.key.vantage), "starts here", "quiet", place=where)]
     network = view.network
     if not network:
         stations.append(Station("no layer known", f"{view.alphabet.unsure} unknown", "quiet"))
@@ -86,7 +77,8 @@ def _of_layer(view: CellView, layer: Layer) -> Station:
     alphabet, verdict = view.alphabet, layer.verdict
     glyph = {Predicted.ALLOW: alphabet.allows, Predicted.DENY: alphabet.denies}.get(verdict, alphabet.unsure)
     why = layer.decider or layer.missing
-    return Station(layer_name(layer), f"{glyph} {said(verdict)}", TOKENS[verdict], why, layer is view.decider)
+    host = layer.place if layer.layer in ON_HOSTS else ""
+    return Station(layer.layer, f"{glyph} {said(verdict)}", TOKENS[verdict], why, layer is view.decider, host)
 
 
 def _listener(view: CellView) -> Station:
@@ -111,26 +103,31 @@ def _pointer(view: CellView) -> Piece:
 
 
 def _width(station: Station) -> int:
-    return max(len(station.name), len(station.state))
+    return max(len(station.name), len(station.state), len(station.place))
 
 
 def _beside(view: CellView, stations: Sequence[Station], pointer: Piece) -> Iterator[Line]:
     line = view.alphabet.across
     names: list[Piece] = [(" " * INDENT, LABEL)]
     states: list[Piece] = [(" " * INDENT, LABEL)]
+    hosts = " " * INDENT
     column, under = INDENT, 0
     for number, station in enumerate(stations):
         if number:
             names.append((f" {line * 2} ", "quiet"))
             states.append((" " * JOIN, ""))
+            hosts += " " * JOIN
             column += JOIN
         width = _width(station)
         names.append((f"{station.name:<{width}}", "strong" if station.decides else ""))
         states.append((f"{station.state:<{width}}", station.token))
+        hosts += f"{station.place:<{width}}"
         under = column if station.decides else under
         column += width
     yield tuple(names)
     yield tuple(states)
+    if hosts.strip():
+        yield ((hosts.rstrip(), "quiet"),)
     if pointer[0]:
         text = f"{view.alphabet.points} {pointer[0]}"
         yield ((" " * min(under, max(view.width - len(text) - 1, 0)), LABEL), (text, pointer[1]))
@@ -138,11 +135,11 @@ def _beside(view: CellView, stations: Sequence[Station], pointer: Piece) -> Iter
 
 def _below(view: CellView, stations: Sequence[Station], pointer: Piece) -> Iterator[Line]:
     # No wider than the longest name: what a station rests on gets the rest.
-    name_width = min(max(len(station.name) for station in stations), NAMED_WIDTH)
+    name_width = min(max(len(station.full_name) for station in stations), NAMED_WIDTH)
     for station in stations:
-        name = f"   {station.name:<{name_width}}  "
-        state = f"{station.state:<10} "
+        name = f"   {fit(cut_middle(station.full_name, name_width), name_width)}  "
+        state = f"{station.state:<11} "
         token = "strong" if station.decides else ""
         yield ((name, token), (state, station.token), (station.why, "quiet"))
         if station.decides and pointer[0]:
-            yield ((" " * len(name), LABEL), (f"{view.alphabet.points} {pointer[0]}", pointer[1]))
+            yield ((" " * (name_width + INDENT + 2), LABEL), (f"{view.alphabet.points} {pointer[0]}", pointer[1]))

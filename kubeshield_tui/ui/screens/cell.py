@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 
 from kubeshield_tui.errors import KubeShieldError
 from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.controls import controls
 from kubeshield_tui.session.offer import reader_objects_of
@@ -78,13 +79,13 @@ class CellScreen(PageScreen[None]):
 
     def title_lines(self) -> Sequence[Line]:
         """What this cell is, and its verdict."""
-        return (head(self._view()),)
+        return (head(self._view(())),)
 
     def page_lines(self) -> Sequence[Line]:
         """The page."""
-        return cell_page(self._view())
+        return cell_page(self._view(self.session.chains.exactly(self.key).layers))
 
-    def _view(self) -> CellView:
+    def _view(self, exact: tuple[Layer, ...]) -> CellView:
         return CellView(
             store=self.store,
             firewalls=self.session.firewalls,
@@ -94,7 +95,7 @@ class CellScreen(PageScreen[None]):
             width=self.size.width or 80,
             raw=self._raw,
             alphabet=self.kubeshield.alphabet,
-            exact=self.session.chains.exactly(self.key).layers,
+            exact=exact,
             proposals=self._proposals,
         )
 

@@ -62,19 +62,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     told = parser.parse_args(arguments)
     count: Counter[str] = Counter()
-    slowest, wrong, seed = 0.0, [], told.seed
+    slowest, wrong, seed = (0.0, 0), [], told.seed
     end = time.monotonic() + told.seconds
     while time.monotonic() < end and len(wrong) < REPORTED:
-        begun = time.monotonic()
+        begun = time.process_time()
         with at_most(HANGS):
             name, said = attack(Random(seed))
-        slowest = max(slowest, time.monotonic() - begun)
+        slowest = max(slowest, (time.process_time() - begun, seed))
         count[name] += 1
         if said:
             wrong.append(f"--- seed {seed}: {name}\n{said}")
         seed += 1
     print(*wrong, sep="\n")
-    print(f"{count.total()} inputs, {len(wrong)} surprises, the slowest took {slowest:.2f} s: {dict(count)}")
+    print(f"{count.total()} inputs, {len(wrong)} surprises: {dict(count)}")
+    print(f"the slowest, seed {slowest[1]}, took {slowest[0]:.2f} s of processor time")
     return 1 if wrong else 0
 
 

@@ -64,11 +64,16 @@ def _of_rules(random: Random) -> Pair:
 
 
 def _of_views(random: Random) -> Pair:
-    """Leave out iptables' own view of the rules that nft shows without options."""
+    """Spoil or leave out iptables' own view of the rules that nft shows without options."""
     name = random.choice([name for name in NAMES if "iptables-save" in recorded(name)])
     told = recorded(name)
     whole, host = read_rulesets((file, told[file]) for file in told if file in RULES), parse_host(told[HOST])
-    return f"{name}, nft alone", Firewall(whole, host), Firewall(parse_nft(told["nft.json"]), host), ASKED
+    if random.random() < 0.3:
+        return f"{name}, nft alone", Firewall(whole, host), Firewall(parse_nft(told["nft.json"]), host), ASKED
+    file = random.choice([each for each in told if each.endswith("tables-save")])
+    texts = {**told, file: _iptables(random, told[file])}
+    spoiled = read_rulesets((each, texts[each]) for each in texts if each in RULES)
+    return f"{name}, {file} beside nft", Firewall(whole, host), Firewall(spoiled, host), ASKED
 
 
 def _of_sets(random: Random) -> Pair:

@@ -27,7 +27,7 @@ from kubeshield_tui.judgement.lines import baseline_text
 from kubeshield_tui.settings.expect_file import parse_expectations
 from tests.lab.netfilter.generators.recorded import FOLDER, HOST, RULES, SEEN
 
-NAMES = ("firewalld", "ufw", "docker", "kube-proxy-iptables", "kube-proxy-nftables")
+NAMES = ("firewalld", "firewalld-iptables", "ufw", "docker", "kube-proxy-iptables", "kube-proxy-nftables")
 SETS = """create admins hash:ip family inet hashsize 1024 maxelem 65536 timeout 600
 add admins 192.0.2.1 timeout 30
 create nets hash:net family inet6

@@ -182,6 +182,24 @@ async def test_no_answer_to_the_creation(was_made: bool) -> None:
     await stage.remedies.close()
 
 
+async def test_whoever_stops_waiting_does_not_lose_what_was_made() -> None:
+    created = asyncio.Event()
+
+    def reply(method: str, path: str, query: dict[str, Any]) -> dict[str, Any]:
+        if method == "POST" and "dryRun" not in query:
+            created.set()
+        return {}
+
+    stage = Stage(Server(reply))
+    applying = asyncio.create_task(stage.remedies.apply(stage.proposal))
+    await created.wait()
+    applying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await applying
+    await stage.remedies.close()
+    assert [policy.name for policy in stage.store.applied.values()] == ["kubeshield-egress"]
+
+
 @pytest.mark.parametrize(("status", "stays"), [(404, False), (409, False), (403, True), (500, True)])
 async def test_what_is_not_ours_any_more_is_left_alone(status: int, stays: bool) -> None:
     stage = Stage(Server(refusing(status, "why", lambda method, _: method == "DELETE")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import yaml
 
 from kubeshield_tui.evidence.netpol.explain import decide
+from kubeshield_tui.evidence.netpol.parse import parse_policy
 from kubeshield_tui.evidence.netpol.party import Question
 from kubeshield_tui.evidence.netpol.world import World
 from kubeshield_tui.judgement.arriving import close_arriving
@@ -14,6 +15,11 @@ from kubeshield_tui.model.prediction import Predicted
 from tests.unit.remedy.estates import end, flow, pod, policy, world_of
 
 UNWANTED = flow("dev/box", "shop/cart", 9090, closing=True, must=Must.BLOCKED)
+
+
+def policy_body(namespace: str, name: str) -> dict[str, object]:
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata}
 
 
 def said(world: World, source: str, destination: str, port: int) -> Predicted:
@@ -100,6 +106,32 @@ def test_where_another_policy_admits_it_that_rule_is_named() -> None:
     (rule,) = remedy.admitting
     assert rule.text.startswith("NetworkPolicy shop/open ingress[0] admits it (port 9090 ok, from[0] namespaceSelector")
     assert rule.text.endswith("so that it leaves out dev/box")
+
+
+def test_a_pod_without_labels_is_no_reason_to_isolate_its_whole_namespace() -> None:
+    remedy = close_arriving(world_of(), [flow("shop/web", "dev/box", 7000, closing=True)])
+    assert remedy.draft is None
+    assert remedy.notes == ("no lasting label tells dev/box from the other pods of dev",)
+
+
+def test_where_a_policy_can_not_be_read_nothing_is_laid_over_it() -> None:
+    world = world_of()
+    broken = {**policy_body("shop", "odd"), "spec": {"podSelector": {}, "ingress": "everybody"}}
+    world.put(parse_policy(broken))
+    remedy = close_arriving(world, [UNWANTED])
+    assert remedy.draft is None
+    (rule,) = remedy.admitting
+    assert rule.text.startswith("NetworkPolicy shop/odd may admit it: read it (")
+
+
+def test_a_second_port_does_not_open_the_first() -> None:
+    """A policy in place of ours that closes another port would leave the first one open to everybody."""
+    once = closed(world_of(), UNWANTED)
+    remedy = close_arriving(once, [flow("dev/box", "shop/cart", 9091, closing=True)])
+    assert remedy.draft is None
+    (rule,) = remedy.admitting
+    assert rule.text.startswith("NetworkPolicy shop/kubeshield-ingress-cart ingress[1] admits it (port 9091 ok")
+    assert rule.change == "it admits everybody; name in `from` those that are needed"
 
 
 def test_a_pod_on_its_nodes_network_is_out_of_reach() -> None:

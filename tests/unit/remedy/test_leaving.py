@@ -7,6 +7,7 @@ import yaml
 
 from kubeshield_tui.discovery.catalogue import builtin
 from kubeshield_tui.evidence.netpol.explain import decide
+from kubeshield_tui.evidence.netpol.manifests import Reading
 from kubeshield_tui.evidence.netpol.party import Question
 from kubeshield_tui.evidence.netpol.profile import Profile
 from kubeshield_tui.evidence.netpol.world import World
@@ -183,6 +184,20 @@ def test_an_isolated_namespace_that_admits_nothing_needs_nothing() -> None:
     remedy = close_leaving(world, "shop", TO_METADATA)
     assert remedy.draft is None
     assert remedy.admitting == ()
+
+
+def test_pods_of_tomorrow_that_another_policy_isolates_are_left_out_today() -> None:
+    everybody = policy("empty", "deny", policyTypes=["Egress"])
+    some = policy("dev", "tight", podSelector={"matchLabels": {"app": "later"}}, policyTypes=["Egress"])
+    world = world_of(everybody, some)
+    assert close_leaving(world, "empty", TO_METADATA).draft is None
+    after = with_draft(world, close_leaving(world, "dev", TO_METADATA))
+    reading = Reading()
+    reading.take(pod("dev", "late", "10.244.0.77", app="later"), "later.yaml")
+    for record in reading.world()._pods.values():
+        after.put(record)
+    assert said(after, "dev/late", "198.51.100.10", 443) is Predicted.DENY
+    assert said(after, "dev/tool", METADATA, 80) is Predicted.DENY
 
 
 def test_dual_stack_gets_a_rule_for_each_family() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeshield_tui.evidence.netpol.explain import decide
@@ -21,6 +21,7 @@ from tests.unit.netpol import generated
 from tests.unit.netpol.plain import PlainPod
 
 QUESTIONS = tuple(generated.every_question((79, 80, 443)))
+FEW = settings(generated.LAX, max_examples=60)
 profiles = st.builds(Profile, ipblock_matches_pods=st.booleans())
 
 
@@ -49,7 +50,7 @@ def require_harmless(world: World, remedy: Remedy, flows: list[KnownFlow]) -> No
         assert any(flip.flow.source.text in note for note in remedy.notes), (flip.text, remedy.draft.text)
 
 
-@generated.LAX
+@FEW
 @given(generated.policies, profiles, st.sampled_from([q for q in QUESTIONS if q[0].namespace and not q[1].namespace]))
 def test_closing_what_leaves(
     raw: list[object], profile: Profile, unwanted: tuple[PlainPod, PlainPod, str, int]
@@ -72,7 +73,7 @@ def test_closing_what_leaves(
                 assert decide(after, flow.question) is Predicted.DENY
 
 
-@generated.LAX
+@FEW
 @given(generated.policies, profiles, st.sampled_from([q for q in QUESTIONS if q[1].namespace and q[0] != q[1]]))
 def test_closing_what_arrives(
     raw: list[object], profile: Profile, unwanted: tuple[PlainPod, PlainPod, str, int]

@@ -8,13 +8,20 @@ import sys
 
 from tests.lab.netfilter.cases import Batch
 from tests.lab.netfilter.compare import Score
-from tests.lab.netfilter.generators import docker, firewalld, kube_proxy, ufw
+from tests.lab.netfilter.generators import docker, kube_proxy, ufw
+from tests.lab.netfilter.generators.firewalld import Firewalld
 from tests.lab.netfilter.generators.judging import compare, listening, send
 from tests.lab.netfilter.generators.recorded import collect, firewall, write
 from tests.lab.netfilter.world import world
 
-GENERATORS = {"firewalld": firewalld, "ufw": ufw, "docker": docker,
-              "kube-proxy-iptables": kube_proxy.Iptables, "kube-proxy-nftables": kube_proxy.Nftables}  # fmt: skip
+GENERATORS = {
+    "firewalld": Firewalld("nftables"),
+    "firewalld-iptables": Firewalld("iptables"),
+    "ufw": ufw,
+    "docker": docker,
+    "kube-proxy-iptables": kube_proxy.Iptables,
+    "kube-proxy-nftables": kube_proxy.Nftables,
+}
 REPORTED = 5
 
 

@@ -30,6 +30,7 @@ CONTAINERS = {
     "web": ("-p", "9080:80", "-p", "9053:53/udp"),
     "local": ("-p", "127.0.0.1:9443:443", "-p", "9250:10250"),
     "other": ("-p", "9022:22", "--network", "other"),
+    "apart": ("--network", "other"),
 }
 PORTS = (22, 53, 80, 443, 10250)
 """Where containers listen."""
@@ -44,7 +45,8 @@ def installed(world: World) -> Iterator[Place]:
         undo.callback(_stop, daemon)
         _await(folder)
         _docker(folder, "import", str(_image(folder)), "box")
-        options = ("--opt", f"com.docker.network.bridge.name={OTHER}", "--ipv6", "--subnet", OTHER6)
+        options = ["--opt", f"com.docker.network.bridge.name={OTHER}", "--ipv6", "--subnet", OTHER6]
+        options += ["--opt", "com.docker.network.bridge.enable_icc=false"]  # its containers must not meet
         _docker(folder, "network", "create", *options, "--subnet", "172.29.0.0/16", "other")
         senders, targets, sockets = [], {family: [*own, SERVERS[family][0]] for family, own in ROUTERS.items()}, []
         for name, published in CONTAINERS.items():
@@ -52,7 +54,7 @@ def installed(world: World) -> Iterator[Place]:
             undo.callback(_docker, folder, "rm", "-f", name)
             told = json.loads(_docker(folder, "inspect", name))[0]
             namespace, addresses = _named(world, undo, name, told)
-            senders.append(Sender(namespace, addresses, OTHER if name == "other" else BRIDGE))
+            senders.append(Sender(namespace, addresses, OTHER if "other" in published else BRIDGE))
             for family, own in addresses.items():
                 targets[family] += own
             sockets += listeners(namespace, addresses, PORTS)

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 from tests.lab.netfilter.generators.place import Place, Sender
 from tests.lab.netfilter.world import CLIENTS, ROUTERS, SERVERS, World
 
-PROGRAMS = ("firewalld", "firewall-cmd", "dbus-daemon")
 STARTING = 20.0
 """Seconds that the daemon may take to answer."""
 BUS = """<busconfig><type>system</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
@@ -45,44 +44,58 @@ def _orders(world: World) -> Iterator[str]:
     yield "--zone=public --add-icmp-block=echo-request"
 
 
-POLICY = (
+PERMANENT = (
+    "--new-ipset=office --type=hash:net",
+    "--ipset=office --add-entry=192.0.2.5",
+    "--zone=work --add-source=ipset:office",
+    "--zone=work --add-port=10250/tcp",
     "--new-policy=inward",
     "--policy=inward --add-ingress-zone=public",
     "--policy=inward --add-egress-zone=internal",
     "--policy=inward --add-port=80/tcp",
     "--policy=inward --add-rich-rule=rule port port=8080 protocol=tcp reject",
 )
-"""What may pass from zone to zone. Policies are permanent ones: they are made before the daemon starts."""
+"""A zone of the addresses in a set, and what may pass from zone to zone: made before the daemon starts."""
 
 
-@contextmanager
-def installed(world: World) -> Iterator[Place]:
-    """Run firewalld on the router."""
-    with TemporaryDirectory() as made:
-        folder = Path(made)
-        shutil.copytree("/etc/firewalld", folder / "conf")
-        bus = f"unix:path={folder / 'bus'}"
-        (folder / "bus.conf").write_text(BUS.format(path=folder / "bus"))
-        environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": bus}
-        configured = ["--system-config", str(folder / "conf")]
-        for order in POLICY:
-            world.network.on("router", "firewall-offline-cmd", *configured, *_words(order))
-        bus_daemon = ["dbus-daemon", f"--config-file={folder / 'bus.conf'}", "--nofork", "--nopidfile"]
-        firewalld = ["firewalld", "--nofork", "--nopid", "--log-file", str(folder / "log"), *configured]
-        daemons = [
-            subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
-            for argv in (bus_daemon, world.network.argv("router", *firewalld))
-        ]
-        try:
-            _await(world, environment)
-            for order in _orders(world):
-                _tell(world, environment, *_words(order))
-            yield _place(world)
-        finally:
-            for daemon in reversed(daemons):
-                daemon.terminate()
-                daemon.wait(10)
-            world.nft.load("")
+class Firewalld:
+    """firewalld with its usual backend, nftables, or with iptables and ipset."""
+
+    PROGRAMS = ("firewalld", "firewall-cmd", "firewall-offline-cmd", "dbus-daemon")
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+
+    @contextmanager
+    def installed(self, world: World) -> Iterator[Place]:
+        """Run firewalld on the router."""
+        with TemporaryDirectory() as made:
+            folder = Path(made)
+            shutil.copytree("/etc/firewalld", folder / "conf")
+            settings = folder / "conf" / "firewalld.conf"
+            settings.write_text(settings.read_text().replace("Backend=nftables", f"Backend={self._backend}"))
+            (folder / "bus.conf").write_text(BUS.format(path=folder / "bus"))
+            environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={folder / 'bus'}"}
+            for order in PERMANENT:
+                configured = ("--system-config", str(folder / "conf"))
+                world.network.on("router", "firewall-offline-cmd", *configured, *_words(order))
+            daemons = _daemons(world, folder, environment)
+            try:
+                _await(world, environment)
+                for order in _orders(world):
+                    _tell(world, environment, *_words(order))
+                yield _place(world)
+            finally:
+                for daemon in reversed(daemons):
+                    daemon.terminate()
+                    daemon.wait(10)
+
+
+def _daemons(world: World, folder: Path, environment: dict[str, str]) -> list[subprocess.Popen[bytes]]:
+    bus = ["dbus-daemon", f"--config-file={folder / 'bus.conf'}", "--nofork", "--nopidfile"]
+    firewalld = ["firewalld", "--nofork", "--nopid", "--log-file", str(folder / "log")]
+    argvs = (bus, world.network.argv("router", *firewalld, "--system-config", str(folder / "conf")))
+    return [subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL) for argv in argvs]
 
 
 def _words(order: str) -> list[str]:
@@ -108,7 +121,7 @@ def _await(world: World, environment: dict[str, str]) -> None:
 def _place(world: World) -> Place:
     return Place(
         senders=[
-            Sender(world.client, {family: own[: BLOCKED + 1] for family, own in CLIENTS.items()}, world.to_client),
+            Sender(world.client, CLIENTS, world.to_client),
             Sender(world.server, {family: own[:1] for family, own in SERVERS.items()}, world.to_server),
             Sender(world.router, {family: own[1:] for family, own in ROUTERS.items()}),
         ],
