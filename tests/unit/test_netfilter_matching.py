@@ -129,3 +129,17 @@ def test_a_set_that_another_set_s_change_does_not_touch_stays_known() -> None:
     rules = Rules().set("other", "dscp", []).set("own", "inet_service", [22]).set("none", "inet_service", [])
     rules.base("input", [add], [match("tcp sport", "@none"), PROHIBITED], [match("tcp dport", "@own"), DROP])
     assert rules.verdict(NO_SPORT, legs=("syn",)) == "drop syn"
+
+
+@pytest.mark.parametrize("operator", ["<", ">", "<=", ">=", "in", "!"])
+def test_what_is_no_number_is_neither_less_nor_more(operator: str) -> None:
+    assert said(compare(field("meta iifname"), 5, operator)) == "accept"
+    assert said(compare(5, field("meta iifname"), operator)) == "accept"
+
+
+def test_a_key_that_is_not_known_may_be_one_that_a_packet_put_in_and_may_be_none() -> None:
+    add = {"set": {"op": "add", "elem": field("tcp dport"), "set": "@seen"}}
+    rules = Rules().set("seen", "inet_service", []).base("input", [add], [match("tcp sport", "@seen"), DROP])
+    assert rules.verdict(NO_SPORT, legs=("syn",)) == "accept | drop syn"
+    by_port = {"vmap": {"key": field("tcp sport"), "data": {"set": [[5, {"drop": None}]]}}}
+    assert Rules().base("input", [by_port]).verdict(NO_SPORT, legs=("syn",)) == "accept | drop syn"
