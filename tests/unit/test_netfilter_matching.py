@@ -110,3 +110,36 @@ def test_a_draw_of_two_is_both() -> None:
     pairs = {"set": [[5, {"drop": None}], [6, {"accept": None}], [7, {"goto": {"target": "refuse"}}]]}
     rules = Rules().base("input", [{"vmap": {"key": drawn, "data": pairs}}]).chain("refuse", [PROHIBITED])
     assert rules.verdict(SSH, legs=("syn",)) == "accept | drop syn"
+
+
+def test_what_packets_put_into_a_map_counts_where_a_key_is_not_known() -> None:
+    """The key that is put in, or the key that is looked up, may be any."""
+    put = {"mangle": {"key": field("meta mark"), "value": {"map": {"key": field("tcp sport"), "data": "@marks"}}}}
+    for key, packet in (("tcp sport", NO_SPORT), ("ip dscp", SSH), ("tcp dport", NO_SPORT)):
+        add = {"map": {"op": "add", "elem": field(key), "data": 5, "map": "@marks"}}
+        rules = Rules().set("marks", "inet_service", [[7, 7]], map="mark")
+        rules.base("input", [add], [put, match("meta mark", 5), DROP])
+        assert rules.verdict(packet, legs=("syn",)) == "accept | drop syn", key
+    untouched = Rules().set("marks", "inet_service", [[7, 7]], map="mark")
+    assert untouched.base("input", [put, match("meta mark", 5), DROP]).verdict(SSH, legs=("syn",)) == "accept"
+
+
+def test_a_set_that_another_set_s_change_does_not_touch_stays_known() -> None:
+    add = {"set": {"op": "add", "elem": field("ip dscp"), "set": "@other"}}
+    rules = Rules().set("other", "dscp", []).set("own", "inet_service", [22]).set("none", "inet_service", [])
+    rules.base("input", [add], [match("tcp sport", "@none"), PROHIBITED], [match("tcp dport", "@own"), DROP])
+    assert rules.verdict(NO_SPORT, legs=("syn",)) == "drop syn"
+
+
+@pytest.mark.parametrize("operator", ["<", ">", "<=", ">=", "in", "!"])
+def test_what_is_no_number_is_neither_less_nor_more(operator: str) -> None:
+    assert said(compare(field("meta iifname"), 5, operator)) == "accept"
+    assert said(compare(5, field("meta iifname"), operator)) == "accept"
+
+
+def test_a_key_that_is_not_known_may_be_one_that_a_packet_put_in_and_may_be_none() -> None:
+    add = {"set": {"op": "add", "elem": field("tcp dport"), "set": "@seen"}}
+    rules = Rules().set("seen", "inet_service", []).base("input", [add], [match("tcp sport", "@seen"), DROP])
+    assert rules.verdict(NO_SPORT, legs=("syn",)) == "accept | drop syn"
+    by_port = {"vmap": {"key": field("tcp sport"), "data": {"set": [[5, {"drop": None}]]}}}
+    assert Rules().base("input", [by_port]).verdict(NO_SPORT, legs=("syn",)) == "accept | drop syn"

@@ -270,9 +270,9 @@ def look_up(key: Expression, data: Elements[T] | SetName, at: Place) -> T | Unsu
         if (name, held) in at.changed:
             return at.changed[name, held]  # type: ignore[return-value]
         found = elements.find(held)
-        if found is not None or elements.complete:
+        if found is not None or (elements.complete and (name, ANY) not in at.changed):
             return found
-    if not elements.complete:
+    if not elements.complete or any(name == key[0] for key in at.changed):
         return Unsure(kind=Doubt.SET, text=f"not all elements of {name or 'a map'} are known")
     return _one_of(held, elements, at) if isinstance(held, Unsure) else None
 
