@@ -112,18 +112,18 @@ class Chains:
             return self._without(key, layer, refs)
 
         told = imagine(judgement.layers, judgement.verdict, left_out, reconsider)
-        return told._replace(opens=False) if told.opens is not False and self.of(key).listener is False else told
+        return told._replace(opens=False) if judgement.listens is False else told
 
     def imagine_all(self, left_out: frozenset[str]) -> dict[CellKey, Imagined]:
         """Say it of every cell that was measured."""
         # Cells that are alike hold the very same layers.
-        known: dict[tuple[int, Verdict, str], Imagined | None] = {}
+        known: dict[tuple[int, Verdict, bool | None], Imagined | None] = {}
         found = {}
         for key, cell in self._store.cells.items():
             judgement = cell.judgement
             if judgement is None:
                 continue
-            kind = (id(judgement.layers), judgement.verdict, judgement.listener)
+            kind = (id(judgement.layers), judgement.verdict, judgement.listens)
             if kind not in known:
                 known[kind] = self.imagine(key, left_out)
             if (told := known[kind]) is not None:
