@@ -69,6 +69,8 @@ class HostLayer(Record, frozen=True):
     """What decides, in one line; why it is unknown."""
     rule: Decider | None = None
     """The rule, policy or route that decides; None where several may."""
+    rules: tuple[Decider, ...] = ()
+    """All that may decide."""
     nat: tuple[str, str] = ("", "")
     """Where the destination is translated to, as address and port, and the source's address; empty where they stay."""
     onward: tuple[Visit, ...] = ()
@@ -252,12 +254,14 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
     accepted = [outcome for outcome in outcomes if outcome.verdict == "accept"]
     first = outcomes[0]
     how, answer = _how(first, visit)
-    deciders = list(dict.fromkeys(decider_text(outcome.decider) for outcome in outcomes))
+    by_text = {decider_text(outcome.decider): outcome.decider for outcome in outcomes}
+    deciders = list(by_text)
     onward, astray = _onward(visit, accepted or outcomes)
     base = HostLayer(
         host=gathered.host,
         verdict=Predicted.ALLOW,
         rule=first.decider if len(deciders) == 1 else None,
+        rules=tuple(by_text.values()),
         decider="; or ".join(deciders[:WAYS]),
         nat=((first.nat or {}).get("dnat", ""), _end((first.nat or {}).get("snat", ""), "", 0)[0]),
         onward=onward,

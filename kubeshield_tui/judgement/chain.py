@@ -223,6 +223,17 @@ def depth_of(layers: Sequence[Layer], verdict: Verdict) -> Depth:
     return Depth(max(denying, 1) if verdict is Verdict.BLOCKED else denying, denying + unknown + 1)
 
 
+def holding(layers: Sequence[Layer], verdict: Verdict) -> tuple[str, ...]:
+    """Name the failure domains that hold, as many as `depth_of` counts at least, in the order of the way."""
+    if verdict in _UNMEASURED:
+        return ()
+    if verdict is Verdict.BLOCKED and not _explained(layers):
+        return (UNIDENTIFIED,)
+    passed = verdict in _PASSED
+    said = _by_domain(layer for layer in layers if layer.layer == AUTHENTICATION or not passed)
+    return tuple(domain for domain, each in said.items() if each is Predicted.DENY)
+
+
 def _by_domain(layers: Iterable[Layer]) -> dict[str, Predicted]:
     """What each failure domain comes to: one of its layers that denies is enough."""
     said: dict[str, Predicted] = {}

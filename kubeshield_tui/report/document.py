@@ -19,7 +19,7 @@ from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind, VantageStatus, Zone
 from kubeshield_tui.model.verdict import Comparison, Judgement, Verdict
 from kubeshield_tui.session.coverage import untested
-from kubeshield_tui.session.query import causes_of
+from kubeshield_tui.session.query import causes_of, endpoint_depth
 from kubeshield_tui.session.store import Cell, Store
 
 
@@ -45,6 +45,8 @@ class ReportEndpoint(msgspec.Struct, frozen=True):
     cluster: str
     namespace: str
     object: str
+    depth: int | None
+    """The least depth of its measured cells; null where none was measured."""
 
 
 class ReportProof(msgspec.Struct, frozen=True):
@@ -195,7 +197,7 @@ def make_report(store: Store) -> Report:
         clusters=tuple(inventory.cluster for inventory in store.clusters.values()),
         self_tests=tuple(store.self_tests.values()),
         vantages=tuple(_vantage(vantage) for vantage in store.vantages.values()),
-        endpoints=tuple(_endpoint(endpoint) for endpoint in store.endpoints.values()),
+        endpoints=tuple(_endpoint(store, endpoint) for endpoint in store.endpoints.values()),
         cells=tuple(_cells(store)),
         findings=tuple(_finding(cause) for cause in causes_of(store)),
         coverage=Coverage(tested=store.total - len(left_out), untested=left_out),
@@ -213,7 +215,7 @@ def _vantage(vantage: Vantage) -> ReportVantage:
     return ReportVantage(vantage.id, vantage.spec.kind, vantage.zone, status, vantage.detail)
 
 
-def _endpoint(endpoint: Endpoint) -> ReportEndpoint:
+def _endpoint(store: Store, endpoint: Endpoint) -> ReportEndpoint:
     return ReportEndpoint(
         id=endpoint.id,
         component=endpoint.component,
@@ -224,6 +226,7 @@ def _endpoint(endpoint: Endpoint) -> ReportEndpoint:
         cluster=endpoint.cluster,
         namespace=endpoint.namespace,
         object=endpoint.object,
+        depth=endpoint_depth(store, endpoint.id),
     )
 
 

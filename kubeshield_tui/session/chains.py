@@ -16,13 +16,23 @@ from msgspec.structs import replace
 
 from kubeshield_tui.evidence.enforcement import Enforcement
 from kubeshield_tui.evidence.netpol.party import End, EndKind, Question, address_of
-from kubeshield_tui.judgement.chain import EMPTY, POLICIES, Chain, Imagined, LayerName, first_denying, imagine, in_order
+from kubeshield_tui.judgement.chain import (
+    EMPTY,
+    FIREWALLS,
+    POLICIES,
+    Chain,
+    Imagined,
+    LayerName,
+    first_denying,
+    imagine,
+    in_order,
+)
 from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, EndpointId
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind
-from kubeshield_tui.model.verdict import Layer, Verdict
+from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.session.enforcing import enforcement
 from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.flows import NO_ADDRESS, Flow, flow_of
@@ -113,22 +123,6 @@ class Chains:
 
         told = imagine(judgement.layers, judgement.verdict, left_out, reconsider)
         return told._replace(opens=False) if judgement.listens is False else told
-
-    def imagine_all(self, left_out: frozenset[str]) -> dict[CellKey, Imagined]:
-        """Say it of every cell that was measured."""
-        # Cells that are alike hold the very same layers.
-        known: dict[tuple[int, Verdict, bool | None], Imagined | None] = {}
-        found = {}
-        for key, cell in self._store.cells.items():
-            judgement = cell.judgement
-            if judgement is None:
-                continue
-            kind = (id(judgement.layers), judgement.verdict, judgement.listens)
-            if kind not in known:
-                known[kind] = self.imagine(key, left_out)
-            if (told := known[kind]) is not None:
-                found[key] = told
-        return found
 
     # --- cells that are alike
 
@@ -267,7 +261,11 @@ class Chains:
         )
 
     def _without(self, key: CellKey, layer: Layer, refs: frozenset[str]) -> Layer:
-        """A layer with policies left out; of a host's single rules it is not known what decides without them."""
+        """A layer with policies or rules left out, asked anew."""
+        if layer.layer in FIREWALLS:
+            lesser = self._host_layers().without(key, layer, refs, time())
+            if lesser is not None:
+                return lesser
         flow = flow_of(self._store, self._worlds, key, self._host_layers().ways.walk(key))
         is_egress = layer.layer == LayerName.EGRESS_POLICY.value
         if flow is None or layer.layer not in POLICIES:

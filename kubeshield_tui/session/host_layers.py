@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from kubeshield_tui.evidence.engine_rules import without_engine
 from kubeshield_tui.evidence.hosts import HostLayer, How, decider_text, explain, firewall_layer
+from kubeshield_tui.evidence.netfilter.gathered import Gathered
+from kubeshield_tui.evidence.netfilter.iptables import LEGACY
 from kubeshield_tui.evidence.netfilter.listeners import listening
 from kubeshield_tui.evidence.netfilter.result import Decider
 from kubeshield_tui.judgement.chain import LayerName
@@ -58,8 +60,24 @@ class HostLayers:
         listener, text = self._listener(levels, now)
         return Hosts((*layers, *missing), rejecters, listener, text, walk)
 
-    def _judged(self, stop: Stop, now: float) -> HostLayer | None:
-        return None if stop.gathered is None else firewall_layer(without_engine(stop.gathered), stop.visit, now)
+    def without(self, key: CellKey, layer: Layer, refs: frozenset[str], now: float) -> Layer | None:
+        """Say what one of a cell's layers would be without some rules; None where the way is another now."""
+        for level in self.ways.walk(key).levels:
+            if level.stops and level.stops[0].layer == layer.layer:
+                made = self._layer(level, now, refs)
+                if made.place == layer.place:
+                    return made
+        return None
+
+    def _judged(self, stop: Stop, now: float, left_out: frozenset[str] = frozenset()) -> HostLayer | None:
+        if stop.gathered is None:
+            return None
+        bare = without_engine(stop.gathered)
+        judged = firewall_layer(bare, stop.visit, now)
+        while lesser := _without_one(bare, stop, judged, left_out):  # behind one rule the next may decide
+            bare = lesser
+            judged = firewall_layer(bare, stop.visit, now)
+        return judged
 
     def _near_miss(self, stop: Stop) -> str:
         """The first rule that would have decided, had one condition held."""
@@ -67,8 +85,8 @@ class HostLayers:
         missed = next((miss for outcome in outcomes for miss in outcome.misses), None)
         return "" if missed is None else f"{decider_text(missed.decider)}: {missed.condition}"
 
-    def _layer(self, level: Level, now: float) -> Layer:
-        made = [_layer_of(stop, self._judged(stop, now)) for stop in level.stops]
+    def _layer(self, level: Level, now: float, left_out: frozenset[str] = frozenset()) -> Layer:
+        made = [_layer_of(stop, self._judged(stop, now, left_out)) for stop in level.stops]
         verdicts = {layer.verdict for layer in made} | ({Predicted.ALLOW} if level.spared else set())
         if level.others:
             verdicts.add(Predicted.UNKNOWN)
@@ -129,7 +147,7 @@ def _layer_of(stop: Stop, judged: HostLayer | None) -> Layer:
             missing=why,
         )
     denies = judged.verdict is Predicted.DENY
-    rule = (_rule_ref(stop.host, judged.rule),) if judged.rule is not None and judged.rule.chain is not None else ()
+    rules = (_rule_ref(stop.host, rule) for rule in judged.rules if rule.chain is not None)
     return Layer(
         layer=stop.layer,
         verdict=judged.verdict,
@@ -138,15 +156,26 @@ def _layer_of(stop: Stop, judged: HostLayer | None) -> Layer:
         place=stop.host,
         how=judged.how.value if denies else "",
         answer=judged.answer if denies else "",
-        refs=(host, *rule),
+        refs=(host, *rules),
         at=judged.at,
         assumptions=judged.assumptions,
     )
 
 
+def _without_one(gathered: Gathered, stop: Stop, judged: HostLayer, left_out: frozenset[str]) -> Gathered | None:
+    """A reading without one of the rules that may decide and are left out; None where none of them is."""
+    for rule in judged.rules if left_out else ():
+        if rule.chain is not None and _rule_ref(stop.host, rule) in left_out:
+            lesser = gathered.without(stop.visit.family, rule)
+            if lesser is not None:
+                return lesser
+    return None
+
+
 def _rule_ref(host: str, rule: Decider) -> str:
     number = rule.handle if rule.handle is not None else rule.index
-    return f"rule:{host}/{rule.family}/{rule.table}/{rule.chain}/{'policy' if number is None else number}"
+    table = f"{rule.table} (legacy)" if rule.origin == LEGACY else rule.table
+    return f"rule:{host}/{rule.family}/{table}/{rule.chain}/{'policy' if number is None else number}"
 
 
 def _uncollected(

@@ -10,7 +10,7 @@ from kubeshield_tui.model.cause import Cause
 from kubeshield_tui.model.cluster import Labels, PodRecord, PolicyRecord
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.event import WatchChanged, WatchStatus
-from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.ids import CellKey, EndpointId
 from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.session.store import Store
 
@@ -130,6 +130,12 @@ def grouped(store: Store) -> dict[str, list[Endpoint]]:
     for endpoint in store.endpoints.values():
         groups.setdefault(endpoint.group or "targets", []).append(endpoint)
     return {group: endpoints for group, endpoints in groups.items() if endpoints}
+
+
+def endpoint_depth(store: Store, endpoint: EndpointId) -> int | None:
+    """How many layers hold an endpoint where the fewest do; None where it was measured from nowhere."""
+    judged = (store.cell(CellKey(endpoint, vantage)).judgement for vantage in store.vantages)
+    return min((each.depth for each in judged if each is not None and each.depth is not None), default=None)
 
 
 def keys_of_row(store: Store, key: CellKey) -> tuple[CellKey, ...]:

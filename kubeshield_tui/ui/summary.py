@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from time import localtime, strftime
 
+from kubeshield_tui.judgement.chain import holding
 from kubeshield_tui.model.event import WatchStatus
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.vantage import VantageKind, VantageStatus
 from kubeshield_tui.model.verdict import Verdict
-from kubeshield_tui.session.query import lost_clusters, pace
+from kubeshield_tui.session.layers_off import LeftOut
+from kubeshield_tui.session.one_failure import OneFailure
+from kubeshield_tui.session.query import endpoint_depth, lost_clusters, pace
 from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.what_if import Effect, WhatIf
 from kubeshield_tui.ui.symbols import STALE, STATUS_TOKENS, Alphabet, status_glyph
 from kubeshield_tui.ui.widgets.layout import short_name
 from kubeshield_tui.ui.widgets.pager import Line, Piece
@@ -137,12 +141,83 @@ def cell_line(store: Store, key: CellKey | None, now: float) -> Line:
     return ((f" {sentence}", token), (f"  {age(now - cell.observation.at)}", "quiet"))
 
 
+def depth_line(store: Store, key: CellKey) -> Line:
+    """How many layers hold the cell, which ones, and its endpoint at its weakest."""
+    judgement = store.cell(key).judgement
+    if judgement is None or judgement.depth is None:
+        return ()
+    more = (judgement.depth_max or 0) - judgement.depth
+    names = ", ".join(holding(judgement.layers, judgement.verdict)) or "nothing would hold"
+    unsure = f", {more} more not known" if more else ""
+    pieces: list[Piece] = [(f" depth {judgement.depth}", "strong"), (f": {names}{unsure}", "")]
+    weakest = endpoint_depth(store, key.endpoint)
+    if weakest is not None and weakest < judgement.depth:
+        pieces.append((f"   at its weakest {weakest}", "quiet"))
+    return tuple(pieces)
+
+
+def what_if_words(chosen: LeftOut, what_if: WhatIf | None, working: WhatIf | None, alphabet: Alphabet) -> str:
+    """The banner over a grid that is not real."""
+    head = f" WHAT IF  without {chosen.words}: "
+    if what_if is None:
+        done = working.done / working.total if working is not None and working.total else 0
+        return f"{head}working it out, {done:.0%}. The grid is still as it was measured; d or esc stops."
+    opening, exposed, unsure = what_if.opening, what_if.counts[Effect.EXPOSES], what_if.counts[Effect.UNKNOWN]
+    told = f"{opening} {'cell' if opening == 1 else 'cells'} would open"
+    if exposed:
+        told += f", {'all' if exposed == opening else exposed} of which must be blocked ({alphabet.would_expose})"
+    if unsure:
+        told += f", {unsure} not known ({alphabet.would_maybe})"
+    return f"{head}{told}. Nothing was changed; d or esc puts back."
+
+
+def what_if_line(store: Store, key: CellKey, chosen: LeftOut, what_if: WhatIf) -> Line:
+    """The cell under the cursor as it would be."""
+    then, judgement = what_if.of(key), store.cell(key).judgement
+    endpoint = store.endpoints.get(key.endpoint)
+    name = endpoint.name if endpoint is not None else key.endpoint
+    head = f" without {chosen.words}, {name} from {key.vantage}: "
+    now = "" if judgement is None else f" Now {judgement.verdict}, depth {judgement.depth}."
+    if then is None:
+        return ((head, "quiet"), ("as it is.", ""), (now, "quiet"))
+    token = {Effect.EXPOSES: "exposed", Effect.OPENS: "simulated", Effect.UNKNOWN: "unproven"}.get(then.effect, "")
+    depth = then.imagined.depth.least
+    because = then.imagined.prediction.because
+    return ((head, "quiet"), (f"{then.effect}, depth {depth}; ", token), (f"{because}.", ""), (now, "quiet"))
+
+
+def wall_lines(one_failure: OneFailure, alphabet: Alphabet, room: int) -> tuple[Line, ...]:
+    """What all these blocks hang on: one line a wall, the one with the most cells first."""
+    count = len(one_failure)
+    glyph = alphabet.verdicts[Verdict.BLOCKED]
+    head = f" ONE FAILURE AWAY  {glyph}1 {count} proven {'block' if count == 1 else 'blocks'}, one wall each"
+    lines: list[Line] = [((head, "strong"), ("   d drops a wall in the model; 1 or esc shows all rows", "quiet"))]
+    walls = sorted(one_failure.walls.items(), key=lambda wall: (-wall[1], wall[0]))
+    for domain, cells in walls[:room]:
+        behind = "cell behind this one wall" if cells == 1 else "cells behind this one wall"
+        lines.append(((f"   {domain}: ", "blocked"), (f"{cells} {behind}", "")))
+    if len(walls) > room:
+        rest = sum(cells for _, cells in walls[room:])
+        lines.append(((f"   and {rest} behind {len(walls) - room} other{'s' * (len(walls) - room > 1)}", "quiet"),))
+    return tuple(lines)
+
+
 def age(seconds: float) -> str:
     """How long ago, for people."""
     seconds = max(seconds, 0)
     if seconds < 90:
         return f"{seconds:.0f} s ago"
     return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.1f} h ago"
+
+
+def imagined_legend(alphabet: Alphabet) -> Line:
+    """Glyphs of a grid that is not real."""
+    return (
+        (f" {alphabet.would_expose} ", "exposed"), ("would open, must be blocked  ", "quiet"),
+        (f"{alphabet.would_open} ", "simulated"), ("would open  ", "quiet"),
+        (f"{alphabet.would_maybe} ", "unproven"), ("not known  ", "quiet"),
+        ("digit: layers that would still hold  ", "quiet"), ("grey: as it is", "untested"),
+    )  # fmt: skip
 
 
 def legend(alphabet: Alphabet) -> Line:

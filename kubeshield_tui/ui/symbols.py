@@ -9,6 +9,7 @@ from kubeshield_tui.model.vantage import VantageStatus
 from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.report.glyphs import ASCII, DISAGREES, DISAGREES_ASCII, GLYPHS
 from kubeshield_tui.session.store import Cell
+from kubeshield_tui.session.what_if import Effect, Then
 
 
 class Alphabet(NamedTuple):
@@ -36,14 +37,19 @@ class Alphabet(NamedTuple):
     """Before each line of a rule that decides."""
     nearly: str
     """Before each line that nearly matched."""
+    would_expose: str
+    would_open: str
+    would_maybe: str
 
 
 UNICODE = Alphabet(
-    GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·", DISAGREES, "─", "✓", "✗", "?", "▲", "▌", "~"
-)
+    GLYPHS, "…", " ", "●", "✖", "○", "▸", "▾", "│", "━", "─", "·", DISAGREES, "─", "✓", "✗", "?", "▲", "▌", "~",
+    would_expose="◆", would_open="◇", would_maybe="?",
+)  # fmt: skip
 PLAIN = Alphabet(
-    ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-", DISAGREES_ASCII, "-", "+", "x", "?", "^", "|", "~"
-)
+    ASCII, ":", " ", "o", "X", ".", ">", "v", "|", "=", "-", "-", DISAGREES_ASCII, "-", "+", "x", "?", "^", "|", "~",
+    would_expose="@", would_open="&", would_maybe="%",
+)  # fmt: skip
 
 STALE = "*"
 """Stands before a row of a cluster whose API is lost."""
@@ -90,6 +96,20 @@ def short(cell: Cell, alphabet: Alphabet) -> str:
     depth = "" if judgement is None or judgement.depth is None else judgement.depth
     differs = alphabet.disagrees if judgement is not None and judgement.comparison.code in CODES else ""
     return f"{glyph}{depth}{differs}{alphabet.asking if cell.asking else ''}"
+
+
+def imagined(then: Then, cell: Cell, alphabet: Alphabet) -> tuple[str, str]:
+    """A cell as it would be: text in as many characters as `short` takes, and colour token."""
+    depth = "" if then.imagined.depth.least is None else then.imagined.depth.least
+    match then.effect:
+        case Effect.EXPOSES:
+            return f"{alphabet.would_expose}{depth}", "exposed"
+        case Effect.OPENS:
+            return f"{alphabet.would_open}{depth}", "simulated"
+        case Effect.UNKNOWN:
+            return alphabet.would_maybe, "unproven"
+    glyph = alphabet.verdicts[cell.verdict] if cell.verdict else alphabet.asking
+    return f"{glyph}{depth}", "blocked" if then.imagined.depth.least == 1 else "layered"
 
 
 def word(cell: Cell) -> str:

@@ -73,6 +73,11 @@ def test_the_contracts_fields_are_there() -> None:
     assert {"vantage_alive", "vantage_basis", "target_alive"} <= set(cell["proof"])
     assert cell["layers"][0]["layer"] == "authentication"
     assert (cell["verdict"], cell["predicted"], cell["depth"]) == ("exposed", "unknown", 1)
+    measured = {cell["endpoint"]: [] for cell in document["cells"]}
+    for cell in document["cells"]:
+        measured[cell["endpoint"]].append(cell["depth"])
+    for told in document["endpoints"]:
+        assert told["depth"] == min(depth for depth in measured[told["id"]] if depth is not None)
     assert set(document["vantages"][0]) == {"id", "kind", "zone", "status", "detail"}
     (finding,) = document["findings"]
     assert all(finding[part] for part in ("because", "verify", "remedy"))

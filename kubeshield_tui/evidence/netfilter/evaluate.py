@@ -190,6 +190,7 @@ def _decider(mark: Mark) -> Decider:
         handle=None if rule is None else rule.handle,
         text=mark.effect if rule is None else rule.text,
         counter=None if rule is None else rule.counter,
+        origin="" if table is None else table.origin,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 
 from msgspec.structs import replace
@@ -21,8 +22,9 @@ from kubeshield_tui.evidence.netfilter.iptables import LEGACY, NO_SETS, Dump
 from kubeshield_tui.evidence.netfilter.listeners import Listener, parse_listeners
 from kubeshield_tui.evidence.netfilter.merge import merge
 from kubeshield_tui.evidence.netfilter.nft import parse_nft
+from kubeshield_tui.evidence.netfilter.result import Decider
 from kubeshield_tui.evidence.netfilter.routing import LOCAL_RULE, Host, PolicyRule
-from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Ruleset, Unsure
+from kubeshield_tui.evidence.netfilter.ruleset import Chain, Doubt, Ruleset, Table, Unsure
 from kubeshield_tui.model.evidence import Source, SourceStatus
 
 STALE_SECONDS = 900.0
@@ -48,6 +50,8 @@ class Gathered:
         """What it was asked already, kept by those who ask."""
         self._networks: dict[str, Host] = {}
         self._firewalls: dict[str, Firewall] = {}
+        self._lesser: dict[tuple[str, Decider], Gathered | None] = {}
+        """The same without one rule, by the family that is asked about."""
         self._nft = parse_nft(self.text("nft")) if self.has("nft") else None
 
     # --- what was read
@@ -152,6 +156,28 @@ class Gathered:
             self._firewalls[family] = Firewall(self._ruleset(family), self.network(family))
         return self._firewalls[family]
 
+    def without(self, family: str, decider: Decider) -> Gathered | None:
+        """Return it as packets of a family would meet it without a rule, or with a chain's policy at `accept`.
+
+        All other rules keep their places. None where there is no such rule or policy.
+        """
+        key = (family, decider)
+        if key not in self._lesser:
+            self._lesser[key] = self._without(family, decider)
+        return self._lesser[key]
+
+    def _without(self, family: str, decider: Decider) -> Gathered | None:
+        ruleset = self.firewall(family).ruleset
+        for place, table in enumerate(ruleset.tables):
+            lesser = _lessened(table, decider)
+            if lesser is not None:
+                tables = (*ruleset.tables[:place], lesser, *ruleset.tables[place + 1 :])
+                made = copy(self)
+                made.answers, made._lesser = {}, {}
+                made._firewalls = {family: Firewall(replace(ruleset, tables=tables), self.network(family))}
+                return made
+        return None
+
     @cached_property
     def bridge_tables(self) -> tuple[str, ...]:
         """Names of tables that see bridged frames, which are not judged here."""
@@ -213,3 +239,27 @@ class Gathered:
     @property
     def _needs_iptables(self) -> bool:
         return '"xt":' in self.text("nft")
+
+
+def _lessened(table: Table, decider: Decider) -> Table | None:
+    """A table without one rule of it; None where it has no such rule."""
+    chain = table.chains.get(decider.chain or "")
+    if chain is None or (table.family, table.name, table.origin) != (decider.family, decider.table, decider.origin):
+        return None
+    lesser = _without_policy(chain, decider) if decider.index is None else _without_rule(chain, decider)
+    if lesser is None:
+        return None
+    return replace(table, chains={**table.chains, chain.name: lesser})
+
+
+def _without_policy(chain: Chain, decider: Decider) -> Chain | None:
+    drops = chain.hook and chain.policy == "drop" and decider.text == "policy drop"
+    return replace(chain, policy="accept") if drops else None
+
+
+def _without_rule(chain: Chain, decider: Decider) -> Chain | None:
+    wanted, rules = (decider.index, decider.handle), chain.rules
+    for at, rule in enumerate(rules):
+        if (rule.index, rule.handle) == wanted and rule.text == decider.text:
+            return replace(chain, rules=(*rules[:at], replace(rule, statements=()), *rules[at + 1 :]))
+    return None

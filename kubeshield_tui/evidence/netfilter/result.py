@@ -19,6 +19,8 @@ class Decider(Record, frozen=True):
     handle: int | None
     text: str
     counter: tuple[int, int] | None = None
+    origin: str = ""
+    """What listed its table: two backends may have tables of one name."""
 
 
 class Assumption(Record, frozen=True):

@@ -13,7 +13,6 @@ from kubeshield_tui.errors import KubeShieldError
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.session.control import SessionControl
-from kubeshield_tui.session.controls import controls
 from kubeshield_tui.session.offer import reader_objects_of
 from kubeshield_tui.session.proposals import Proposal
 from kubeshield_tui.session.query import keys_of_row
@@ -21,6 +20,7 @@ from kubeshield_tui.ui.page.answers import head
 from kubeshield_tui.ui.page.cell import SECTIONS, cell_page, section_line
 from kubeshield_tui.ui.page.remedies import applied_to, is_new, shown_for_consent
 from kubeshield_tui.ui.page.view import CellView
+from kubeshield_tui.ui.proving import ask_controls
 from kubeshield_tui.ui.screens.consent import ConsentScreen
 from kubeshield_tui.ui.screens.page import PageScreen
 from kubeshield_tui.ui.selftest import offer_self_test
@@ -114,10 +114,7 @@ class CellScreen(PageScreen[None]):
 
     def action_prove(self) -> None:
         """Ask the controls that a block here is proven by, then this cell."""
-        count = self.session.ask_again(controls(self.store, self.key))
-        is_asked = bool(self.session.ask_again((self.key,)))
-        words = f"asking {count} controls and this cell" if is_asked and count else "no control can be asked"
-        self.notify(words, markup=False, timeout=3)
+        ask_controls(self, self.session, self.key)
 
     def action_self_test(self) -> None:
         """Offer to show whether this cell's cluster enforces policies."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -18,6 +18,8 @@ from kubeshield_tui.session.store import Store
 FIRST_MIN, FIRST_MAX = 24, 50
 NAME_MIN = 12
 """Columns of a name that are left where the rest is needed for words in the cells."""
+DEPTH = 6
+"""Columns of an endpoint's own depth, where there is room."""
 ZONE_ORDER = (Zone.OUTSIDE, Zone.ADMIN, Zone.POD, Zone.NODE)
 
 
@@ -57,6 +59,8 @@ class Grid:
     first: int
     """Width of the frozen first column."""
     detail: Detail
+    depth: int = 0
+    """How much of it at its end is for the endpoint's depth."""
 
     @property
     def width(self) -> int:
@@ -67,9 +71,11 @@ class Grid:
 EMPTY_GRID = Grid((), (), FIRST_MIN, Detail.GLYPH)
 
 
-def lay_out(store: Store, width: int, folded: Iterable[str], wanted: str) -> Grid:
-    """Lay out what a store holds for `width` columns. `wanted` is the filter's text."""
-    rows = _rows(store, set(folded), wanted.lower())
+def lay_out(
+    store: Store, width: int, folded: Iterable[str], wanted: str, only: Container[EndpointId] | None = None
+) -> Grid:
+    """Lay out what a store holds for `width` columns. `wanted` is the filter's text; `only`: no rows but these."""
+    rows = _rows(store, set(folded), wanted.lower(), only)
     vantages = sorted(store.vantages.values(), key=lambda vantage: ZONE_ORDER.index(vantage.zone))
     longest = max((cell_len(row.label) for row in rows if row.endpoint), default=FIRST_MIN)
     first = min(max(longest + 3, FIRST_MIN), FIRST_MAX, max(width // 2, FIRST_MIN))
@@ -80,7 +86,8 @@ def lay_out(store: Store, width: int, folded: Iterable[str], wanted: str) -> Gri
         columns = tuple(_column(vantage, detail, len(vantages)) for vantage in vantages)
         room = width - sum(column.width for column in columns)
         if room >= least.get(detail, first):
-            return Grid(rows, columns, min(first, room), detail)
+            depth = DEPTH if room - first >= DEPTH else 0
+            return Grid(rows, columns, min(first, room) + depth, detail, depth)
     # Glyphs alone do not fit either: names give way before the columns have to scroll.
     return Grid(rows, columns, min(first, max(room, FIRST_MIN)), detail)
 
@@ -97,10 +104,11 @@ def short_name(vantage: Vantage) -> str:
     return vantage.spec.text.partition(":")[2] or vantage.spec.text
 
 
-def _rows(store: Store, folded: set[str], wanted: str) -> tuple[Row, ...]:
+def _rows(store: Store, folded: set[str], wanted: str, only: Container[EndpointId] | None) -> tuple[Row, ...]:
     rows: list[Row] = []
     for group, endpoints in grouped(store).items():
-        shown = [endpoint for endpoint in endpoints if not wanted or wanted in _haystack(store, endpoint)]
+        kept = [endpoint for endpoint in endpoints if only is None or endpoint.id in only]
+        shown = [endpoint for endpoint in kept if not wanted or wanted in _haystack(store, endpoint)]
         if shown:
             rows.append(Row(group))
         if group not in folded:

@@ -19,17 +19,14 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from kubeshield_tui.model.ids import CellKey
-from kubeshield_tui.model.verdict import Verdict
-from kubeshield_tui.session.store import Cell, Store
-from kubeshield_tui.ui.symbols import STALE, STATUS_TOKENS, Alphabet, short, token_of, word
+from kubeshield_tui.session.store import Store
+from kubeshield_tui.ui.symbols import STALE, STATUS_TOKENS, Alphabet
 from kubeshield_tui.ui.themes import Palette
-from kubeshield_tui.ui.widgets.layout import EMPTY_GRID, Column, Detail, Grid, Row, fit, fit_label, lay_out
-from kubeshield_tui.ui.widgets.tally import Tally
+from kubeshield_tui.ui.widgets.layout import EMPTY_GRID, Grid, Row, fit, fit_label, lay_out
+from kubeshield_tui.ui.widgets.lens import WORST, Lens
 
 HEADER_LINES = 2
 REVERSE = Style(reverse=True)
-WORST = frozenset({Verdict.EXPOSED, Verdict.BROKEN})
-BAD = (Verdict.EXPOSED, Verdict.BROKEN, Verdict.LOST, Verdict.UNPROVEN)
 
 
 class Matrix(ScrollView, can_focus=True):
@@ -70,7 +67,7 @@ class Matrix(ScrollView, can_focus=True):
         self.cursor_column = 0
         self.folded: set[str] = set()
         self.wanted = ""
-        self._tally = Tally(store)
+        self.lens = Lens(store, alphabet)
         self._was_moved = False
         self._lost: frozenset[str] = frozenset()
         self._row_of: dict[str, int] = {}
@@ -95,7 +92,8 @@ class Matrix(ScrollView, can_focus=True):
     def rebuild(self) -> None:
         """Lay out anew: endpoints or vantages came or went, a group was folded, the filter or the size changed."""
         before, top = self.grid.rows, self.scroll_offset.y
-        grid = lay_out(self.store, (self.size.width or 80) - 1, self.folded, self.wanted)
+        only = None if self.lens.one_failure is None else self.lens.one_failure.rows
+        grid = lay_out(self.store, (self.size.width or 80) - 1, self.folded, self.wanted, only)
         self._row_of = {each.endpoint: number for number, each in enumerate(grid.rows) if each.endpoint}
         self._group_row = {each.group: number for number, each in enumerate(grid.rows) if each.endpoint is None}
         self.grid = grid
@@ -104,7 +102,7 @@ class Matrix(ScrollView, can_focus=True):
             self.alphabet.line if not number or zone is not zones[number - 1] else " "
             for number, zone in enumerate(zones)
         ]
-        self._tally.follow()
+        self.lens.tally.follow()
         self.virtual_size = Size(grid.width, len(grid.rows) + HEADER_LINES)
         in_sight = top <= self.cursor_row < top + max(self.size.height - HEADER_LINES, 1)
         left = self.cursor_row
@@ -137,7 +135,7 @@ class Matrix(ScrollView, can_focus=True):
         """Repaint the rows of these cells that are in sight; returns how many."""
         rows = set()
         keys = tuple(keys)
-        self._tally.update(keys)
+        self.lens.tally.update(keys)
         for key in keys:
             number = self._row_of.get(key.endpoint)
             if number is not None:
@@ -183,7 +181,10 @@ class Matrix(ScrollView, can_focus=True):
 
     def _zones(self) -> Strip:
         style = self.palette.token("quiet")
-        segments = [Segment(fit(" endpoint", self.grid.first), style)]
+        if self.lens.what_if is None:
+            segments = [Segment(fit(" endpoint", self.grid.first), style)]
+        else:
+            segments = [Segment(fit(" WHAT IF, not measured", self.grid.first), self.palette.token("simulated"))]
         last = None
         for column in self.grid.columns:
             new = column.zone is not last
@@ -193,7 +194,8 @@ class Matrix(ScrollView, can_focus=True):
         return self._line(segments)
 
     def _labels(self) -> Strip:
-        segments = [Segment(fit("", self.grid.first), self.palette.text)]
+        word = "depth " if self.grid.depth else ""
+        segments = [Segment(word.rjust(self.grid.first), self.palette.token("quiet"))]
         for number, column in enumerate(self.grid.columns):
             vantage = self.store.vantages.get(column.vantage)
             style = self.palette.token("heading")
@@ -206,30 +208,30 @@ class Matrix(ScrollView, can_focus=True):
         return self._line(segments)
 
     def _heading(self, row: Row, number: int) -> Strip:
-        counts = self._tally.of(row.group)
         fold = self.alphabet.folded if row.group in self.folded else self.alphabet.unfolded
         style = self.palette.token("heading")
         here = number == self.cursor_row
         segments = [Segment(fit(f"{fold} {row.group}", self.grid.first), style + REVERSE if here else style)]
-        for verdict in BAD:
-            if counts[verdict]:
-                glyph = self.alphabet.verdicts[verdict]
-                segments.append(Segment(f" {glyph} {counts[verdict]} {verdict} ", self.palette.token(str(verdict))))
-        if counts and not any(counts[verdict] for verdict in BAD):
-            segments.append(Segment(" ok", self.palette.token("quiet")))
+        segments.extend(Segment(text, self.palette.token(token)) for text, token in self.lens.group(row.group))
         return self._line(segments)
 
     def _cells(self, row: Row, number: int) -> Strip:
         here = number == self.cursor_row
         assert row.endpoint is not None
         bad = False
+        least: int | None = None
         segments = []
         token, store = self.palette.token, self.store
         chosen = min(self.cursor_column, len(self.grid.columns) - 1) if here else -1
         for position, column in enumerate(self.grid.columns):
-            cell = store.cell(CellKey(row.endpoint, column.vantage))
+            key = CellKey(row.endpoint, column.vantage)
+            cell = store.cell(key)
             bad = bad or cell.verdict in WORST
-            style, edge, text = token(token_of(cell)), self._marks[position], self._text(cell, column)
+            depth = self.lens.depth(key, cell)
+            if depth is not None and (least is None or depth < least):
+                least = depth
+            (text, colour), edge = self.lens.cell(key, cell, self.grid.detail), self._marks[position]
+            style = token(colour)
             if edge == " " and position != chosen:
                 segments.append(Segment(fit(" " + text, column.width), style))
                 continue
@@ -238,19 +240,11 @@ class Matrix(ScrollView, can_focus=True):
         style = self.palette.strong if here else self.palette.text if bad else self.palette.token("quiet")
         endpoint = store.endpoints.get(row.endpoint)
         mark = STALE if endpoint is not None and endpoint.cluster in self._lost else " "
-        name = Segment(f"{mark} {fit_label(row.label, self.grid.first - 2)}", style)
-        return self._line([name, *segments])
-
-    def _text(self, cell: Cell, column: Column) -> str:
-        glyph = short(cell, self.alphabet)
-        if self.grid.detail is Detail.GLYPH:
-            return glyph
-        text = f"{glyph} {word(cell)}"
-        if self.grid.detail is Detail.FULL and cell.observation is not None:
-            observation = cell.observation
-            time = "" if observation.latency_ms is None else f" {observation.latency_ms:.1f} ms"
-            text = f"{text:<12} {observation.reason}{time}"
-        return text
+        room = self.grid.depth
+        name = f"{mark} {fit_label(row.label, self.grid.first - 2 - room)}"
+        if room:
+            name += f"{'' if least is None else least:>{room - 1}} "
+        return self._line([Segment(name, style), *segments])
 
     # --- keys and mouse
 
@@ -276,7 +270,9 @@ class Matrix(ScrollView, can_focus=True):
             self.post_message(self.CellOpened(key))
 
     def action_next_bad(self, way: int) -> None:
-        """Go to the next or previous cell that is exposed or broken."""
+        """Go to the next or previous cell that is exposed or broken; that would open, or is one failure away, where
+        those are what is looked at.
+        """
         width = max(len(self.grid.columns), 1)
         total = len(self.grid.rows) * width
         start = self.cursor_row * width + self.cursor_column
@@ -285,8 +281,7 @@ class Matrix(ScrollView, can_focus=True):
             endpoint = self.grid.rows[row].endpoint
             if endpoint is None:
                 continue
-            verdict = self.store.cell(CellKey(endpoint, self.grid.columns[column].vantage)).verdict
-            if verdict in WORST:
+            if self.lens.finds(CellKey(endpoint, self.grid.columns[column].vantage)):
                 self._go(row, column)
                 return
 
@@ -295,6 +290,7 @@ class Matrix(ScrollView, can_focus=True):
         if key.endpoint not in self._row_of:
             self.folded.clear()
             self.wanted = ""
+            self.lens.one_failure = None
             self.rebuild()
         columns = [column.vantage for column in self.grid.columns]
         if key.endpoint in self._row_of and key.vantage in columns:

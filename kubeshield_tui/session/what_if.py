@@ -1,0 +1,134 @@
+"""What would be with something left out, cell by cell and kept up to date. Only the model is asked: nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from time import perf_counter
+from typing import NamedTuple
+
+from kubeshield_tui.judgement.chain import Imagined
+from kubeshield_tui.model.expectation import Must
+from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
+from kubeshield_tui.session.chains import Chains
+from kubeshield_tui.session.store import Store
+
+BITE_SECONDS = 0.01
+"""How long cells are worked out before a screen gets its turn."""
+AT_ONCE = 64
+"""Cells between two looks at the clock."""
+_PASSED = frozenset({Verdict.EXPOSED, Verdict.REACHABLE})
+_UNMEASURED = frozenset({Verdict.LOST, Verdict.UNTESTED})
+
+
+class Effect(StrEnum):
+    """What leaving something out does to a cell."""
+
+    EXPOSES = "would be exposed"
+    """It would open, and must be blocked."""
+    OPENS = "would open"
+    UNKNOWN = "not known"
+    SHALLOWER = "would hold less"
+    NOTHING = "as it is"
+
+
+OPENING = frozenset({Effect.EXPOSES, Effect.OPENS})
+
+
+class Then(NamedTuple):
+    """A cell as it would be."""
+
+    effect: Effect
+    imagined: Imagined
+
+
+class WhatIf:
+    """All measured cells of a store with something left out. Make another one when what layers are made of changed."""
+
+    def __init__(self, store: Store, chains: Chains, left_out: frozenset[str]) -> None:
+        self.left_out = left_out
+        self.counts: Counter[Effect] = Counter()
+        self.done = 0
+        """Cells that were worked out since it was made, of `total`."""
+        self.total = 0
+        self._store = store
+        self._chains = chains
+        self._cells: dict[CellKey, Then] = {}
+        """Those that would be different."""
+        self._groups: dict[str, Counter[Effect]] = {}
+        self._alike: dict[tuple[int, Verdict, Must, bool | None], tuple[tuple[Layer, ...], Then]] = {}
+        """By what cells share. The layers are held on to: another tuple must not get their place in memory."""
+
+    def of(self, key: CellKey) -> Then | None:
+        """Return what a cell would be; None where it would be as it is."""
+        return self._cells.get(key)
+
+    def of_group(self, group: str) -> Mapping[Effect, int]:
+        """Count what becomes of the cells of a group of rows."""
+        return self._groups.get(group, Counter())
+
+    @property
+    def opening(self) -> int:
+        """Cells that would open, whether they may or not."""
+        return sum(self.counts[effect] for effect in OPENING)
+
+    async def work_out(self) -> None:
+        """Work out every cell, in bites between which others get their turn; then what changed meanwhile."""
+        revision, keys = self._store.revision, tuple(self._store.cells)
+        self.total = len(keys)
+        begun = perf_counter()
+        for self.done in range(0, len(keys), AT_ONCE):
+            self.update(keys[self.done : self.done + AT_ONCE])
+            if perf_counter() - begun >= BITE_SECONDS:
+                await asyncio.sleep(0)
+                begun = perf_counter()
+        self.done = self.total
+        self.update(self._store.changes_since(revision).cells)
+
+    def update(self, keys: Iterable[CellKey]) -> None:
+        """Work out cells anew that are other now."""
+        cells, known = self._store.cells, self._cells
+        for key in keys:
+            cell = cells.get(key)
+            judgement = cell.judgement if cell is not None else None
+            then = self._imagined(judgement) if judgement is not None else None
+            before = known.get(key)
+            if before is then:
+                continue
+            if before is not None:
+                del known[key]
+                self._count(key, before.effect, -1)
+            if then is not None and then.effect is not Effect.NOTHING:
+                known[key] = then
+                self._count(key, then.effect, 1)
+
+    def _count(self, key: CellKey, effect: Effect, by: int) -> None:
+        self.counts[effect] += by
+        endpoint = self._store.endpoints.get(key.endpoint)
+        if endpoint is not None:
+            self._groups.setdefault(endpoint.group or "targets", Counter())[effect] += by
+
+    def _imagined(self, judgement: Judgement) -> Then | None:
+        kind = (id(judgement.layers), judgement.verdict, judgement.expectation.must, judgement.listens)
+        found = self._alike.get(kind)
+        if found is None:
+            imagined = self._chains.imagine(judgement.key, self.left_out)
+            if imagined is None:
+                return None
+            found = self._alike[kind] = (judgement.layers, Then(effect_of(judgement, imagined), imagined))
+        return found[1]
+
+
+def effect_of(judgement: Judgement, imagined: Imagined) -> Effect:
+    """Say what a cell becomes. One that answers already opens where nothing would ask any more who comes."""
+    verdict, before, after = judgement.verdict, judgement.depth, imagined.depth.least
+    if verdict in _UNMEASURED or before is None or after is None:
+        return Effect.NOTHING
+    if imagined.opens or (verdict in _PASSED and after == 0 < before):
+        return Effect.EXPOSES if judgement.expectation.must is Must.BLOCKED else Effect.OPENS
+    if imagined.opens is None:
+        return Effect.UNKNOWN
+    return Effect.SHALLOWER if after < before else Effect.NOTHING
