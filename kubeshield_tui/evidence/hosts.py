@@ -75,6 +75,8 @@ class HostLayer(Record, frozen=True):
     """Where the destination is translated to, as address and port, and the source's address; empty where they stay."""
     onward: tuple[Visit, ...] = ()
     """The visitor as he leaves the host, or would if he were let: several where it is drawn who answers."""
+    astray: bool = False
+    """There are more ways onward than are told, or some that are not known."""
     assumptions: tuple[str, ...] = ()
     at: float = 0.0
     """Seconds since the epoch when the host was read."""
@@ -254,6 +256,7 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
     how, answer = _how(first, visit)
     by_text = {decider_text(outcome.decider): outcome.decider for outcome in outcomes}
     deciders = list(by_text)
+    onward, astray = _onward(visit, accepted or outcomes)
     base = HostLayer(
         host=gathered.host,
         verdict=Predicted.ALLOW,
@@ -261,7 +264,8 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
         rules=tuple(by_text.values()),
         decider="; or ".join(deciders[:WAYS]),
         nat=((first.nat or {}).get("dnat", ""), _end((first.nat or {}).get("snat", ""), "", 0)[0]),
-        onward=_onward(visit, accepted or outcomes),
+        onward=onward,
+        astray=astray,
         assumptions=(*assumptions, *dict.fromkeys(each.text for each in first.assumptions)),
         at=gathered.at,
     )
@@ -311,16 +315,19 @@ def _conditions(outcome: Outcome) -> str:
     return " and ".join(dict.fromkeys(f"{each.where}: {each.text}" for each in outcome.assumptions)) or "nothing else"
 
 
-def _onward(visit: Visit, outcomes: Sequence[Outcome]) -> tuple[Visit, ...]:
-    """Return the visitor as he goes on, translated; ends that are not known stay empty."""
+def _onward(visit: Visit, outcomes: Sequence[Outcome]) -> tuple[tuple[Visit, ...], bool]:
+    """Return the visitor as he goes on, translated, and whether that is not all; an unknown source stays empty."""
     found: dict[Visit, None] = {}
+    astray = False
     for outcome in outcomes:
         nat = outcome.nat or {}
         target, port = _end(nat.get("dnat", ""), visit.target, visit.port)
         source, _ = _end(nat.get("snat", ""), visit.source, 0)
         if target:
             found[replace(visit, source=source, target=target, port=port, begins_here=False)] = None
-    return tuple(found)[:WAYS]
+        else:
+            astray = True
+    return tuple(found)[:WAYS], astray or len(found) > WAYS
 
 
 def _end(text: str, host: str, port: int) -> tuple[str, int]:

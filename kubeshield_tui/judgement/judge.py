@@ -132,6 +132,7 @@ class Judge:
             proof=proof,
             layers=whole.layers,
             listener=chain.listener_text,
+            listens=chain.listener,
             next_decider=whole.next_decider,
             depth=depth.least,
             depth_max=depth.most,

@@ -93,6 +93,8 @@ class Judgement(Record, frozen=True):
     """In the order of the visitor's way."""
     listener: str = ""
     """What is known to listen there, or that nothing does; no layer. Empty where that is not known."""
+    listens: bool | None = None
+    """Whether something does; None where that is not known."""
     next_decider: str = ""
     """What would decide if the first layer that denies were not there; empty where nothing denies."""
     depth: int | None = None

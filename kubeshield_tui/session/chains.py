@@ -122,7 +122,7 @@ class Chains:
             return self._without(key, layer, refs)
 
         told = imagine(judgement.layers, judgement.verdict, left_out, reconsider)
-        return told._replace(opens=False) if told.opens is not False and self.of(key).listener is False else told
+        return told._replace(opens=False) if judgement.listens is False else told
 
     # --- cells that are alike
 

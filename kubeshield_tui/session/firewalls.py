@@ -182,24 +182,30 @@ class Ways:
         first = self._first(vantage, visit)
         levels = [] if first is None else [Level((first,))]
         stops = [] if first is None else [first]
-        onward = self._onward(first, visit, endpoint)
-        seen = [(visit.source, each) for each in onward]
+        onward, is_known = self._onward(first, visit, endpoint)
+        seen, ends = [(visit.source, each) for each in onward], []
         for _ in range(HOSTS_LIMIT):  # a node port leads on from one node to another
             met = [self._at_target(each, endpoint) for each in onward]
-            found = [stop for stop in met if stop is not None and not any(_is_same(stop, each) for each in stops)]
+            passed = [stop is not None and any(_is_same(stop, each) for each in stops) for stop in met]
+            found = [stop for stop, again in zip(met, passed, strict=True) if stop is not None and not again]
+            ends += [each for each, again in zip(onward, passed, strict=True) if again]
             kept = tuple(found[: HOSTS_LIMIT - len(stops)])
             if not kept:
                 if met and None not in met:
                     levels.append(Level((), len(met)))
                 break
-            levels.append(Level(kept, len(met) - len(found) - met.count(None), None in met or len(kept) < len(found)))
+            levels.append(Level(kept, sum(passed), None in met or len(kept) < len(found)))
             stops += kept
-            leaving = [(stop.visit.source, each) for stop in kept for each in self._onward(stop, stop.visit, endpoint)]
+            leaving = []
+            for stop in kept:
+                then, is_certain = self._onward(stop, stop.visit, endpoint)
+                leaving += [(stop.visit.source, each) for each in then]
+                is_known = is_known and is_certain
             seen += leaving
             onward = [each for _, each in leaving]
-        is_known = levels[-1:] == [Level((), len(onward))] and all(stop.gathered is not None for stop in stops)
-        arrivals = self._arrivals(visit.source, seen, onward) if is_known and visit.source else ()
-        on_node = visit.target in self._nodes_by_address and all(end.target != visit.target for end in onward)
+        is_known = is_known and bool(visit.source) and not levels[-1].stops and not any(it.others for it in levels)
+        arrivals = self._arrivals(visit.source, seen, ends) if is_known else ()
+        on_node = visit.target in self._nodes_by_address and all(end.target != visit.target for end in ends)
         if not on_node and all(arrival.source is None for arrival in arrivals):
             arrivals = ()
         return Walk(tuple(levels), visit.source, arrivals)
@@ -301,16 +307,18 @@ class Ways:
         begun = visit_of(visit.source, visit.target, visit.port, visit.protocol, begins_here=on_host) or visit
         return self._of_node(layer, node, begun)
 
-    def _onward(self, stop: Stop | None, visit: Visit, endpoint: Endpoint) -> Sequence[Visit]:
-        """Return the visitor as he goes on: as the host's rules translate him, else as the API says of a service."""
+    def _onward(self, stop: Stop | None, visit: Visit, endpoint: Endpoint) -> tuple[Sequence[Visit], bool]:
+        """Return the visitor as he goes on, and whether that is certain: as the host's rules translate him, else as the
+        API says of a service.
+        """
         # As if policies let him: what an engine's rules drop is not translated any more.
         if stop is not None and stop.gathered is not None:
             layer = firewall_layer(without_engine(stop.gathered), stop.visit, stop.gathered.at)
             if layer.onward:
-                return layer.onward
+                return layer.onward, not layer.astray
         if self._is_some_host(visit.target, endpoint):
-            return (visit,)
-        return tuple(self._backends(visit, endpoint)) or (visit,)
+            return (visit,), False
+        return tuple(self._backends(visit, endpoint)) or (visit,), False
 
     def _is_some_host(self, target: str, endpoint: Endpoint) -> bool:
         return target in self._nodes_by_address or self._pod(endpoint, target) is not None

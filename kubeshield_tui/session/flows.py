@@ -97,7 +97,7 @@ def flow_of(store: Store, worlds: Worlds, key: CellKey, walk: Walk = NOWHERE) ->
         source_cluster=own if vantage.spec.kind is VantageKind.POD else "",
         target_cluster=target_cluster,
         comes_as=comes_as,
-        arrivals=walk.arrivals,
+        arrivals=walk.arrivals if comes_as is None else (),
         notes=(*notes, *doubts),
     )
 

@@ -59,7 +59,7 @@ class WhatIf:
         self._cells: dict[CellKey, Then] = {}
         """Those that would be different."""
         self._groups: dict[str, Counter[Effect]] = {}
-        self._alike: dict[tuple[int, Verdict, str, Must], tuple[tuple[Layer, ...], Then]] = {}
+        self._alike: dict[tuple[int, Verdict, Must, bool | None], tuple[tuple[Layer, ...], Then]] = {}
         """By what cells share. The layers are held on to: another tuple must not get their place in memory."""
 
     def of(self, key: CellKey) -> Then | None:
@@ -112,7 +112,7 @@ class WhatIf:
             self._groups.setdefault(endpoint.group or "targets", Counter())[effect] += by
 
     def _imagined(self, judgement: Judgement) -> Then | None:
-        kind = (id(judgement.layers), judgement.verdict, judgement.listener, judgement.expectation.must)
+        kind = (id(judgement.layers), judgement.verdict, judgement.expectation.must, judgement.listens)
         found = self._alike.get(kind)
         if found is None:
             imagined = self._chains.imagine(judgement.key, self.left_out)

@@ -220,21 +220,27 @@ def is_closed_by_kube_proxy(world: World, key: CellKey) -> bool:
 
 def outcome(before: World, after: World, left_out: frozenset[str]) -> Outcome:
     """Hold what was said to open without something to what opened when it was gone."""
-    chains = before.session.chains
-    imagined = {key: told for key in before.store.cells if (told := chains.imagine(key, left_out)) is not None}
     found = Outcome(set(), set(), set(), 0)
     cells = 0
-    for key, told_ in imagined.items():
+    for key in before.store.cells:
+        imagined = before.session.chains.imagine(key, left_out)
         was, is_ = before.store.cell(key).observation, after.store.cells.get(key)
         foreign = "kst-" in key.endpoint and SPACE not in key.endpoint  # of another test, which changes its rules
-        if foreign or was is None or is_ is None or is_.observation is None or was.state is State.ERROR:
+        if (
+            foreign
+            or imagined is None
+            or was is None
+            or is_ is None
+            or is_.observation is None
+            or was.state is State.ERROR
+        ):
             continue
         if left_out == FIREWALLS and is_closed_by_kube_proxy(before, key):
             continue  # its rules stay
         cells += 1
-        if told_.opens:
+        if imagined.opens:
             found.said.add(key)
-        if told_.opens is None:
+        if imagined.opens is None:
             found.unknown.add(key)
         if State.OPEN in {is_.observation.state} - {was.state}:
             found.opened.add(key)

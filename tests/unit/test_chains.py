@@ -336,6 +336,7 @@ def test_nothing_opens_where_nothing_listens() -> None:
     behind = inventory().backends[0]
     empty = replace(behind, backends=tuple(replace(each, ready=False) for each in behind.backends))
     known.tell(happened.ClusterChanged(at=AT, inventory=Inventory(cluster=inventory().cluster, backends=(empty,))))
+    known.judged(API, OPS, State.FILTERED)
     told = known.chains.imagine(key, all_of_it)
     assert told is not None
     assert (told.prediction.verdict, told.opens) == (Predicted.ALLOW, False)

@@ -190,6 +190,15 @@ def test_a_node_port_leads_policies_to_the_pod_that_rules_name() -> None:
     assert arrivals(store, API, SHOP) == set()  # it ends at the node
 
 
+def test_whom_policies_see_is_left_open_where_more_may_answer_than_are_told() -> None:
+    store = estate(SHOP, node_over_ssh("n1", N1), node_over_ssh("n2", N2))
+    ends = [f"-A PREROUTING -m statistic --mode random --probability 0.5 -p tcp -m tcp --dport 30080 -j DNAT "
+            f"--to-destination 10.244.2.7:{port}" for port in range(8080, 8086)]  # fmt: skip
+    collect(store, "node:n1", "n1", iptables_legacy=saved(*ends, table="nat", legacy=True))
+    collect(store, "node:n2", "n2", **at_address(N2))
+    assert arrivals(store, NODE_PORT, SHOP) == set()
+
+
 def arrivals(store: Store, target: Endpoint, source: Vantage) -> set[tuple[str | None, str, int]]:
     return {tuple(each) for each in Firewalls(store).ways().walk(CellKey(target.id, source.id)).arrivals}  # type: ignore[misc]
 
