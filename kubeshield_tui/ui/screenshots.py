@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from kubeshield_tui.model.ids import CellKey
-from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.offer import ContextChoice, Offer
@@ -92,11 +91,11 @@ async def _picture(session: SessionControl, name: str, size: tuple[int, int], th
 
 
 def _interesting(session: SessionControl) -> CellKey:
-    """A proven block whose rules say so, if there is one: it has the most to tell."""
-    blocked = [key for key, cell in session.store.cells.items() if cell.verdict is Verdict.BLOCKED]
-    return next((key for key in blocked if _is_denied(session, key)), next(iter(blocked or session.store.cells)))
-
-
-def _is_denied(session: SessionControl, key: CellKey) -> bool:
-    judgement = session.store.cell(key).judgement
-    return judgement is not None and judgement.prediction.verdict is Predicted.DENY
+    """The deepest proven block, if there is one: it has the most to tell."""
+    cells = session.store.cells
+    depths = {
+        key: cell.judgement.depth or 0
+        for key, cell in cells.items()
+        if cell.judgement is not None and cell.verdict is Verdict.BLOCKED
+    }
+    return max(depths, key=depths.__getitem__, default=next(iter(cells)))
