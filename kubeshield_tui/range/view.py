@@ -52,7 +52,7 @@ class Sight:
     def rewrite(self, line: bytes, asked: dict[str, str]) -> tuple[bytes, list[bytes]]:
         """Rewrite a line to the agent; returns it and the answers that the range gives itself.
 
-        `asked` is told which address each probe is for, by the probe's id.
+        `asked` is told which address each probe that the agent asks is for, by the probe's id.
         """
         if not line.startswith(b'{"op":"probe"'):
             return line, []
@@ -60,13 +60,13 @@ class Sight:
         targets, answers = [], []
         for target in told["targets"]:
             key, host, port = target[:3]
-            asked[key] = host
             reject = self._rejects.get((host, port))
             if reject is not None:
                 answers.append(_rejected(key, reject))
             elif (host, port) in self._cut:
                 answers.append(_reset(key, self._source_to(host)))
             else:
+                asked[key] = host
                 targets.append([key, host, port, *self._sockets.get((host, port), self.drop)])
         told["targets"] = targets
         return json.dumps(told, separators=(",", ":")).encode(), answers
