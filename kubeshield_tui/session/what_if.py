@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kubeshield_tui.judgement.chain import Imagined
 from kubeshield_tui.model.expectation import Must
-from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.ids import CellKey, EndpointId
 from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
 from kubeshield_tui.session.chains import Chains
 from kubeshield_tui.session.store import Store
@@ -20,6 +20,8 @@ BITE_SECONDS = 0.01
 """How long cells are worked out before a screen gets its turn."""
 AT_ONCE = 64
 """Cells between two looks at the clock."""
+REMEMBERED = 100_000
+"""Kinds of cells that are held on to."""
 _PASSED = frozenset({Verdict.EXPOSED, Verdict.REACHABLE})
 _UNMEASURED = frozenset({Verdict.LOST, Verdict.UNTESTED})
 
@@ -50,7 +52,6 @@ class WhatIf:
 
     def __init__(self, store: Store, chains: Chains, left_out: frozenset[str]) -> None:
         self.left_out = left_out
-        self.counts: Counter[Effect] = Counter()
         self.done = 0
         """Cells that were worked out since it was made, of `total`."""
         self.total = 0
@@ -59,8 +60,11 @@ class WhatIf:
         self._cells: dict[CellKey, Then] = {}
         """Those that would be different."""
         self._groups: dict[str, Counter[Effect]] = {}
-        self._alike: dict[tuple[int, Verdict, Must], tuple[tuple[Layer, ...], Then]] = {}
-        """By what cells share. The layers are held on to: another tuple must not get their place in memory."""
+        self._group_of: dict[EndpointId, Counter[Effect]] = {}
+        self._alike: dict[tuple[int, int, int], tuple[tuple[Layer, ...], Then | None]] = {}
+        """By the identity of layers, verdict and what must be: cells that are alike share them, and hashing what they
+        are would cost more than all else. The layers are held on to, so that no others get their place in memory.
+        """
 
     def of(self, key: CellKey) -> Then | None:
         """Return what a cell would be; None where it would be as it is."""
@@ -71,9 +75,9 @@ class WhatIf:
         return self._groups.get(group, Counter())
 
     @property
-    def opening(self) -> int:
-        """Cells that would open, whether they may or not."""
-        return sum(self.counts[effect] for effect in OPENING)
+    def counts(self) -> Counter[Effect]:
+        """Count what becomes of all cells."""
+        return sum(self._groups.values(), Counter())
 
     async def work_out(self) -> None:
         """Work out every cell, in bites between which others get their turn; then what changed meanwhile."""
@@ -90,36 +94,41 @@ class WhatIf:
 
     def update(self, keys: Iterable[CellKey]) -> None:
         """Work out cells anew that are other now."""
-        cells, known = self._store.cells, self._cells
+        cells, known, alike = self._store.cells, self._cells, self._alike
         for key in keys:
             cell = cells.get(key)
             judgement = cell.judgement if cell is not None else None
-            then = self._imagined(judgement) if judgement is not None else None
+            then = None
+            if judgement is not None:
+                found = alike.get((id(judgement.layers), id(judgement.verdict), id(judgement.expectation.must)))
+                then = found[1] if found is not None else self._imagined(judgement)
             before = known.get(key)
-            if before is then:
-                continue
-            if before is not None:
-                del known[key]
-                self._count(key, before.effect, -1)
-            if then is not None and then.effect is not Effect.NOTHING:
-                known[key] = then
-                self._count(key, then.effect, 1)
+            if before is not then:
+                self._become(key, before, then)
 
-    def _count(self, key: CellKey, effect: Effect, by: int) -> None:
-        self.counts[effect] += by
-        endpoint = self._store.endpoints.get(key.endpoint)
-        if endpoint is not None:
-            self._groups.setdefault(endpoint.group or "targets", Counter())[effect] += by
+    def _become(self, key: CellKey, before: Then | None, then: Then | None) -> None:
+        counts = self._group_of.get(key.endpoint)
+        if counts is None:
+            endpoint = self._store.endpoints.get(key.endpoint)
+            group = (endpoint.group if endpoint is not None else "") or "targets"
+            counts = self._group_of[key.endpoint] = self._groups.setdefault(group, Counter())
+        if before is not None:
+            counts[before.effect] -= 1
+        if then is not None:
+            counts[then.effect] += 1
+            self._cells[key] = then
+        else:
+            del self._cells[key]
 
     def _imagined(self, judgement: Judgement) -> Then | None:
-        kind = (id(judgement.layers), judgement.verdict, judgement.expectation.must)
-        found = self._alike.get(kind)
-        if found is None:
-            imagined = self._chains.imagine(judgement.key, self.left_out)
-            if imagined is None:
-                return None
-            found = self._alike[kind] = (judgement.layers, Then(effect_of(judgement, imagined), imagined))
-        return found[1]
+        imagined = self._chains.imagine(judgement.key, self.left_out)
+        effect = effect_of(judgement, imagined) if imagined is not None else Effect.NOTHING
+        then = Then(effect, imagined) if imagined is not None and effect is not Effect.NOTHING else None
+        if len(self._alike) >= REMEMBERED:
+            self._alike.clear()
+        layers = judgement.layers
+        self._alike[id(layers), id(judgement.verdict), id(judgement.expectation.must)] = (layers, then)
+        return then
 
 
 def effect_of(judgement: Judgement, imagined: Imagined) -> Effect:

@@ -28,7 +28,7 @@ from kubeshield_tui.session.firewalls import Firewalls
 from kubeshield_tui.session.layers_off import KINDS, of_cell, of_walls, together
 from kubeshield_tui.session.one_failure import OneFailure
 from kubeshield_tui.session.store import Store
-from kubeshield_tui.session.what_if import Effect, WhatIf
+from kubeshield_tui.session.what_if import OPENING, Effect, WhatIf
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 from tests.ui import walls
@@ -198,7 +198,7 @@ def test_without_policies_the_cells_that_they_alone_held_open() -> None:
         ("web", "ssh:phone"): Effect.OPENS,
         ("web", "pod:ops"): Effect.OPENS,
     }
-    assert made.opening == 4
+    assert sum(made.counts[effect] for effect in OPENING) == 4
     assert made.of_group("targets") == made.counts
     assert made.done == made.total == len(walls.CELLS)
 
