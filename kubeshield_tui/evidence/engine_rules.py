@@ -19,12 +19,20 @@ from kubeshield_tui.model.evidence import Source
 TABLE = re.compile(r"netpol|network-?polic", re.IGNORECASE)
 CHAIN = re.compile(r"cali-|KUBE-(?:NWPLCY|POD-FW|ROUTER)|WEAVE-NPC", re.IGNORECASE)
 FILTERING = frozenset({"filter"})
+REMEMBERED_AS = "without an engine's rules"
 _ITEMS = ("iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")
 _WORDS = re.compile(r"(?::|-[AI] |-[jg] )(\S+)")
 
 
 def without_engine(gathered: Gathered) -> Gathered:
-    """Return a reading without an engine's rules; the same one where it has none."""
+    """Return a reading without an engine's rules; the same one where it has none. Remembered with the reading."""
+    known = gathered.answers.get(REMEMBERED_AS)
+    if not isinstance(known, Gathered):
+        known = gathered.answers[REMEMBERED_AS] = _without_engine(gathered)
+    return known
+
+
+def _without_engine(gathered: Gathered) -> Gathered:
     kept = [_stripped(source) for source in gathered.sources.values()]
     changed = any(new is not old for new, old in zip(kept, gathered.sources.values(), strict=True))
     return Gathered(kept) if changed else gathered

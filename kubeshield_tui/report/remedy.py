@@ -15,6 +15,7 @@ WIDTH = 110
 SHOWN = 12
 """Ends that one line names."""
 NO_POLICY = "no policy"
+UNKNOWN = "addresses that are not known"
 Alike = Mapping[str, int]
 """By the name of a pod: how many others it stands for."""
 
@@ -67,8 +68,9 @@ def _grouped(flows: Iterable[KnownFlow], alike: Alike, hangs_on: Mapping[KnownFl
     """A text for all connections that the same sources make, for the same reason."""
     sources: dict[tuple[str, str], list[str]] = {}
     for flow in flows:
-        count = alike.get(flow.source.text, 0)
-        source = f"{flow.source.text} and {count} alike" if count else flow.source.text
+        name = flow.source.text or UNKNOWN
+        count = alike.get(name, 0)
+        source = f"{name} and {count} alike" if count else name
         sources.setdefault((flow.place, hangs_on.get(flow, "")), []).append(source)
     places: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for (place, why), listed in sources.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.offer import ContextChoice, Offer
@@ -91,6 +92,11 @@ async def _picture(session: SessionControl, name: str, size: tuple[int, int], th
 
 
 def _interesting(session: SessionControl) -> CellKey:
-    """A proven block if there is one: it has the most to tell."""
+    """A proven block whose rules say so, if there is one: it has the most to tell."""
     blocked = [key for key, cell in session.store.cells.items() if cell.verdict is Verdict.BLOCKED]
-    return blocked[0] if blocked else next(iter(session.store.cells))
+    return next((key for key in blocked if _is_denied(session, key)), next(iter(blocked or session.store.cells)))
+
+
+def _is_denied(session: SessionControl, key: CellKey) -> bool:
+    judgement = session.store.cell(key).judgement
+    return judgement is not None and judgement.prediction.verdict is Predicted.DENY

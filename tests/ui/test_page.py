@@ -105,7 +105,7 @@ def test_where_nothing_denies_nobody_is_pointed_at() -> None:
     assert "rules say    allow     all layers allow: ingress-policy" in shown
     assert "▲" not in section(shown, "path")
     assert (
-        "not on this way: vantage-egress, egress-policy, source-firewall, cloud-source, cloud-target, node-firewall"
+        "n/a          vantage-egress, egress-policy, source-firewall, cloud-source, cloud-target, node-firewall"
         in shown
     )
 

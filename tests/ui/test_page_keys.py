@@ -138,7 +138,10 @@ def test_the_remedy_is_offered_with_a_key_where_there_is_something_to_close() ->
 def test_an_applied_policy_is_named_with_the_key_that_takes_it_back() -> None:
     store = exposed()
     applied(store)
-    assert "applied      NetworkPolicy payments/kubeshield-api, 12 s ago: u takes it back" in page_text(store)
+    told = "applied      NetworkPolicy payments/kubeshield-api, 12 s ago: u takes it back"
+    assert told in page_text(store)
+    store.apply(happened.FindingCleared(at=AT, finding=FINDING.id))
+    assert told in page_text(store)  # it did what it was made for
 
 
 @pytest.mark.parametrize("size", SIZES)

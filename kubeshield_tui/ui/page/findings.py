@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubeshield_tui.ui.page.lines import pair
-from kubeshield_tui.ui.page.remedies import remedies
+from kubeshield_tui.ui.page.remedies import applied, proposals
 from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.widgets.pager import Line
 
@@ -27,5 +27,6 @@ def findings(view: CellView) -> Iterator[Line]:
         yield from pair("remedy", finding.remedy, "", width)
     if not found:
         yield from pair("", "nothing to act on here", "quiet", width)
-        return
-    yield from remedies(view)
+    yield from applied(view)
+    if found:
+        yield from proposals(view)

@@ -12,7 +12,7 @@ from kubeshield_tui.judgement.chain import AUTHENTICATION, LayerName
 from kubeshield_tui.model.observation import Reason, State
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.verdict import Layer
-from kubeshield_tui.ui.page.lines import TOKENS, said
+from kubeshield_tui.ui.page.lines import TOKENS, pair, said
 from kubeshield_tui.ui.page.view import CellView
 from kubeshield_tui.ui.widgets.layout import cut_middle, fit
 from kubeshield_tui.ui.widgets.pager import LABEL, Line, Piece
@@ -57,7 +57,7 @@ def path(view: CellView) -> Iterator[Line]:
         there = {layer.layer for layer in view.layers}
         absent = [name for name in LayerName if name not in there and name != AUTHENTICATION]
         if absent:
-            yield (("   ", LABEL), (f"not on this way: {', '.join(absent)}", "quiet"))
+            yield from pair("n/a", ", ".join(absent), "quiet", view.width)
 
 
 def _stations(view: CellView) -> list[Station]:

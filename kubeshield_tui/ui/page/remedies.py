@@ -18,12 +18,15 @@ MARKS = {"closes": "reachable", "BREAKS": "exposed", "OPENS": "exposed", "not su
 """Colour tokens of what a trial says."""
 
 
-def remedies(view: CellView) -> Iterator[Line]:
-    """What was applied, what is proposed, and the keys."""
-    for applied in applied_to(view.store, view.key):
-        yield ()
-        words = f"{applied.shown}, {age(view.now - applied.at)}: u takes it back"
+def applied(view: CellView) -> Iterator[Line]:
+    """What was applied here, and the key that takes it back."""
+    for made in applied_to(view.store, view.key):
+        words = f"{made.shown}, {age(view.now - made.at)}: u takes it back"
         yield from pair("applied", words, "reachable", view.width)
+
+
+def proposals(view: CellView) -> Iterator[Line]:
+    """What is proposed, with what each would change, and the keys."""
     if view.proposals is None:
         yield from pair("", "a proposes a policy that closes it, tried on all that is known", "quiet", view.width)
         return
