@@ -36,6 +36,8 @@ class Effect(StrEnum):
     SHALLOWER = "would hold less"
     NOTHING = "as it is"
 
+    __hash__ = str.__hash__  # counted for every cell: an Enum's own takes a call
+
 
 OPENING = frozenset({Effect.EXPOSES, Effect.OPENS})
 
@@ -81,11 +83,18 @@ class WhatIf:
 
     async def work_out(self) -> None:
         """Work out every cell, in bites between which others get their turn; then what changed meanwhile."""
-        revision, keys = self._store.revision, tuple(self._store.cells)
-        self.total = len(keys)
+        revision, alike = self._store.revision, self._alike
         begun = perf_counter()
-        for self.done in range(0, len(keys), AT_ONCE):
-            self.update(keys[self.done : self.done + AT_ONCE])
+        cells = tuple(self._store.cells.items())
+        self.total = len(cells)
+        for self.done in range(0, len(cells), AT_ONCE):
+            for key, cell in cells[self.done : self.done + AT_ONCE]:
+                judgement = cell.judgement
+                if judgement is not None:
+                    found = alike.get((id(judgement.layers), id(judgement.verdict), id(judgement.expectation.must)))
+                    then = found[1] if found is not None else self._imagined(judgement)
+                    if then is not None:
+                        self._become(key, None, then)
             if perf_counter() - begun >= BITE_SECONDS:
                 await asyncio.sleep(0)
                 begun = perf_counter()
