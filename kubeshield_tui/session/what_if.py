@@ -49,6 +49,16 @@ class Then(NamedTuple):
     imagined: Imagined
 
 
+class _Kind(NamedTuple):
+    """What becomes of cells that are alike."""
+
+    layers: tuple[Layer, ...]
+    """Held on to, so that no others get their place in memory."""
+    closed: Then | None
+    """Of those that must be blocked."""
+    other: Then | None
+
+
 class WhatIf:
     """All measured cells of a store with something left out. Make another one when what layers are made of changed."""
 
@@ -63,9 +73,9 @@ class WhatIf:
         """Those that would be different."""
         self._groups: dict[str, Counter[Effect]] = {}
         self._group_of: dict[EndpointId, Counter[Effect]] = {}
-        self._alike: dict[tuple[int, int, int], tuple[tuple[Layer, ...], Then | None]] = {}
-        """By the identity of layers, verdict and what must be: cells that are alike share them, and hashing what they
-        are would cost more than all else. The layers are held on to, so that no others get their place in memory.
+        self._alike: dict[tuple[int, int], _Kind] = {}
+        """By the identity of layers and verdict: cells that are alike share them, and hashing what they are would cost
+        more than all else.
         """
 
     def of(self, key: CellKey) -> Then | None:
@@ -83,18 +93,14 @@ class WhatIf:
 
     async def work_out(self) -> None:
         """Work out every cell, in bites between which others get their turn; then what changed meanwhile."""
-        revision, alike = self._store.revision, self._alike
-        begun = perf_counter()
-        cells = tuple(self._store.cells.items())
-        self.total = len(cells)
-        for self.done in range(0, len(cells), AT_ONCE):
-            for key, cell in cells[self.done : self.done + AT_ONCE]:
-                judgement = cell.judgement
-                if judgement is not None:
-                    found = alike.get((id(judgement.layers), id(judgement.verdict), id(judgement.expectation.must)))
-                    then = found[1] if found is not None else self._imagined(judgement)
-                    if then is not None:
-                        self._become(key, None, then)
+        revision, begun = self._store.revision, perf_counter()
+        keys, cells = tuple(self._store.cells), tuple(self._store.cells.values())
+        self.total = len(keys)
+        for self.done in range(0, self.total, AT_ONCE):
+            some = slice(self.done, self.done + AT_ONCE)
+            for key, cell in zip(keys[some], cells[some], strict=True):
+                if (then := self._then(cell.judgement)) is not None:
+                    self._become(key, None, then)
             if perf_counter() - begun >= BITE_SECONDS:
                 await asyncio.sleep(0)
                 begun = perf_counter()
@@ -103,15 +109,8 @@ class WhatIf:
 
     def update(self, keys: Iterable[CellKey]) -> None:
         """Work out cells anew that are other now."""
-        cells, known, alike = self._store.cells, self._cells, self._alike
         for key in keys:
-            cell = cells.get(key)
-            judgement = cell.judgement if cell is not None else None
-            then = None
-            if judgement is not None:
-                found = alike.get((id(judgement.layers), id(judgement.verdict), id(judgement.expectation.must)))
-                then = found[1] if found is not None else self._imagined(judgement)
-            before = known.get(key)
+            then, before = self._then(self._store.cell(key).judgement), self._cells.get(key)
             if before is not then:
                 self._become(key, before, then)
 
@@ -129,24 +128,36 @@ class WhatIf:
         else:
             del self._cells[key]
 
-    def _imagined(self, judgement: Judgement) -> Then | None:
+    def _then(self, judgement: Judgement | None) -> Then | None:
+        """What becomes of a cell with this judgement; None where it would be as it is."""
+        if judgement is None:
+            return None
+        found = self._alike.get((id(judgement.layers), id(judgement.verdict))) or self._asked(judgement)
+        if found.closed is found.other or judgement.expectation.must is Must.BLOCKED:
+            return found.closed
+        return found.other
+
+    def _asked(self, judgement: Judgement) -> _Kind:
         imagined = self._chains.imagine(judgement.key, self.left_out)
         effect = effect_of(judgement, imagined) if imagined is not None else Effect.NOTHING
         then = Then(effect, imagined) if imagined is not None and effect is not Effect.NOTHING else None
+        closed = then._replace(effect=Effect.EXPOSES) if then is not None and effect is Effect.OPENS else then
         if len(self._alike) >= REMEMBERED:
             self._alike.clear()
-        layers = judgement.layers
-        self._alike[id(layers), id(judgement.verdict), id(judgement.expectation.must)] = (layers, then)
-        return then
+        found = _Kind(judgement.layers, closed, then)
+        self._alike[id(judgement.layers), id(judgement.verdict)] = found
+        return found
 
 
 def effect_of(judgement: Judgement, imagined: Imagined) -> Effect:
-    """Say what a cell becomes. One that answers already opens where nothing would ask any more who comes."""
+    """Say what a cell becomes that need not be blocked. One that answers already opens where nothing would ask any more
+    who comes.
+    """
     verdict, before, after = judgement.verdict, judgement.depth, imagined.depth.least
     if verdict in _UNMEASURED or before is None or after is None:
         return Effect.NOTHING
     if imagined.opens or (verdict in _PASSED and after == 0 < before):
-        return Effect.EXPOSES if judgement.expectation.must is Must.BLOCKED else Effect.OPENS
+        return Effect.OPENS
     if imagined.opens is None:
         return Effect.UNKNOWN
     return Effect.SHALLOWER if after < before else Effect.NOTHING
