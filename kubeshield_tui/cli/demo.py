@@ -52,6 +52,7 @@ def range_settings(training: TrainingRange, arguments: argparse.Namespace) -> Se
         zones=tuple((spec, Zone(zone)) for spec, zone in training.zones.items()),
         targets=training.targets,
         discovery=training.scenario.discovery,
+        read_firewalls=bool(training.scenario.tools),  # of the range's own hosts, which print what the scenario says
         consent=True,  # the pods are made in the range, nowhere else
         pod_settle=0.0,  # the range's policies are there before its pods
         timing=timing_from(arguments, RANGE_TIMING),

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import struct
-import threading
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -23,7 +21,7 @@ FILLERS = 8
 IDLE_SECONDS = 60.0
 TLS_RECORD = b"\x16"
 """First byte of a ClientHello. RFC 8446 section 5.1."""
-SPECIAL = frozenset({"dns", "reset", "silent", "ssh", "tarpit"})
+SPECIAL = frozenset({"dns", "silent", "ssh", "tarpit"})
 """What no HTTP server does, beside the kinds of servers.toml."""
 
 
@@ -36,7 +34,6 @@ class Listeners:
         self._sockets: list[socket.socket] = []
         self._transports: list[asyncio.DatagramTransport] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._cutting: list[tuple[socket.socket, threading.Thread]] = []
 
     async def start(self, behaviour: str, name: str) -> Address:
         """Start a listener; `name` is put into its certificate."""
@@ -53,23 +50,9 @@ class Listeners:
                 return await self._serve(greet(b""))
             case "tarpit":
                 return await self._serve(trickle)
-            case "reset":
-                return self._cut()
             case "dns":
                 return await self._serve_datagrams(RefusingDns)
         raise ValueError(f"no such behaviour: {behaviour}")
-
-    def _cut(self) -> Address:
-        """Accepts, then cuts: what a proxy does whose backend is gone.
-
-        In a thread: while the range is busy the reset must not come later than a visitor waits for a greeting.
-        """
-        listening = socket.create_server((LOOPBACK, 0), backlog=128)
-        thread = threading.Thread(target=cut_all, args=(listening,), name="range reset", daemon=True)
-        self._cutting.append((listening, thread))
-        thread.start()
-        address: Address = listening.getsockname()
-        return address
 
     def refuse(self) -> Address:
         """An address that answers with a reset: bound, so that nobody else gets it, and not listening."""
@@ -108,10 +91,6 @@ class Listeners:
             transport.close()
         for each in self._sockets:
             each.close()
-        for listening, thread in self._cutting:
-            listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
-            thread.join()
-            listening.close()
 
     async def _serve(self, handler: Handler, context: ssl.SSLContext | None = None) -> Address:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -233,12 +212,3 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.write(bytes([byte]))
         await writer.drain()
         await asyncio.sleep(1)
-
-
-def cut_all(listening: socket.socket) -> None:
-    """Reset every connection until the socket is shut down."""
-    with contextlib.suppress(OSError):
-        while True:
-            connection, _ = listening.accept()
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            connection.close()

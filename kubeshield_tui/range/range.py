@@ -8,6 +8,7 @@ import json
 import secrets
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +17,7 @@ from kubeshield_tui.range.api import Api
 from kubeshield_tui.range.certificates import Authority
 from kubeshield_tui.range.listeners import Address, Listeners
 from kubeshield_tui.range.scenario import API_SERVER, Json, Scenario, Truth, View, host_port, load_scenario
-from kubeshield_tui.range.ssh import JumpHost
+from kubeshield_tui.range.ssh import Host
 from kubeshield_tui.range.view import Reject, Sight, spawn_with_sight
 from kubeshield_tui.range.world import World
 from kubeshield_tui.vantages.channel import Channel
@@ -32,7 +33,7 @@ class TrainingRange:
         self._folder = Path()
         self._listeners: Listeners | None = None
         self._api: Api | None = None
-        self._jump: JumpHost | None = None
+        self._hosts: list[Host] = []
         self._sights: dict[str, Sight] = {}
         self._channels: list[Channel] = []
         self._going_on: asyncio.Task[None] | None = None
@@ -44,7 +45,7 @@ class TrainingRange:
 
     @property
     def ssh_config(self) -> Path:
-        """An ssh_config that knows the jump host."""
+        """An ssh_config that knows the hosts."""
         return self._folder / "ssh_config"
 
     @property
@@ -100,10 +101,11 @@ class TrainingRange:
         api_address = await self._api.start(context)
         self._listeners = Listeners(authority)
         await self._make_sights(self._listeners, api_address)
-        jump = next(view.vantage for view in self.scenario.view if view.vantage.startswith("ssh:"))
-        name, printed = jump.partition(":")[2], self.scenario.tools
-        self._jump = JumpHost(self._folder, name, printed, lambda: self._run(jump))
-        await self._jump.start()
+        for vantage in self.scenario.hosts:
+            name, printed = vantage.partition(":")[2], self.scenario.tools.get(vantage, {})
+            host = Host(self._folder, name, printed, partial(self._run, vantage))
+            self._hosts.append(host)
+            await host.start()
         self._write_kubeconfig(api_address, token, authority.pem)
         if self.targets is not None:
             self.targets.write_text(self.scenario.targets)
@@ -112,7 +114,7 @@ class TrainingRange:
         if self._going_on is not None:
             self._going_on.cancel()
             await asyncio.gather(self._going_on, return_exceptions=True)
-        for part in (self._jump, self._api, self._listeners):
+        for part in (*self._hosts, self._api, self._listeners):
             if part is not None:
                 await part.close()
         # Servers cut short what takes long, the end of an agent too: no process may outlive the range.
@@ -146,7 +148,8 @@ class TrainingRange:
         metadata = pod["metadata"]
         existing = f"pod:{metadata['namespace']}/{metadata['name']}"
         vantage = existing if existing in self._sights else f"pod:{metadata['namespace']}"
-        return await self._spawn(self._sights.get(vantage) or _blind(self._sights["local"]))
+        sight = self._sights.get(vantage) or _blind(self._sights["local"])
+        return await self._spawn(sight.as_seen_by([each["ip"] for each in pod["status"].get("podIPs", ())]))
 
     def _write_kubeconfig(self, address: Address, token: str, authority: bytes) -> None:
         scenario = self.scenario
@@ -179,7 +182,7 @@ def _sight(
     for address, words in view.reject.items():
         reason, _, source = words.partition(" from ")
         rejects[host_port(address)] = Reject(reason, source)
-    return Sight(seen, rejects, drop)
+    return Sight(seen, rejects, drop, view.addresses, map(host_port, view.cut))
 
 
 def _blind(sight: Sight) -> Sight:

@@ -38,6 +38,10 @@ class Pod(_Strict, frozen=True, kw_only=True):
     address: str
     labels: dict[str, str] = {}
     ports: list[int] = []
+    image: str = "example"
+    daemon_set: str = ""
+    """The DaemonSet that it is of."""
+    host_network: bool = False
 
 
 class Port(_Strict, frozen=True, kw_only=True):
@@ -84,10 +88,15 @@ class View(_Strict, frozen=True, kw_only=True):
     vantage: str
     zone: str
     node: str = ""
+    addresses: list[str] = []
+    """What it comes as, the usual one first; one that is in a target's /24 goes before it. Pods have their own."""
     refuse: list[str] = []
     """Addresses that answer with a reset."""
     reject: dict[str, str] = {}
     """Addresses that a hop rejects: `admin-prohibited from 10.0.0.1`. Put in by the range."""
+    cut: list[str] = []
+    """Addresses that take a connection and reset it before a byte. Put in by the range: whether a real reset comes
+    before we speak hangs on how busy this machine is."""
     reach: list[str] = []
     """Addresses that are what their listener is."""
     instead: dict[str, str] = {}
@@ -101,6 +110,20 @@ class Truth(msgspec.Struct, frozen=True):
     reason: str
     posture: str
     verdict: str
+    predicted: str = "unknown"
+    depth: str = "-"
+    """How many failure domains hold; `-` where nothing was measured."""
+    comparison: str = ""
+    """How the rules and the wire stand to each other."""
+    decider: str = "-"
+    """The key in `deciders` of the first layer that denies; `-` where none does."""
+
+
+class Decider(_Strict, frozen=True, kw_only=True):
+    """Something that denies."""
+
+    layer: str
+    text: str
 
 
 class Scenario(_Strict, frozen=True, kw_only=True):
@@ -126,10 +149,18 @@ class Scenario(_Strict, frozen=True, kw_only=True):
     """Text of a targets file."""
     discovery: bool = True
     """False: the targets are the whole grid."""
-    tools: dict[str, str] = {}
-    """Command -> what it prints on the jump host."""
+    tools: dict[str, dict[str, str]] = {}
+    """Vantage -> command -> what it prints on that host."""
+    deciders: dict[str, Decider] = {}
+    """What denies, by the words that `truth` uses."""
     truth: dict[str, dict[str, str]] = {}
-    """endpoint id -> vantage -> `state reason posture verdict`."""
+    """endpoint id -> vantage -> `state reason posture verdict`, and where there are rules `predicted depth comparison
+    decider`."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Vantages that SSH leads to."""
+        return tuple(view.vantage for view in self.view if view.vantage.startswith(("ssh:", "node:")))
 
     def truth_of(self, endpoint: str, vantage: str) -> Truth:
         """What must be seen. Raises KeyError where nothing is written."""
@@ -185,12 +216,17 @@ def _check(scenario: Scenario, where: str) -> None:
         problems.extend(f"truth.{endpoint}: no word for {vantage}" for vantage in sorted(missing))
         problems.extend(f"truth.{endpoint}: unknown vantage {vantage}" for vantage in sorted(unknown))
         problems.extend(
-            f"truth.{endpoint}.{vantage}: expected `state reason posture verdict`"
+            f"truth.{endpoint}.{vantage}: expected `state reason posture verdict`, or four more words of the rules"
             for vantage, words in row.items()
-            if len(words.split()) != 4
+            if len(words.split()) not in {4, 8}
         )
-    if sum(view.vantage.startswith("ssh:") for view in scenario.view) != 1:
-        problems.append("view: expected one ssh: vantage, the jump host")
+        problems.extend(
+            f"truth.{endpoint}.{vantage}: unknown decider {decider}"
+            for vantage, words in row.items()
+            for decider in words.split()[7:]
+            if decider not in {"-", *scenario.deciders}
+        )
+    problems.extend(f"tools.{host}: no view of a host" for host in scenario.tools.keys() - set(scenario.hosts))
     if "local" not in vantages:
         problems.append("view: expected a view of `local`")
     if problems:

@@ -1,4 +1,4 @@
-"""A real SSH server on loopback as the jump host: runs the real agent with the host's view, and its tools."""
+"""Real SSH servers on loopback as the range's hosts: each runs the real agent with the host's view, and its tools."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from kubeshield_tui.range.tools import write_tools
 from kubeshield_tui.vantages.channel import Channel
 
 
-class JumpHost:
-    """An SSH server with its own key, known_hosts, client key and ssh_config in a folder."""
+class Host:
+    """An SSH server with its own key, known_hosts and client key; it adds itself to the ssh_config of its folder."""
 
     def __init__(
         self, folder: Path, name: str, printed: dict[str, str], executor: Callable[[], Awaitable[Channel]]
     ) -> None:
         self._folder = folder
         self._name = name
-        self._tools = write_tools(folder / "tools", printed)
+        self._tools = write_tools(folder / f"tools-{name}", printed)
         self._executor = executor
         self._server: asyncssh.SSHAcceptor | None = None
-        self.config = folder / "ssh_config"
+        self._config = folder / "ssh_config"
 
     async def start(self) -> None:
         """Serve, and write what a client needs."""
@@ -44,14 +44,15 @@ class JumpHost:
             sftp_factory=None,
         )
         port = self._server.get_port()
-        identity, known = self._folder / "id_ed25519", self._folder / "known_hosts"
+        identity, known = self._folder / f"id_{self._name}", self._folder / f"known_hosts_{self._name}"
         identity.touch(mode=0o600)
         identity.write_bytes(client_key.export_private_key())
         known.write_text(f"[127.0.0.1]:{port} {host_key.export_public_key().decode()}")
-        self.config.write_text(
-            f"Host {self._name}\n  HostName 127.0.0.1\n  Port {port}\n  User trainee\n  IdentityFile {identity}\n"
-            f"  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n"
-        )
+        with self._config.open("a") as config:
+            config.write(
+                f"Host {self._name}\n  HostName 127.0.0.1\n  Port {port}\n  User trainee\n  IdentityFile {identity}\n"
+                f"  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n"
+            )
 
     async def close(self) -> None:
         """Stop serving."""

@@ -1,4 +1,4 @@
-"""The jump host's own tools: small programs that print what the scenario says, and are not found where it says nothing.
+"""Tools of a simulated host: small programs that print what the scenario says; what it does not name is not found.
 
 They stand before the machine's own in the PATH, so that a shell on the simulated host never shows the real one.
 """
@@ -16,7 +16,10 @@ TOOLS = (
 
 
 def write_tools(folder: Path, printed: Mapping[str, str]) -> Path:
-    """Write the programs into a new folder; `printed` tells by command what is on standard output."""
+    """Write the programs into a new folder; `printed` tells by command what is on standard output.
+
+    A command that ends in `*` stands for all that begin so.
+    """
     folder.mkdir()
     for number, name in enumerate(TOOLS):
         cases: list[str] = []
@@ -25,7 +28,9 @@ def write_tools(folder: Path, printed: Mapping[str, str]) -> Path:
             if words[0] == name:
                 output = folder / f"{number}-{len(cases)}.out"
                 output.write_text(text)
-                cases.append(f"  {shlex.quote(' '.join(words[1:]))}) exec /bin/cat {shlex.quote(str(output))} ;;\n")
+                told = " ".join(words[1:])
+                pattern = shlex.quote(told.removesuffix("*")) + ("*" if told.endswith("*") else "")
+                cases.append(f"  {pattern}) exec /bin/cat {shlex.quote(str(output))} ;;\n")
         body = f'case "$*" in\n{"".join(cases)}  *) echo "{name}: not found" >&2; exit 127 ;;\nesac\n'
         program = folder / name
         program.write_text(f"#!/bin/sh\n{body}")

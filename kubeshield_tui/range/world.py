@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import uuid
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import yaml
@@ -33,6 +33,8 @@ CLUSTER_SCOPED = frozenset(
 SHORT_NAMES = {"namespaces": "ns", "nodes": "no", "pods": "po", "services": "svc", "networkpolicies": "netpol"}
 EVENTS_KEPT = 1_000
 """Of a kind: whoever watches from before them is told to list again."""
+AGE = timedelta(days=30)
+"""How old a scenario's objects are when it begins: policies are long in force."""
 _UIDS = uuid.UUID("5a1cb16e-7a3c-4f43-9d0e-6b75626e6574")
 
 
@@ -51,7 +53,9 @@ class World:
         self._past: dict[str, deque[tuple[int, Json]]] = {plural: deque(maxlen=EVENTS_KEPT) for plural in KINDS}
         self._forgotten = dict.fromkeys(KINDS, 0)
         self._hosts = itertools.count(200)
+        self._age = AGE
         self._fill()
+        self._age = timedelta()
 
     def put(self, plural: str, body: Json) -> Json:
         """Add or replace an object."""
@@ -59,7 +63,7 @@ class World:
         metadata = body.setdefault("metadata", {})
         namespace, name = metadata.get("namespace", ""), metadata["name"]
         metadata.setdefault("uid", str(uuid.uuid5(_UIDS, f"{plural}/{namespace}/{name}")))
-        metadata.setdefault("creationTimestamp", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        metadata.setdefault("creationTimestamp", (datetime.now(UTC) - self._age).strftime("%Y-%m-%dT%H:%M:%SZ"))
         metadata["resourceVersion"] = str(next(self._versions))
         body = {"apiVersion": api_version, "kind": kind, **body}
         event = "MODIFIED" if (namespace, name) in self.objects[plural] else "ADDED"
@@ -105,7 +109,8 @@ class World:
         metadata, spec = body["metadata"], body["spec"]
         node = spec.get("nodeName") or self.own_pod_node(metadata["namespace"])
         spec["nodeName"] = node
-        body["status"] = _running(f"10.244.9.{next(self._hosts)}", spec["containers"])
+        subnet = [name for _, name in self.objects["nodes"]].index(node) + 1
+        body["status"] = _running(f"10.244.{subnet}.{next(self._hosts)}", spec["containers"])
         return self.put("pods", body)
 
     def own_pod_node(self, namespace: str) -> str:
@@ -176,7 +181,7 @@ class World:
                     "clusterIP": service.address,
                     "clusterIPs": [service.address],
                     "ports": ports,
-                    "selector": {"app": service.name},
+                    **({"selector": {"app": service.name}} if service.pods else {}),
                 },
                 "status": {"loadBalancer": {}},
             },
@@ -226,10 +231,15 @@ def _node(node: Node, version: str) -> Json:
 
 
 def _pod(pod: Pod) -> Json:
-    containers = [{"name": "main", "image": "example", "ports": [{"containerPort": port} for port in pod.ports]}]
+    containers = [{"name": "main", "image": pod.image, "ports": [{"containerPort": port} for port in pod.ports]}]
+    metadata: Json = {"name": pod.name, "namespace": pod.namespace, "labels": dict(pod.labels)}
+    if pod.daemon_set:
+        uid = str(uuid.uuid5(_UIDS, f"daemonsets/{pod.namespace}/{pod.daemon_set}"))
+        owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": pod.daemon_set, "uid": uid, "controller": True}
+        metadata["ownerReferences"] = [owner]
     return {
-        "metadata": {"name": pod.name, "namespace": pod.namespace, "labels": dict(pod.labels)},
-        "spec": {"nodeName": pod.node, "containers": containers},
+        "metadata": metadata,
+        "spec": {"nodeName": pod.node, "hostNetwork": pod.host_network, "containers": containers},
         "status": _running(pod.address, containers),
     }
 

@@ -81,7 +81,7 @@ async def test_all_is_well_on_the_range_and_nothing_is_made(training: TrainingRa
     assert "all rights in shop; nothing was made" in of(told, "vantage", "pod:shop")[0].said
     assert of(told, "vantage", "local")[0].said.startswith("opens: python 3.")
     way, opened = of(told, "vantage", "ssh:jump")
-    assert "known_hosts line 1" in way.said
+    assert "known_hosts_jump line 1" in way.said
     assert opened.said.startswith("opens: python 3.")
     assert {method for method, path in server.asked if path != REVIEWS} == {"GET"}
     assert await all_objects(training) == before
@@ -253,7 +253,7 @@ async def test_no_host_is_connected_to_that_was_not_named(
 
     monkeypatch.setattr(ssh_connection, "connect", never)
     told = await look(training, "local")
-    assert any("1 host" in each.said for each in of(told, "ssh"))
+    assert any("2 hosts" in each.said for each in of(told, "ssh"))
 
 
 async def test_an_agent_that_does_not_answer_is_said(

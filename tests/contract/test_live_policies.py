@@ -113,7 +113,7 @@ async def test_admin_and_foreign_policies_are_read_where_the_server_has_them(
     world, denied = await read_world(client)
     assert denied == (), "a group without a kind has none of them"
     assert says(world, WEB, API, 8443) == "unknown"
-    assert says(world, API, DB, 5432) == "deny", "shop is at neither end"
+    assert says(world, API, DB, 5433) == "deny", "shop is at neither end"
 
 
 async def test_namespaces_that_may_not_be_listed_have_labels_that_are_not_known(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -148,7 +149,8 @@ async def test_without_consent_the_exact_list_is_shown_and_nothing_is_made(
 ) -> None:
     before = await all_objects(training)
     record = tmp_path / "record"
-    wanted = settings(training, "node:n1", "local", per_namespace=True, per_node=True, record=record)
+    given: dict[str, Any] = {"per_namespace": True, "per_node": True, "ssh_config": tmp_path / "none"}
+    wanted = settings(training, "node:n1", "local", record=record, **given)
     with pytest.raises(ConsentMissing) as caught:
         await Session(wanted).audit()
     first, *others = caught.value.message.splitlines()

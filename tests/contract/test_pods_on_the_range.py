@@ -211,6 +211,8 @@ async def test_discovery_finds_exactly_what_the_scenarios_author_listed(
         "default-deny",
         "api-from-shop-web",
         "allow-dns-and-db",
+        "db-from-payments",
+        "dashboard-from-ops",
     }
     assert found.denied == ()
     assert await may(client, "create", "pods", namespace="shop") is True

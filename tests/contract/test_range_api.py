@@ -34,6 +34,7 @@ from kubeshield_tui.range.view import Reject, Sight
 from kubeshield_tui.session.session import Session
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.vantages.local import LocalVantage
+from kubeshield_tui.vantages.pod import PodVantage
 
 Json = dict[str, Any]
 KUBECTL = os.environ.get("KUBECTL") or shutil.which("kubectl")
@@ -288,29 +289,54 @@ def test_an_address_that_is_not_known_is_never_connected_to() -> None:
     sight = Sight({known: ("127.0.0.1", 5)}, {refused: Reject("host-prohibited", "10.0.0.254")}, drop)
     places = [known, refused, ("203.0.113.10", 6444), ("127.0.0.1", 22), ("localhost", 22), ("::1", 22), ("", 0)]
     line = protocol.probe_line([(str(number), probe(*place)) for number, place in enumerate(places)])
-    rewritten, answers = sight.rewrite(line.rstrip(b"\n"))
+    asked: dict[str, str] = {}
+    rewritten, answers = sight.rewrite(line.rstrip(b"\n"), asked)
     targets = json.loads(rewritten)["targets"]
     assert targets[0] == ["0", *known, "127.0.0.1", 5]
     assert [target[3:] for target in targets[1:]] == [list(drop)] * 5
     assert {target[0] for target in targets} == {"0", "2", "3", "4", "5", "6"}
     assert [json.loads(answer)["id"] for answer in answers] == ["1"]
+    assert asked["2"] == "203.0.113.10"
     # A target that brings an address to connect to gets the view's all the same.
     forged = json.dumps({"op": "probe", "targets": [["0", "h", 1, "192.0.2.1", 1]]}, separators=(",", ":")).encode()
-    assert json.loads(sight.rewrite(forged)[0])["targets"] == [["0", "h", 1, *drop]]
+    assert json.loads(sight.rewrite(forged, {})[0])["targets"] == [["0", "h", 1, *drop]]
     for other in (b'{"op":"ping","seq":1}', b'{"op":"end"}', b"QUJD"):
-        assert sight.rewrite(other) == (other, [])
+        assert sight.rewrite(other, {}) == (other, [])
 
 
 def test_a_reject_is_marked_as_simulated() -> None:
     sight = Sight({}, {("h", 1): Reject("admin-prohibited", "10.0.0.1")}, ("127.0.0.1", 9))
     asked = probe("h", 1)
-    _, (answer,) = sight.rewrite(protocol.probe_line([("0", asked)]).rstrip(b"\n"))
+    _, (answer,) = sight.rewrite(protocol.probe_line([("0", asked)]).rstrip(b"\n"), {})
     result = protocol.read_line(answer)
     assert result is not None
     seen = protocol.observation(asked, result, 1.0, answer)
     assert (seen.state, seen.reason, seen.simulated) == (State.FILTERED, Reason.ADMIN_PROHIBITED, True)
     assert seen.icmp is not None
     assert (seen.icmp.type, seen.icmp.code, seen.icmp.source) == (3, 13, "10.0.0.1")
+
+
+def test_a_cut_is_an_open_port_and_marked_as_simulated() -> None:
+    sight = Sight({}, {}, ("127.0.0.1", 9), ("198.51.100.4", "10.0.0.4"), (("10.0.0.12", 30080),))
+    asked = probe("10.0.0.12", 30080)
+    _, (answer,) = sight.rewrite(protocol.probe_line([("0", asked)]).rstrip(b"\n"), {})
+    result = protocol.read_line(answer)
+    assert result is not None
+    seen = protocol.observation(asked, result, 1.0, answer)
+    assert (seen.state, seen.reason, seen.simulated) == (State.OPEN, Reason.RESET, True)
+    assert seen.source == "10.0.0.4"
+
+
+async def test_a_vantage_comes_as_its_own_addresses(training: TrainingRange, client: ClusterClient) -> None:
+    point = LocalVantage(parse_vantage("local"), connect=training.local_channel)
+    (local,) = [view for view in training.scenario.view if view.vantage == "local"]
+    assert (await point.open()).addresses == tuple(local.addresses)
+    assert (await point.ask(probe("203.0.113.10", 6443, 5))).source == local.addresses[0]
+    await point.close()
+    spec = parse_vantage("pod:shop/web-6d4f9")
+    pod = PodVantage(spec, client, image="", settle=0.0, report=lambda _: None)
+    assert (await pod.open()).addresses == ("10.244.2.10",)
+    await pod.close()
 
 
 @pytest.mark.parametrize("at_once", [1, 50, 200])

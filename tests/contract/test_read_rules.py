@@ -45,7 +45,7 @@ async def test_a_run_reads_its_hosts_when_it_is_asked_to(training: TrainingRange
     layer = first.judged(session.store.now)
     assert (first.layer, first.host) == ("vantage-egress", "jump")
     assert layer is not None
-    assert layer.verdict is Predicted.ALLOW
+    assert (layer.verdict, layer.answer) == (Predicted.DENY, "icmp-admin-prohibited")
 
 
 async def test_what_a_live_session_reads_and_watches_is_in_its_events(training: TrainingRange, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from kubeshield_tui.range.scenario import load_scenario
 from kubeshield_tui.range.servers import servers
 from tests.scenarios.test_truth import demo, seen
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PROGRAM = "from kubeshield_tui.cli.main import main; main()"
+import pytest
+
+from tests.scenarios.test_truth import PROGRAM
+
+pytestmark = pytest.mark.timeout(900)
 FILE = """\
 # one component may reach the API, and nobody else
 
@@ -56,7 +60,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", PROGRAM, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=400,
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -94,7 +98,7 @@ def test_what_is_declared_decides_and_its_line_is_named(tmp_path: Path) -> None:
     lines = {line["name"]: line for line in report["expectations"]}
     assert lines["no such place"]["notes"] == ["unused: it speaks of no endpoint and vantage of this run"]
     assert lines["the old agent"]["waiver"]["owner"] == "platform@example.org"
-    assert lines["the old agent"]["decided"] == 10
+    assert lines["the old agent"]["decided"] == 12
     for note in ('expect.toml:21 "no such place": unused', 'expect.toml:33 "long gone": expired'):
         assert note in said
 

@@ -81,6 +81,8 @@ LOCAL = {"priority": 0, "src": "all", "table": "local"}
     [
         ({"src": "192.0.2.0", "srclen": 24}, True),
         ({"src": "192.0.3.0", "srclen": 24}, False),
+        ({"src": "192.0.2.1"}, True),
+        ({"src": "all", "dst": "203.0.113.9"}, True),
         ({"src": "all", "dst": "203.0.113.0", "dstlen": 24}, True),
         ({"src": "all", "dst": "203.0.114.0", "dstlen": 24}, False),
         ({"src": "all", "iif": "eth0"}, True),

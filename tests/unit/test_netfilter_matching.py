@@ -11,7 +11,7 @@ from kubeshield_tui.evidence.netfilter.elements import Elements
 from kubeshield_tui.evidence.netfilter.evaluate import Firewall
 from kubeshield_tui.evidence.netfilter.nft import parse_nft
 from kubeshield_tui.evidence.netfilter.packet import parse_packet
-from kubeshield_tui.evidence.netfilter.ruleset import Field, Joined, Match
+from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Field, Joined, Match
 from tests.unit.firewall import ACCEPT, DROP, OUT, PROHIBITED, SSH, Rules, field, mark, match
 
 NO_SPORT = SSH.replace(",sport=40000", "")
@@ -45,6 +45,8 @@ def test_bits_are_reckoned(operator: str, number: int) -> None:
 def test_bits_of_what_is_not_known_are_not_known() -> None:
     for pair in ([GONE, 3], [3, GONE]):
         assert said(mark({"|": pair}), match("meta mark", 7)) == "accept | drop syn"
+        rules = Rules().base("input", [mark({"|": pair}), match("meta mark", 7), DROP])
+        assert rules.judge(SSH, legs=("syn",)).outcomes[0].assumptions[0].kind is Doubt.SET
     assert said(compare({"&": [field("meta iifname"), 1]}, 1)) == "accept | drop syn"
 
 
@@ -101,3 +103,10 @@ def test_a_concatenation_within_another_keeps_its_place() -> None:
     assert verdicts(SSH) == {"drop"}
     assert verdicts(NO_SPORT) == {"accept", "drop"}
     assert verdicts(NO_SPORT.replace("192.0.2.1", "192.0.2.2")) == {"accept"}
+
+
+def test_a_draw_of_two_is_both() -> None:
+    drawn = {"numgen": {"mode": "random", "mod": 2, "offset": 5}}
+    pairs = {"set": [[5, {"drop": None}], [6, {"accept": None}], [7, {"goto": {"target": "refuse"}}]]}
+    rules = Rules().base("input", [{"vmap": {"key": drawn, "data": pairs}}]).chain("refuse", [PROHIBITED])
+    assert rules.verdict(SSH, legs=("syn",)) == "accept | drop syn"

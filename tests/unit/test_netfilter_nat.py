@@ -213,3 +213,17 @@ def test_a_route_is_told_by_its_text_and_one_way_is_no_draw() -> None:
         assert result.outcomes[0].decider.text == said
     told["sysctl"] = {"net.ipv4.conf.all.rp_filter": "0"}
     assert Rules().judge(THROUGH, json.dumps(told)).outcomes[0].assumptions == ()
+
+
+def test_what_stands_at_the_priority_of_translation_may_run_before_or_behind_it() -> None:
+    """The kernel runs first what was made last, and when it began to translate shows nowhere."""
+    rules = to("prerouting", dnat("203.0.113.7")).base(
+        "prerouting", [match("ip daddr", "203.0.113.7"), DROP], priority=-100
+    )
+    result = rules.judge(THROUGH, HOST, legs=("syn",))
+    assert {outcome.verdict for outcome in result.outcomes} == {"accept", "drop"}
+    dropped = next(outcome for outcome in result.outcomes if outcome.verdict == "drop")
+    assert [each.text for each in dropped.assumptions] == ["at the priority of translation it runs behind it"]
+    assert Rules().base("prerouting", [DROP], priority=-100).judge(THROUGH, HOST).outcomes[0].assumptions == ()
+    same = to("prerouting", dnat("203.0.113.7")).base("prerouting", [match("tcp dport", 80), DROP], priority=-100)
+    assert same.judge(THROUGH, HOST).decided

@@ -47,8 +47,9 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
             "view pod:payments: reach: no listener at 10.96.0.10:54",
         ),
         ('\n"ssh:jump" = "open', '\n"ssh:other" = "open', "no word for ssh:jump"),
-        ('\nlocal = "open syn-ack forbidden reachable"\n', "\n", "no word for local"),
-        ('"open syn-ack forbidden exposed"', '"open syn-ack exposed"', "expected `state reason posture verdict`"),
+        ('\nlocal = "open syn-ack forbidden reachable unknown 1 no-evidence -"\n', "\n", "no word for local"),
+        ('"open syn-ack forbidden exposed unknown', '"open syn-ack exposed', "expected `state reason posture verdict`"),
+        ("deny 3 compatible jump-output", "deny 3 compatible jump-input", "unknown decider jump-input"),
         ('vantage = "ssh:jump"', 'vantage = "pod:other"', "no word for pod:other"),
         ("[namespaces]", "[namespaces", "line"),
     ],
@@ -63,8 +64,10 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, named: str) 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("gone", "named"), [("ssh:jump", "one ssh: vantage"), ("local", "a view of `local`")])
-def test_a_range_needs_this_machine_and_a_jump_host(tmp_path: Path, gone: str, named: str) -> None:
+@pytest.mark.parametrize(
+    ("gone", "named"), [("ssh:jump", "tools.ssh:jump: no view of a host"), ("local", "a view of `local`")]
+)
+def test_a_range_needs_this_machine_and_the_hosts_that_print_something(tmp_path: Path, gone: str, named: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(DEFAULT.partition("[truth.")[0].replace(f'vantage = "{gone}"', 'vantage = "pod:other"'))
     with pytest.raises(SettingsError, match=named):

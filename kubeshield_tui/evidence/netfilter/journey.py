@@ -5,7 +5,7 @@ from __future__ import annotations
 from kubeshield_tui.evidence.netfilter.flow import Connection, Flow, Name
 from kubeshield_tui.evidence.netfilter.nat import apply_binding, bind_to_itself, is_bound
 from kubeshield_tui.evidence.netfilter.program import Base
-from kubeshield_tui.evidence.netfilter.ruleset import Unsure
+from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Unsure
 from kubeshield_tui.evidence.netfilter.walk import Final, Walk
 from kubeshield_tui.evidence.netfilter.ways import Ways
 from kubeshield_tui.evidence.netfilter.words import (
@@ -104,7 +104,7 @@ class Journey:
             if tracks and priority > CONNTRACK:
                 self._track(flow)
                 tracks = False
-            if translates and priority > NAT[hook]:
+            if translates and self._is_behind_translation(flow, base, NAT[hook]):
                 translates = False
                 stopped = self._translate(flow, hook)
                 if stopped is not None:
@@ -121,6 +121,15 @@ class Journey:
             if stopped is not None:
                 return stopped
         return None
+
+    def _is_behind_translation(self, flow: Flow, base: Base, place: int) -> bool:
+        """Whether a chain runs behind translation. At its very priority what was made last runs first, and when the
+        kernel began to translate shows nowhere."""
+        if base.chain.priority != place or not self.walk.program.translates(flow.family):
+            return base.chain.priority > place
+        where = f"{base.table.family} {base.table.name} {base.chain.name}"
+        options = tuple(f"at the priority of translation it runs {word} it" for word in ("before", "behind"))
+        return self.walk.forks.choose(Doubt.MISSING, where, options, same=("place", where)) == 1
 
     def _filter(self, flow: Flow, base: Base) -> Final | None:
         before = (flow.mark, flow.daddr, flow.saddr)

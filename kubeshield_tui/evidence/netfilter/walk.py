@@ -124,6 +124,7 @@ class Walk:
         self.changed = self._changes.setdefault(id(base.table), {})
         stack: list[tuple[Chain, int, frozenset[str]]] = []
         chain, start, entered = base.chain, 0, frozenset({base.chain.name})
+        why = "more jumps than are followed"
         for _ in range(MOVES_LIMIT):
             verdict = self._until_verdict(chain, start)
             if verdict is None or verdict.kind == "return":
@@ -136,9 +137,11 @@ class Walk:
             behind = self._behind
             target = base.table.chains.get(verdict.target)
             if len(stack) >= DEPTH_LIMIT or verdict.target in entered:
+                why = "jumps in circles or too deep"  # one question a packet: no kernel gave such a dump
                 break
             if target is None:
-                verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=f"chain {verdict.target} is not in the dump"))
+                missing = f"chain {verdict.target} is not in the dump"
+                verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=missing))
                 if verdict is not None:
                     return Final(verdict.kind, None, self.marks[-1])
                 start = behind
@@ -146,7 +149,7 @@ class Walk:
             if verdict.kind == "jump":
                 stack.append((chain, behind, entered))
             chain, start, entered = target, 0, entered | {target.name}
-        verdict = self._opaque(Opaque(kind=Doubt.MISSING, text="jumps lead too deep"))
+        verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=why))
         return Final(verdict.kind, None, self.marks[-1]) if verdict is not None else self._policy(base)
 
     def _until_verdict(self, chain: Chain, start: int) -> Verdict | None:

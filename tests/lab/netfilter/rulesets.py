@@ -21,12 +21,12 @@ TRACKING = "\n  chain never { ct state new accept; }"
 UNTRACKED_SHARE = 0.05
 """Share of rulesets where only their own rules may call for conntrack."""
 HOOKS = (
-    ("filter", "prerouting", (-300, -150, -120, -95, -10, 0)),
-    ("filter", "input", (-150, 0, 10, 110)),
+    ("filter", "prerouting", (-300, -150, -120, -100, -95, -10, 0)),
+    ("filter", "input", (-150, 0, 10, 100, 110)),
     ("filter", "forward", (-150, 0, 10)),
-    ("filter", "output", (-300, -150, -110, -50, 0, 10)),
+    ("filter", "output", (-300, -150, -110, -100, -50, 0, 10)),
     ("route", "output", (-150, 0)),
-    ("filter", "postrouting", (-150, 0, 110)),
+    ("filter", "postrouting", (-150, 0, 100, 110)),
     ("nat", "prerouting", (-100, -90, 5)),
     ("nat", "output", (-100, -90)),
     ("nat", "postrouting", (100, 110)),
