@@ -96,12 +96,13 @@ class WhatIf:
         revision, begun = self._store.revision, perf_counter()
         keys, cells = tuple(self._store.cells), tuple(self._store.cells.values())
         self.total = len(keys)
-        for self.done in range(0, self.total, AT_ONCE):
-            some = slice(self.done, self.done + AT_ONCE)
+        for begin in range(0, self.total, AT_ONCE):
+            some = slice(begin, begin + AT_ONCE)
             for key, cell in zip(keys[some], cells[some], strict=True):
                 if (then := self._then(cell.judgement)) is not None:
                     self._become(key, None, then)
             if perf_counter() - begun >= BITE_SECONDS:
+                self.done = begin
                 await asyncio.sleep(0)
                 begun = perf_counter()
         self.done = self.total
