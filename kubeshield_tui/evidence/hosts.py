@@ -254,14 +254,14 @@ def _summed(gathered: Gathered, visit: Visit, result: Result, assumptions: Seque
     accepted = [outcome for outcome in outcomes if outcome.verdict == "accept"]
     first = outcomes[0]
     how, answer = _how(first, visit)
-    by_text = {decider_text(outcome.decider): outcome.decider for outcome in outcomes}
-    deciders = list(by_text)
+    rules = tuple(dict.fromkeys(outcome.decider for outcome in outcomes))
+    deciders = list(dict.fromkeys(map(decider_text, rules)))
     onward, astray = _onward(visit, accepted or outcomes)
     base = HostLayer(
         host=gathered.host,
         verdict=Predicted.ALLOW,
         rule=first.decider if len(deciders) == 1 else None,
-        rules=tuple(by_text.values()),
+        rules=rules,
         decider="; or ".join(deciders[:WAYS]),
         nat=((first.nat or {}).get("dnat", ""), _end((first.nat or {}).get("snat", ""), "", 0)[0]),
         onward=onward,

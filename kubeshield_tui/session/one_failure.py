@@ -7,8 +7,11 @@ from collections.abc import Iterable
 
 from kubeshield_tui.judgement.chain import holding
 from kubeshield_tui.model.ids import CellKey, EndpointId
-from kubeshield_tui.model.verdict import Judgement, Verdict
+from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
 from kubeshield_tui.session.store import Store
+
+REMEMBERED = 100_000
+"""Kinds of cells that are held on to."""
 
 
 class OneFailure:
@@ -20,7 +23,12 @@ class OneFailure:
         self.rows: Counter[EndpointId] = Counter()
         self._store = store
         self._known: dict[CellKey, str] = {}
-        self.update(store.cells)
+        self._alike: dict[int, tuple[tuple[Layer, ...], str]] = {}
+        """Walls by the identity of layers, which cells that are alike share; held on to, as no others may have it."""
+        for key, cell in store.cells.items():
+            if cell.judgement is not None and (wall := self._wall_in(cell.judgement)) is not None:
+                self._known[key] = wall
+                self._count(key, wall, 1)
 
     def __contains__(self, key: CellKey) -> bool:
         return key in self._known
@@ -38,7 +46,7 @@ class OneFailure:
         rows = set(self.rows)
         for key in keys:
             cell = cells.get(key)
-            wall = _wall_of(cell.judgement) if cell is not None and cell.judgement is not None else None
+            wall = self._wall_in(cell.judgement) if cell is not None and cell.judgement is not None else None
             before = known.get(key)
             if before == wall:
                 continue
@@ -62,9 +70,14 @@ class OneFailure:
         if not self.rows[key.endpoint]:
             del self.rows[key.endpoint]
 
-
-def _wall_of(judgement: Judgement) -> str | None:
-    """The one failure domain that holds a proven block; None for any other cell."""
-    if judgement.verdict is not Verdict.BLOCKED or judgement.depth != 1:
-        return None
-    return next(iter(holding(judgement.layers, judgement.verdict)), None)
+    def _wall_in(self, judgement: Judgement) -> str | None:
+        """The one failure domain that holds a proven block; None for any other cell."""
+        if judgement.depth != 1 or judgement.verdict is not Verdict.BLOCKED:
+            return None
+        layers = judgement.layers
+        found = self._alike.get(id(layers))
+        if found is None:
+            if len(self._alike) >= REMEMBERED:
+                self._alike.clear()
+            found = self._alike[id(layers)] = (layers, holding(layers, Verdict.BLOCKED)[0])
+        return found[1]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kubeshield_tui.judgement.chain import Imagined
 from kubeshield_tui.model.expectation import Must
-from kubeshield_tui.model.ids import CellKey
+from kubeshield_tui.model.ids import CellKey, EndpointId
 from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
 from kubeshield_tui.session.chains import Chains
 from kubeshield_tui.session.store import Store
@@ -20,6 +20,8 @@ BITE_SECONDS = 0.01
 """How long cells are worked out before a screen gets its turn."""
 AT_ONCE = 64
 """Cells between two looks at the clock."""
+REMEMBERED = 100_000
+"""Kinds of cells that are held on to."""
 _PASSED = frozenset({Verdict.EXPOSED, Verdict.REACHABLE})
 _UNMEASURED = frozenset({Verdict.LOST, Verdict.UNTESTED})
 
@@ -34,6 +36,8 @@ class Effect(StrEnum):
     SHALLOWER = "would hold less"
     NOTHING = "as it is"
 
+    __hash__ = str.__hash__  # counted for every cell: an Enum's own takes a call
+
 
 OPENING = frozenset({Effect.EXPOSES, Effect.OPENS})
 
@@ -45,12 +49,21 @@ class Then(NamedTuple):
     imagined: Imagined
 
 
+class _Kind(NamedTuple):
+    """What becomes of cells that are alike."""
+
+    layers: tuple[Layer, ...]
+    """Held on to, so that no others get their place in memory."""
+    closed: Then | None
+    """Of those that must be blocked."""
+    other: Then | None
+
+
 class WhatIf:
     """All measured cells of a store with something left out. Make another one when what layers are made of changed."""
 
     def __init__(self, store: Store, chains: Chains, left_out: frozenset[str]) -> None:
         self.left_out = left_out
-        self.counts: Counter[Effect] = Counter()
         self.done = 0
         """Cells that were worked out since it was made, of `total`."""
         self.total = 0
@@ -59,8 +72,11 @@ class WhatIf:
         self._cells: dict[CellKey, Then] = {}
         """Those that would be different."""
         self._groups: dict[str, Counter[Effect]] = {}
-        self._alike: dict[tuple[int, Verdict, Must, bool | None], tuple[tuple[Layer, ...], Then]] = {}
-        """By what cells share. The layers are held on to: another tuple must not get their place in memory."""
+        self._group_of: dict[EndpointId, Counter[Effect]] = {}
+        self._alike: dict[tuple[int, int, bool | None], _Kind] = {}
+        """By the identity of layers and verdict, and whether somebody listens: cells that are alike share them, and hashing what they are would cost
+        more than all else.
+        """
 
     def of(self, key: CellKey) -> Then | None:
         """Return what a cell would be; None where it would be as it is."""
@@ -71,18 +87,22 @@ class WhatIf:
         return self._groups.get(group, Counter())
 
     @property
-    def opening(self) -> int:
-        """Cells that would open, whether they may or not."""
-        return sum(self.counts[effect] for effect in OPENING)
+    def counts(self) -> Counter[Effect]:
+        """Count what becomes of all cells."""
+        return sum(self._groups.values(), Counter())
 
     async def work_out(self) -> None:
         """Work out every cell, in bites between which others get their turn; then what changed meanwhile."""
-        revision, keys = self._store.revision, tuple(self._store.cells)
+        revision, begun = self._store.revision, perf_counter()
+        keys, cells = tuple(self._store.cells), tuple(self._store.cells.values())
         self.total = len(keys)
-        begun = perf_counter()
-        for self.done in range(0, len(keys), AT_ONCE):
-            self.update(keys[self.done : self.done + AT_ONCE])
+        for begin in range(0, self.total, AT_ONCE):
+            some = slice(begin, begin + AT_ONCE)
+            for key, cell in zip(keys[some], cells[some], strict=True):
+                if (then := self._then(cell.judgement)) is not None:
+                    self._become(key, None, then)
             if perf_counter() - begun >= BITE_SECONDS:
+                self.done = begin
                 await asyncio.sleep(0)
                 begun = perf_counter()
         self.done = self.total
@@ -90,45 +110,57 @@ class WhatIf:
 
     def update(self, keys: Iterable[CellKey]) -> None:
         """Work out cells anew that are other now."""
-        cells, known = self._store.cells, self._cells
         for key in keys:
-            cell = cells.get(key)
-            judgement = cell.judgement if cell is not None else None
-            then = self._imagined(judgement) if judgement is not None else None
-            before = known.get(key)
-            if before is then:
-                continue
-            if before is not None:
-                del known[key]
-                self._count(key, before.effect, -1)
-            if then is not None and then.effect is not Effect.NOTHING:
-                known[key] = then
-                self._count(key, then.effect, 1)
+            then, before = self._then(self._store.cell(key).judgement), self._cells.get(key)
+            if before is not then:
+                self._become(key, before, then)
 
-    def _count(self, key: CellKey, effect: Effect, by: int) -> None:
-        self.counts[effect] += by
-        endpoint = self._store.endpoints.get(key.endpoint)
-        if endpoint is not None:
-            self._groups.setdefault(endpoint.group or "targets", Counter())[effect] += by
+    def _become(self, key: CellKey, before: Then | None, then: Then | None) -> None:
+        counts = self._group_of.get(key.endpoint)
+        if counts is None:
+            endpoint = self._store.endpoints.get(key.endpoint)
+            group = (endpoint.group if endpoint is not None else "") or "targets"
+            counts = self._group_of[key.endpoint] = self._groups.setdefault(group, Counter())
+        if before is not None:
+            counts[before.effect] -= 1
+        if then is not None:
+            counts[then.effect] += 1
+            self._cells[key] = then
+        else:
+            del self._cells[key]
 
-    def _imagined(self, judgement: Judgement) -> Then | None:
-        kind = (id(judgement.layers), judgement.verdict, judgement.expectation.must, judgement.listens)
-        found = self._alike.get(kind)
-        if found is None:
-            imagined = self._chains.imagine(judgement.key, self.left_out)
-            if imagined is None:
-                return None
-            found = self._alike[kind] = (judgement.layers, Then(effect_of(judgement, imagined), imagined))
-        return found[1]
+    def _then(self, judgement: Judgement | None) -> Then | None:
+        """What becomes of a cell with this judgement; None where it would be as it is."""
+        if judgement is None:
+            return None
+        found = self._alike.get((id(judgement.layers), id(judgement.verdict), judgement.listens)) or self._asked(
+            judgement
+        )
+        if found.closed is found.other or judgement.expectation.must is Must.BLOCKED:
+            return found.closed
+        return found.other
+
+    def _asked(self, judgement: Judgement) -> _Kind:
+        imagined = self._chains.imagine(judgement.key, self.left_out)
+        effect = effect_of(judgement, imagined) if imagined is not None else Effect.NOTHING
+        then = Then(effect, imagined) if imagined is not None and effect is not Effect.NOTHING else None
+        closed = then._replace(effect=Effect.EXPOSES) if then is not None and effect is Effect.OPENS else then
+        if len(self._alike) >= REMEMBERED:
+            self._alike.clear()
+        found = _Kind(judgement.layers, closed, then)
+        self._alike[id(judgement.layers), id(judgement.verdict), judgement.listens] = found
+        return found
 
 
 def effect_of(judgement: Judgement, imagined: Imagined) -> Effect:
-    """Say what a cell becomes. One that answers already opens where nothing would ask any more who comes."""
+    """Say what a cell becomes that need not be blocked. One that answers already opens where nothing would ask any more
+    who comes.
+    """
     verdict, before, after = judgement.verdict, judgement.depth, imagined.depth.least
     if verdict in _UNMEASURED or before is None or after is None:
         return Effect.NOTHING
     if imagined.opens or (verdict in _PASSED and after == 0 < before):
-        return Effect.EXPOSES if judgement.expectation.must is Must.BLOCKED else Effect.OPENS
+        return Effect.OPENS
     if imagined.opens is None:
         return Effect.UNKNOWN
     return Effect.SHALLOWER if after < before else Effect.NOTHING

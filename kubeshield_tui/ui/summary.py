@@ -162,7 +162,9 @@ def what_if_words(chosen: LeftOut, what_if: WhatIf | None, working: WhatIf | Non
     if what_if is None:
         done = working.done / working.total if working is not None and working.total else 0
         return f"{head}working it out, {done:.0%}. The grid is still as it was measured; d or esc stops."
-    opening, exposed, unsure = what_if.opening, what_if.counts[Effect.EXPOSES], what_if.counts[Effect.UNKNOWN]
+    counts = what_if.counts
+    exposed, unsure = counts[Effect.EXPOSES], counts[Effect.UNKNOWN]
+    opening = exposed + counts[Effect.OPENS]
     told = f"{opening} {'cell' if opening == 1 else 'cells'} would open"
     if exposed:
         told += f", {'all' if exposed == opening else exposed} of which must be blocked ({alphabet.would_expose})"

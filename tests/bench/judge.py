@@ -38,6 +38,7 @@ from kubeshield_tui.session.one_failure import OneFailure
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.what_if import WhatIf
 from kubeshield_tui.session.worlds import Worlds
+from kubeshield_tui.settings.runtime import tune_collector
 from kubeshield_tui.settings.schema import Settings
 from tests.bench.figure import figure
 from tests.unit.estate import answer, vantage
@@ -153,6 +154,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def main() -> int:
+    tune_collector()  # as a session does
     store = _estate()
     chains = Chains(store, Worlds(store), Firewalls(store), Settings())
     expectations = Expectations(lambda: store.clusters)

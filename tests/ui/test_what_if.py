@@ -10,6 +10,7 @@ from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.expectation import Must
 from kubeshield_tui.model.verdict import Verdict
 from kubeshield_tui.session.controls import controls
+from kubeshield_tui.session.what_if import OPENING
 from kubeshield_tui.ui.screens.audit import AuditScreen
 from kubeshield_tui.ui.screens.cell import CellScreen
 from kubeshield_tui.ui.screens.drop import DropScreen
@@ -132,7 +133,7 @@ async def test_what_layers_are_made_of_may_change_and_all_is_worked_out_anew() -
         await until(lambda: lens_of(pilot).what_if is not first, "another one")
         what_if = lens_of(pilot).what_if
         assert what_if is not None
-        assert what_if.opening == 2
+        assert sum(what_if.counts[effect] for effect in OPENING) == 2
 
 
 async def test_the_cell_under_the_cursor_is_told_as_it_would_be_and_as_it_is() -> None:
