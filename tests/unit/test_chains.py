@@ -23,6 +23,8 @@ from kubeshield_tui.session.rejudging import Rejudging
 from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
+from kubeshield_tui.ui.page.policies import asked
+from kubeshield_tui.ui.page.view import CellView
 from tests.unit import host_readings
 from tests.unit.estate import answer, endpoint, vantage
 from tests.unit.policed import (
@@ -275,6 +277,8 @@ def test_policies_judge_the_visitor_as_hosts_make_him_arrive() -> None:
     assert layer.verdict is Predicted.ALLOW
     assert layer.decider.startswith(f"as {N2}: NetworkPolicy payments/only-n2 ingress[0] allows")
     assert known.of(POD, OPS).prediction.verdict is Predicted.DENY
+    view = CellView(store, Firewalls(store), known.worlds, CellKey(NODE_PORT.id, OPS.id), AT, 100)
+    assert [each.direction.verdict for each in asked(view)] == [Predicted.ALLOW, Predicted.ALLOW]  # the page agrees
     # Replaced where it is bound for the pod already: an engine there sees the pod, one at the target sees the node.
     reading(store, "n2", N2, iptables_legacy=translating(f"-A POSTROUTING -j SNAT --to-source {N2}"))
     known.tell(happened.Progress(at=AT, phase="read"))

@@ -41,11 +41,12 @@ class Asked(NamedTuple):
 
 def asked(view: CellView) -> tuple[Asked, ...]:
     """Egress of the vantage's pod and ingress of the target, as far as a known cluster's policies bear on them."""
-    flow = flow_of(view.store, view.worlds, view.key)
+    flow = flow_of(view.store, view.worlds, view.key, view.firewalls.ways().walk(view.key))
     if flow is None:
         return ()
     found = []
-    for cluster, question, number in ((flow.source_cluster, flow.leaving, 0), (flow.target_cluster, flow.arriving, 1)):
+    arriving = flow.arriving_as[0]
+    for cluster, question, number in ((flow.source_cluster, flow.leaving, 0), (flow.target_cluster, arriving, 1)):
         known = view.worlds.of(cluster)
         directions = evaluate(known.world, question).directions if known is not None else ()
         if directions:
