@@ -149,7 +149,7 @@ def depth_line(store: Store, key: CellKey) -> Line:
     more = (judgement.depth_max or 0) - judgement.depth
     names = ", ".join(holding(judgement.layers, judgement.verdict)) or "nothing would hold"
     unsure = f", {more} more not known" if more else ""
-    pieces: list[Piece] = [(f" depth {judgement.depth}", "strong"), (f": {names}{unsure}", "")]
+    pieces: list[Piece] = [(f"  depth {judgement.depth}", "strong"), (f": {names}{unsure}", "")]
     weakest = endpoint_depth(store, key.endpoint)
     if weakest is not None and weakest < judgement.depth:
         pieces.append((f"   at its weakest {weakest}", "quiet"))

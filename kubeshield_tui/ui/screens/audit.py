@@ -195,12 +195,10 @@ class AuditScreen(Screen[None]):
     def _show_cell(self, now: float) -> None:
         key, chosen, what_if = self._matrix.cursor_key, self._imagining.chosen, self._matrix.lens.what_if
         if key is not None and chosen is not None and what_if is not None:
-            lines = [what_if_line(self.store, key, chosen, what_if)]
+            line = what_if_line(self.store, key, chosen, what_if)
         else:
-            lines = [cell_line(self.store, key, now)]
-            if key is not None:
-                lines.append(depth_line(self.store, key))
-        self.query_one("#cell", Lines).show(*lines)
+            line = (*cell_line(self.store, key, now), *(depth_line(self.store, key) if key is not None else ()))
+        self.query_one("#cell", Lines).show(line)
 
     @on(Matrix.CellOpened)
     def _cell_opened(self, message: Matrix.CellOpened) -> None:
