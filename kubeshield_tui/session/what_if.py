@@ -74,8 +74,8 @@ class WhatIf:
         self._groups: dict[str, Counter[Effect]] = {}
         self._group_of: dict[EndpointId, Counter[Effect]] = {}
         self._alike: dict[tuple[int, int, bool | None], _Kind] = {}
-        """By the identity of layers and verdict, and whether somebody listens: cells that are alike share them, and hashing what they are would cost
-        more than all else.
+        """By the identity of layers and verdict, and whether somebody listens: cells that are alike share them, and
+        hashing what they are would cost more than all else.
         """
 
     def of(self, key: CellKey) -> Then | None:
@@ -133,9 +133,8 @@ class WhatIf:
         """What becomes of a cell with this judgement; None where it would be as it is."""
         if judgement is None:
             return None
-        found = self._alike.get((id(judgement.layers), id(judgement.verdict), judgement.listens)) or self._asked(
-            judgement
-        )
+        kind = (id(judgement.layers), id(judgement.verdict), judgement.listens)
+        found = self._alike.get(kind) or self._asked(judgement)
         if found.closed is found.other or judgement.expectation.must is Must.BLOCKED:
             return found.closed
         return found.other
