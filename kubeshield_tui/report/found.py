@@ -34,10 +34,8 @@ def read_found(path: Path) -> tuple[str, tuple[Endpoint, ...]]:
         report = msgspec.json.decode(data, type=_Report)
     except (IndexError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: neither a report nor a record: {error}", HINT) from error
-    found = (
-        Endpoint(**{field: getattr(listed, field) for field in ReportEndpoint.__struct_fields__})
-        for listed in report.endpoints
-    )
+    shared = [field for field in ReportEndpoint.__struct_fields__ if field in Endpoint.__struct_fields__]
+    found = (Endpoint(**{field: getattr(listed, field) for field in shared}) for listed in report.endpoints)
     return report.title, tuple(found)
 
 

@@ -10,7 +10,7 @@ from kubeshield_tui.model.verdict import Judgement, Layer
 from tests.contract.test_live import WEB, Live, Place, live, place
 
 __all__ = ["place"]
-DASHBOARD, DB = "range/ops/Service/dashboard:443/tcp", "range/payments/Service/db:5432/tcp"
+SLOW, DB = "range/ops/Service/slow:80/tcp", "range/payments/Service/db:5432/tcp"
 LOCKED = {
     "metadata": {"namespace": "ops", "name": "locked", "creationTimestamp": "2020-01-01T00:00:00Z"},
     "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
@@ -40,11 +40,11 @@ async def test_a_policy_that_comes_and_goes_is_in_the_cells_that_it_concerns_at_
     async with live(place, monkeypatch, WEB) as running:
         assert judged(running, DB).prediction.layer == "ingress-policy"
         assert "payments/default-deny" in ingress(running, DB).decider
-        assert ingress(running, DASHBOARD).verdict == "allow"
+        assert ingress(running, SLOW).verdict == "allow"
         before = predicted(running)
         place.world.put("networkpolicies", LOCKED)
-        await running.until(lambda: ingress(running, DASHBOARD).verdict == "deny")
-        told = judged(running, DASHBOARD)
+        await running.until(lambda: ingress(running, SLOW).verdict == "deny")
+        told = judged(running, SLOW)
         assert "ops/locked" in told.prediction.because
         assert told.comparison.code == "compatible"  # it answers still, but the policy is new to us
         after = predicted(running)
@@ -52,4 +52,4 @@ async def test_a_policy_that_comes_and_goes_is_in_the_cells_that_it_concerns_at_
             key for key in before if "/ops/" in key.endpoint
         }
         place.world.remove("networkpolicies", ("ops", "locked"))
-        await running.until(lambda: ingress(running, DASHBOARD).verdict == "allow")
+        await running.until(lambda: ingress(running, SLOW).verdict == "allow")
