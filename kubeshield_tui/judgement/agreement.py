@@ -18,7 +18,7 @@ from kubeshield_tui.judgement.comparison import (
 )
 from kubeshield_tui.judgement.ledger import Sighting
 from kubeshield_tui.judgement.proof import RESET_GAP, Want
-from kubeshield_tui.model.observation import Observation, Reason
+from kubeshield_tui.model.observation import Icmp, Observation, Reason, State
 from kubeshield_tui.model.verdict import Layer, Proof
 
 SETTLE_SECONDS = 60.0
@@ -43,6 +43,22 @@ NEWER_RULES = Comparison(Code.COMPATIBLE, "the policies are others than when it 
 RECORDED = Comparison(Code.NOT_COMPARED, "the answer comes from a file: rules may have been others then")
 
 
+_GRAVE = frozenset({Code.NOT_ENFORCED, Code.BYPASSED})
+"""What is not believed before it was seen twice."""
+
+
+class Answer(NamedTuple):
+    """All of an answer that bears on the comparison, beside the chain and how old its rules are."""
+
+    state: State
+    reason: Reason
+    icmp: Icmp | None
+    collapsed: bool
+    """From there a reject and a closed port look alike."""
+    proven: bool
+    twice: bool
+
+
 class Agreement(NamedTuple):
     """What comparing came to."""
 
@@ -60,35 +76,58 @@ def agreement_of(
     """
     if chain.changed_at > observation.at:
         return Agreement(NEWER_RULES)
+    since = same_since(sightings)
+    answer = Answer(
+        observation.state,
+        observation.reason,
+        observation.icmp,
+        collapsed,
+        proof.target_alive and proof.vantage_alive,
+        bool(sightings) and sightings[-1].at - since >= RESET_GAP,
+    )
+    settled = observation.at - chain.changed_at >= SETTLE_SECONDS
+    found = _told(chain, observation, answer, settled)
+    if settled and found.code not in _GRAVE:
+        return _plain(found)
+    wants = []
+    if found.code in _GRAVE and not answer.twice and sightings:
+        wants.append(Want(observation.key, since + RESET_GAP))
+    if not settled and _told(chain, observation, answer, True).code in DISAGREEMENTS:
+        wants.append(Want(observation.key, chain.changed_at + SETTLE_SECONDS))
+    return Agreement(found, tuple(wants))
+
+
+_plain = lru_cache(4096)(Agreement)
+"""A grid has few kinds of cells."""
+
+
+def _told(chain: Chain, observation: Observation, answer: Answer, settled: bool) -> Comparison:
+    """What the comparison comes to, worked out once for all cells of a chain that were answered alike."""
+    found = chain.told.get((answer, settled))
+    if found is None:
+        found = chain.told[answer, settled] = _compared(chain, observation, answer, settled)
+    return found
+
+
+def _compared(chain: Chain, observation: Observation, answer: Answer, settled: bool) -> Comparison:
     seen = seen_of(observation)
     expected, denying = chain.expected[seen], chain.denying
     if expected is Expected.REJECT_ICMP and seen is Seen.REFUSED and observation.reason is Reason.PORT_UNREACH:
         seen = Seen.REJECTED  # over UDP a closed port says the same as such a reject
-    since = same_since(sightings)
     given = Circumstances(
         complete=chain.is_complete,
         assumed=chain.is_assumed,
         listener=chain.listener,
         deny_style=chain.deny_style,
-        collapsed=collapsed,
+        collapsed=answer.collapsed,
         rejecter_fits=_fits(chain, denying, observation),
-        proven=proof.target_alive and proof.vantage_alive,
+        proven=answer.proven,
         front=chain.front,
-        settled=observation.at - chain.changed_at >= SETTLE_SECONDS,
-        twice=bool(sightings) and sightings[-1].at - since >= RESET_GAP,
+        settled=settled,
+        twice=answer.twice,
         blackhole=denying is not None and "blackhole" in denying.decider,
     )
-    found = _compared(expected, seen, given)
-    wants = []
-    if found.code in {Code.NOT_ENFORCED, Code.BYPASSED} and not given.twice and sightings:
-        wants.append(Want(observation.key, since + RESET_GAP))
-    if not given.settled and _compared(expected, seen, given._replace(settled=True)).code in DISAGREEMENTS:
-        wants.append(Want(observation.key, chain.changed_at + SETTLE_SECONDS))
-    return Agreement(found, tuple(wants))
-
-
-_compared = lru_cache(4096)(compare)
-"""A grid has few kinds of cells."""
+    return compare(expected, seen, given)
 
 
 def same_since(sightings: tuple[Sighting, ...]) -> float:

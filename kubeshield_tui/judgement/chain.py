@@ -6,7 +6,7 @@ directions of one policy engine, or one host met twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from kubeshield_tui.judgement.comparison import Expected, Seen
+from kubeshield_tui.judgement.comparison import Comparison, Expected, Seen
 from kubeshield_tui.model.prediction import Predicted, Prediction
 from kubeshield_tui.model.verdict import Layer, Verdict
 
@@ -64,6 +64,8 @@ class Chain:
     """Addresses that an ICMP error of the first layer that denies may come from; empty where they are not known."""
     notes: tuple[str, ...] = ()
     """What was taken for true of the visitor."""
+    told: dict[Hashable, Comparison] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What comparing its cells came to so far, by what else bears on it."""
     _wholes: dict[int, Whole] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property

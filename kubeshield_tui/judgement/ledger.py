@@ -37,6 +37,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._by_endpoint: dict[EndpointId, dict[VantageId, tuple[Sighting, ...]]] = defaultdict(dict)
+        self._open: dict[EndpointId, tuple[tuple[VantageId, tuple[Sighting, ...]], ...]] = {}
+        """What is left of them where only those count that hold an open one; worked out when it is asked for."""
         self._identified: set[EndpointId] = set()
         """Endpoints at which a server identity was seen."""
         self._alive: dict[VantageId, tuple[tuple[float, EndpointId], ...]] = {}
@@ -55,6 +57,7 @@ class Ledger:
         if sighting.identity:
             self._identified.add(observation.endpoint)
         cells = self._by_endpoint[observation.endpoint]
+        self._open.pop(observation.endpoint, None)
         cells[observation.vantage] = (*cells.get(observation.vantage, ()), sighting)[-SIGHTINGS_KEPT:]
         if shows_vantage_alive(sighting):
             before = self._alive.get(observation.vantage, ())
@@ -64,6 +67,7 @@ class Ledger:
     def forget(self, endpoint: EndpointId) -> None:
         """Drop an endpoint that is gone."""
         self._by_endpoint.pop(endpoint, None)
+        self._open.pop(endpoint, None)
         self._identified.discard(endpoint)
 
     def is_identified(self, endpoint: EndpointId) -> bool:
@@ -77,6 +81,17 @@ class Ledger:
     def of_endpoint(self, endpoint: EndpointId) -> Iterator[tuple[VantageId, tuple[Sighting, ...]]]:
         """Sightings of an endpoint by vantage."""
         yield from self._by_endpoint.get(endpoint, {}).items()
+
+    def opened(self, endpoint: EndpointId) -> tuple[tuple[VantageId, tuple[Sighting, ...]], ...]:
+        """Sightings of an endpoint by vantage, of those vantages that it was open to in one of them."""
+        found = self._open.get(endpoint)
+        if found is None:
+            found = self._open[endpoint] = tuple(
+                (vantage, sightings)
+                for vantage, sightings in self.of_endpoint(endpoint)
+                if any(seen.state is State.OPEN for seen in sightings)
+            )
+        return found
 
     def alive_moments(self, vantage: VantageId) -> tuple[tuple[float, EndpointId], ...]:
         """When and by which endpoint a vantage was seen able to reach something."""

@@ -6,6 +6,7 @@ Without both, silence is not a block. What is missing for proof is said, and ask
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -53,7 +54,13 @@ def stand(
     if vantage_control is not None:
         wants.append(Want(vantage_control, 0.0))
     ambiguous = len(identities(ledger, endpoint)) > 1
-    proof = Proof(
+    return Standing(_proof(alive_by, reached, ever, ambiguous, vantage.id), ever, tuple(wants), ambiguous)
+
+
+@lru_cache(4096)
+def _proof(alive_by: str, reached: str, ever: bool, ambiguous: bool, vantage: VantageId) -> Proof:
+    """Cells that are alike share it."""
+    return Proof(
         vantage_alive=bool(reached),
         vantage_basis="answered" if reached else "",
         vantage_by=reached,
@@ -61,7 +68,6 @@ def stand(
         target_by=alive_by,
         missing=_missing(alive_by, reached, ever, ambiguous, vantage),
     )
-    return Standing(proof, ever, tuple(wants), ambiguous)
 
 
 def _target(
@@ -71,10 +77,10 @@ def _target(
     alive: VantageId | str = ""
     latest: tuple[float, VantageId] | None = None
     asked_since = False
-    for other_id, sightings in ledger.of_endpoint(endpoint.id):
+    for other_id, sightings in ledger.opened(endpoint.id):
         last = sightings[-1]
-        if last.state is not State.OPEN and (alive or len(sightings) == 1):
-            continue  # it tells nothing: most of a row does not
+        if alive and last.state is not State.OPEN:
+            continue
         other = vantages.get(other_id)
         if other is None or other_id == vantage.id or not same_scope(endpoint, vantage, other):
             continue
@@ -128,7 +134,7 @@ def identities(ledger: Ledger, endpoint: Endpoint) -> dict[str, VantageId]:
     except ValueError:
         return {}
     found: dict[str, VantageId] = {}
-    for vantage, sightings in ledger.of_endpoint(endpoint.id):
+    for vantage, sightings in ledger.opened(endpoint.id):
         if sightings[-1].state is State.OPEN and sightings[-1].identity:
             found.setdefault(sightings[-1].identity, vantage)
     return found
@@ -144,7 +150,7 @@ def closed_since(sightings: tuple[Sighting, ...]) -> float:
     return since
 
 
-def _missing(alive_by: str, reached: str, ever: bool, ambiguous: bool, vantage: Vantage) -> str:
+def _missing(alive_by: str, reached: str, ever: bool, ambiguous: bool, vantage: VantageId) -> str:
     if ambiguous:
         return "two server identities answer at this private address: they may be two targets"
     if not alive_by:
@@ -154,5 +160,5 @@ def _missing(alive_by: str, reached: str, ever: bool, ambiguous: bool, vantage: 
             else "no vantage in the same scope saw this target open: it may be down"
         )
     if not reached:
-        return f"{vantage.id} was not seen to reach anything in this time: it may be cut off itself"
+        return f"{vantage} was not seen to reach anything in this time: it may be cut off itself"
     return ""
