@@ -19,7 +19,7 @@ from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.judgement.comparison import Comparison as Compared
 from kubeshield_tui.judgement.expectations import Expectations
 from kubeshield_tui.judgement.findings import findings_of
-from kubeshield_tui.judgement.ledger import Ledger, shows_vantage_alive
+from kubeshield_tui.judgement.ledger import Ledger, Sighting, shows_vantage_alive
 from kubeshield_tui.judgement.proof import RESET_GAP, Standing, Want, closed_since, identities, stand
 from kubeshield_tui.judgement.sentence import sentence_of
 from kubeshield_tui.judgement.verdict import verdict_of
@@ -33,6 +33,10 @@ from kubeshield_tui.model.verdict import Comparison, Judgement, Proof, Verdict
 ALIKE = "over SSH forwarding a firewall's reject and a closed port look alike"
 _NOT_COMPARED = Agreement(Compared(Code.NOT_COMPARED, "nothing was measured"))
 _UNMEASURED = Whole(())
+UNPROVEN = Proof()
+NOTHING_SHOWN = (0.0, UNPROVEN)
+ACTED_ON = frozenset({Verdict.EXPOSED, Verdict.BROKEN})
+"""Verdicts of which there is a finding."""
 NEGATIVE = frozenset({State.CLOSED, State.FILTERED})
 
 
@@ -112,13 +116,14 @@ class Judge:
         if observation is None or endpoint is None or vantage is None:
             return None
         expectation = self._expectations.expect(endpoint, vantage)
-        standing, wants, confirmed = self._weigh(observation, endpoint, vantage)
+        sightings = self._ledger.sightings(key)
+        standing, wants, confirmed = self._weigh(key, observation, sightings, endpoint, vantage)
         verdict = verdict_of(expectation.must, observation, standing, confirmed)
         self._note_unproven(key, verdict)
-        proof = standing.proof if standing else Proof()
+        proof = standing.proof if standing else UNPROVEN
         measured = verdict not in {Verdict.LOST, Verdict.UNTESTED}
         chain = self._chain_of(key) if measured else EMPTY
-        agreement = self._compare(chain, observation, proof) if measured else _NOT_COMPARED
+        agreement = _compare(chain, observation, sightings, vantage, proof) if measured else _NOT_COMPARED
         whole = chain.ended_by(self._authentications.of(endpoint, vantage)) if measured else _UNMEASURED
         depth = whole.depth(verdict)
         compared = agreement.comparison
@@ -139,25 +144,23 @@ class Judge:
             sentence=sentence_of(verdict, observation, endpoint, expectation, proof),
         )
         ambiguous = observation.state is State.OPEN and len(identities(self._ledger, endpoint)) > 1
-        findings = findings_of(endpoint, vantage, observation, judgement, ambiguous, compared.severity)
-        return Outcome(judgement, tuple(findings), (*wants, *agreement.wants))
-
-    def _compare(self, chain: Chain, observation: Observation, proof: Proof) -> Agreement:
-        vantage = self._vantages[observation.vantage]
-        if vantage.is_recorded:
-            return Agreement(RECORDED)
-        sightings = self._ledger.sightings(observation.key)
-        collapsed = vantage.forwards_only
-        return agreement_of(chain, observation, sightings, proof, collapsed=collapsed)
+        findings: tuple[Finding, ...] = ()
+        if ambiguous or compared.severity is not None or verdict in ACTED_ON:
+            findings = tuple(findings_of(endpoint, vantage, observation, judgement, ambiguous, compared.severity))
+        return Outcome(judgement, findings, (*wants, *agreement.wants))
 
     def _weigh(
-        self, observation: Observation, endpoint: Endpoint, vantage: Vantage
+        self,
+        key: CellKey,
+        observation: Observation,
+        sightings: tuple[Sighting, ...],
+        endpoint: Endpoint,
+        vantage: Vantage,
     ) -> tuple[Standing | None, tuple[Want, ...], bool]:
         if observation.state not in NEGATIVE:
             return None, (), False
-        sightings = self._ledger.sightings(observation.key)
         standing = stand(self._ledger, self._vantages, endpoint, vantage, sightings[-1])
-        standing = self._remember(observation.key, sightings[-1].at, standing)
+        standing = self._remember(key, sightings[-1].at, standing)
         wants = standing.wants
         # Over forwarding alone a reject and a closed port look alike: closed is never a block there.
         can_confirm = observation.state is State.CLOSED and not vantage.forwards_only
@@ -165,12 +168,14 @@ class Judge:
             standing = standing._replace(proof=replace(standing.proof, missing=ALIKE))
         confirmed = can_confirm and sightings[-1].at - closed_since(sightings) >= RESET_GAP
         if can_confirm and not confirmed and standing.target_ever:
-            wants = (*wants, Want(observation.key, closed_since(sightings) + RESET_GAP))
+            wants = (*wants, Want(key, closed_since(sightings) + RESET_GAP))
         return standing, wants, confirmed
 
     def _remember(self, key: CellKey, at: float, standing: Standing) -> Standing:
         """Keep what was shown about an answer: the sightings that showed it are dropped before it is asked again."""
-        shown_at, shown = self._shown.get(key, (0.0, Proof()))
+        shown_at, shown = self._shown.get(key, NOTHING_SHOWN)
+        if shown_at == at and shown is standing.proof:
+            return standing
         if shown_at == at and not standing.ambiguous:
             proof = standing.proof
             if shown.target_alive and not proof.target_alive:
@@ -186,8 +191,15 @@ class Judge:
         return standing
 
     def _note_unproven(self, key: CellKey, verdict: Verdict | None) -> None:
-        unproven = self._unproven.setdefault(key.vantage, set())
         if verdict is Verdict.UNPROVEN:
-            unproven.add(key.endpoint)
-        else:
+            self._unproven.setdefault(key.vantage, set()).add(key.endpoint)
+        elif (unproven := self._unproven.get(key.vantage)) is not None:
             unproven.discard(key.endpoint)
+
+
+def _compare(
+    chain: Chain, observation: Observation, sightings: tuple[Sighting, ...], vantage: Vantage, proof: Proof
+) -> Agreement:
+    if vantage.is_recorded:
+        return Agreement(RECORDED)
+    return agreement_of(chain, observation, sightings, proof, collapsed=vantage.forwards_only)

@@ -158,6 +158,9 @@ class VantageFacts(Record, frozen=True):
     """Object that was made for it (`Pod shop/kubeshield-...`), empty where nothing was."""
 
 
+_RECORDED = frozenset({VantageKind.SCRIPT, VantageKind.NMAP})
+
+
 class Vantage(Record, frozen=True):
     """A vantage in the grid."""
 
@@ -179,7 +182,7 @@ class Vantage(Record, frozen=True):
     @property
     def is_recorded(self) -> bool:
         """Whether its answers come from a file: asking again gives the same."""
-        return self.spec.kind in {VantageKind.SCRIPT, VantageKind.NMAP}
+        return self.spec.kind in _RECORDED
 
     @property
     def forwards_only(self) -> bool:
