@@ -15,6 +15,7 @@ from kubeshield_tui.model.verdict import Layer
 
 LAYER = "authentication"
 DENYING = frozenset({Posture.AUTH_REQUIRED, Posture.CLIENT_CERT_REQUIRED, Posture.FORBIDDEN})
+DECIDING = DENYING | {Posture.ANONYMOUS}
 
 
 class Authentications:
@@ -36,10 +37,11 @@ class Authentications:
         seen = self._seen.get(endpoint.id)
         if seen is None:
             seen = self._seen[endpoint.id] = dict(_postures(self._ledger, endpoint))
+            self._said[endpoint.id] = {}
         own = seen.get(vantage.id)
-        decides = own is Posture.ANONYMOUS or own in DENYING
+        decides = own in DECIDING
         key: Hashable = vantage.id if decides else scope_of(endpoint, vantage)
-        said = self._said.setdefault(endpoint.id, {})
+        said = self._said[endpoint.id]
         layer = said.get(key)
         if layer is None:
             layer = said[key] = self._decided(endpoint, vantage, {vantage.id: own} if own and decides else seen)

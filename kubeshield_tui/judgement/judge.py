@@ -32,7 +32,8 @@ from kubeshield_tui.model.verdict import Comparison, Judgement, Proof, Verdict
 
 ALIKE = "over SSH forwarding a firewall's reject and a closed port look alike"
 _NOT_COMPARED = Agreement(Compared(Code.NOT_COMPARED, "nothing was measured"))
-_UNMEASURED = Whole(())
+_NO_LAYERS = Whole(())
+UNMEASURED = frozenset({Verdict.LOST, Verdict.UNTESTED})
 UNPROVEN = Proof()
 NOTHING_SHOWN = (0.0, UNPROVEN)
 ACTED_ON = frozenset({Verdict.EXPOSED, Verdict.BROKEN})
@@ -121,10 +122,10 @@ class Judge:
         verdict = verdict_of(expectation.must, observation, standing, confirmed)
         self._note_unproven(key, verdict)
         proof = standing.proof if standing else UNPROVEN
-        measured = verdict not in {Verdict.LOST, Verdict.UNTESTED}
+        measured = verdict not in UNMEASURED
         chain = self._chain_of(key) if measured else EMPTY
         agreement = _compare(chain, observation, sightings, vantage, proof) if measured else _NOT_COMPARED
-        whole = chain.ended_by(self._authentications.of(endpoint, vantage)) if measured else _UNMEASURED
+        whole = chain.ended_by(self._authentications.of(endpoint, vantage)) if measured else _NO_LAYERS
         depth = whole.depth(verdict)
         compared = agreement.comparison
         judgement = Judgement(

@@ -53,8 +53,8 @@ class Row(NamedTuple):
     """What tells one endpoint from others, as far as policies and the places of its pods go."""
 
     cluster: str = ""
-    kind: Hashable | None = None
-    """None where it is one of its kind."""
+    kind: int | None = None
+    """Number of its kind; None where it is one of its kind."""
     pods: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -78,6 +78,8 @@ class Chains:
         self._enforcement: dict[str, Enforcement] = {}
         self._hosts: HostLayers | None = None
         self._rows: dict[EndpointId, Row] = {}
+        self._kinds: dict[Hashable, int] = {}
+        """Numbers of kinds of rows."""
         self._shared: dict[Hashable, Chain] = {}
         self._kept: dict[CellKey, tuple[tuple[str, str], Chain]] = {}
         """Chains of cells that are of no kind, with the ends that they were made for."""
@@ -92,7 +94,7 @@ class Chains:
         self._forget_classes()
 
     def _forget_classes(self) -> None:
-        for known in (self._rows, self._shared, self._kept, self._chains, self._layers):
+        for known in (self._rows, self._kinds, self._shared, self._kept, self._chains, self._layers):
             known.clear()
 
     def of(self, key: CellKey) -> Chain:
@@ -179,7 +181,8 @@ class Chains:
         if leads.shape == end or not leads.pods:
             return Row()
         behind = (bool(endpoint.backends), endpoint.backend_port.isdecimal(), endpoint.port, protocol)
-        return Row(endpoint.cluster, (leads._replace(pods=frozenset()), behind), leads.pods)
+        kind = (leads._replace(pods=frozenset()), behind)
+        return Row(endpoint.cluster, self._kinds.setdefault(kind, len(self._kinds)), leads.pods)
 
     # --- building
 
@@ -231,8 +234,11 @@ class Chains:
         if known is None:
             return None
         made = self._policies.get(cluster)
-        told = self.enforcement(cluster)
         same = made is not None and made.known is known and made.revision == known.revision
+        told = self._enforcement.get(cluster)
+        if made is not None and same and made.enforcement is told:
+            return made
+        told = self.enforcement(cluster)
         if made is None or not same or (made.enforcement is not told and made.enforcement != told):
             self._forget_classes()
             made = self._policies[cluster] = PolicyLayers(known, told)
