@@ -9,6 +9,7 @@ import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace as replace_fields
 from functools import lru_cache
+from itertools import count
 from time import time
 from typing import NamedTuple
 
@@ -79,7 +80,8 @@ class Chains:
         self._hosts: HostLayers | None = None
         self._rows: dict[EndpointId, Row] = {}
         self._kinds: dict[Hashable, int] = {}
-        """Numbers of kinds of rows."""
+        """Numbers of kinds of rows. None is given twice: a chain may be kept by one that was forgotten meanwhile."""
+        self._numbers = count()
         self._shared: dict[Hashable, Chain] = {}
         self._kept: dict[CellKey, tuple[tuple[str, str], Chain]] = {}
         """Chains of cells that are of no kind, with the ends that they were made for."""
@@ -182,7 +184,7 @@ class Chains:
             return Row()
         behind = (bool(endpoint.backends), endpoint.backend_port.isdecimal(), endpoint.port, protocol)
         kind = (leads._replace(pods=frozenset()), behind)
-        return Row(endpoint.cluster, self._kinds.setdefault(kind, len(self._kinds)), leads.pods)
+        return Row(endpoint.cluster, self._kinds.setdefault(kind, next(self._numbers)), leads.pods)
 
     # --- building
 
