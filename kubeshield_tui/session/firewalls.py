@@ -15,7 +15,7 @@ from kubeshield_tui.evidence.netfilter.words import address, address_text
 from kubeshield_tui.model.cluster import Inventory, PodRecord
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.evidence import Source
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.session.store import Store
 
@@ -141,6 +141,10 @@ class Ways:
     def node_of(self, vantage: VantageId) -> NodeName | None:
         """Return the cluster and node that a vantage stands on; None where it is none, or not known."""
         return self._node_of.get(vantage)
+
+    def found_at(self, endpoint: EndpointId) -> float:
+        """Return when a row came, seconds since the epoch; 0 for one that is not there."""
+        return self._store.found_at.get(endpoint, 0.0)
 
     def addresses_of(self, stop: Stop) -> tuple[str, ...]:
         """Return the addresses that a host has by its own account; none where it was not read."""

@@ -21,6 +21,9 @@ from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.session.firewalls import Level, Stop, Walk, Ways
 
+LATE_SECONDS = 30.0
+"""How long after a reading its host's rules are taken for those that hold for what came meanwhile."""
+
 
 class Hosts(NamedTuple):
     """What hosts say of a cell."""
@@ -46,7 +49,8 @@ class HostLayers:
         walk = self.ways.walk(key)
         met = walk.levels
         levels = [level for level in met if level.stops]
-        layers = [self._layer(level, now) for level in levels]
+        found_at = self.ways.found_at(endpoint.id)
+        layers = [_as_old_as(self._layer(level, now), found_at) for level in levels]
         if exact:
             layers = [
                 replace(layer, near_miss=self._near_miss(level.stops[0])) if len(level.stops) == 1 else layer
@@ -123,6 +127,15 @@ class HostLayers:
         if found:
             return True, ", ".join(each.text for each in found)
         return False, f"nothing on {stop.host} listens on {visit.port}/{visit.protocol}"
+
+
+def _as_old_as(layer: Layer, found_at: float) -> Layer:
+    """Take a layer for not known whose rules were read before its target came: a node port has rules of its own."""
+    if layer.verdict is Predicted.UNKNOWN or not layer.at or found_at - layer.at <= LATE_SECONDS:
+        return layer
+    missing = f"rules of {layer.place} were read before this was there"
+    decider = f"{missing}: they said {layer.verdict}, {layer.decider}"
+    return replace(layer, verdict=Predicted.UNKNOWN, decider=decider, missing=missing, how="", answer="")
 
 
 def _denies(layer: Layer) -> bool:

@@ -31,6 +31,12 @@ from kubeshield_tui.vantages.vantage import VantagePoint
 CONNTRACK = "conntrack"
 MOST_AT_ONCE = 8
 """Hosts that are read at once."""
+AGAIN_SECONDS = 600.0
+"""How often a host that was read is read again while a session lives: well before a reading is stale."""
+SOON_SECONDS = 30.0
+"""How soon where rows came meanwhile: rules are written for them."""
+BEHIND_SECONDS = 5.0
+"""A first picture that comes this much later than a reading is no change."""
 Emit = Callable[[happened.Event], None]
 
 
@@ -71,6 +77,21 @@ class HostRules:
             done.update(each.id for each in new)
             await self._hold(self._read_several(new))
         await self.look(done)
+
+    async def read_due(self) -> None:
+        """Read hosts again over SSH whose reading grows too old to decide, or can't know of rows that came since."""
+        due = [each for each in self._store.vantages.values() if self._is_due(each, time())]
+        if due:
+            await self._hold(self._read_several(due))
+            await self.look([each.id for each in due])
+
+    def _is_due(self, vantage: Vantage, now: float) -> bool:
+        gathered = self._firewalls.gathered(vantage.id)
+        if gathered is None or not can_read(vantage, with_pods=False):
+            return False
+        age, newest = gathered.age(now), max(self._store.found_at.values(), default=0.0)
+        is_behind = newest - gathered.at > BEHIND_SECONDS
+        return age >= (SOON_SECONDS if is_behind else AGAIN_SECONDS)
 
     async def witness(self, key: CellKey, probe: Probe, *, with_pods: bool = False) -> None:
         """Send a cell's probe between two readings of the hosts on its way."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from kubeshield_tui.session.firewalls import Firewalls
     from kubeshield_tui.session.host_rules import HostRules
 
+RULES_SECONDS = 5.0
+"""How often a live session looks whether hosts must be read again."""
+
 
 class OnDemand(ABC):
     """The part of a session that only acts when it is asked to."""
@@ -96,6 +99,13 @@ class OnDemand(ABC):
         probe = self._probe_for(key)
         if probe is not None:
             await self._rules.witness(key, probe, with_pods=with_pods)
+
+    async def _keep_rules(self) -> None:
+        """As long as it lives: read hosts again that were read, before what they said is too old."""
+        while not self._closed:
+            await asyncio.sleep(RULES_SECONDS)
+            if self.store.sources:
+                await self._rules.read_due()
 
     @cached_property
     def _rules(self) -> HostRules:

@@ -114,7 +114,7 @@ class Session(OnDemand):
         try:
             await self._start(live=True)
             self._say("watching")
-            await asyncio.gather(*self._followers, self._keep_to_expectations())
+            await asyncio.gather(*self._followers, self._keep_to_expectations(), self._keep_rules())
         finally:
             await self.close()
 

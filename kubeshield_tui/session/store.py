@@ -106,6 +106,8 @@ class Store:
     failed_clusters: dict[str, happened.ClusterFailed] = field(default_factory=dict)
     denied: list[Denied] = field(default_factory=list)
     endpoints: dict[EndpointId, Endpoint] = field(default_factory=dict)
+    found_at: dict[EndpointId, float] = field(default_factory=dict)
+    """When each row came, or became another target."""
     vantages: dict[VantageId, Vantage] = field(default_factory=dict)
     cells: dict[CellKey, Cell] = field(default_factory=dict)
     findings: dict[FindingId, Finding] = field(default_factory=dict)
@@ -251,7 +253,7 @@ class Store:
     ) -> None:
         match event:
             case happened.EndpointFound():
-                self._found(event.endpoint)
+                self._found(event)
             case happened.EndpointGone():
                 self._forget(event.endpoint)
             case happened.VantageAdded():
@@ -263,9 +265,12 @@ class Store:
             case _:
                 assert_never(event)
 
-    def _found(self, endpoint: Endpoint) -> None:
+    def _found(self, event: happened.EndpointFound) -> None:
+        endpoint = event.endpoint
         before = self.endpoints.get(endpoint.id)
         self.endpoints[endpoint.id] = endpoint
+        if before is None or not same_target(before, endpoint):
+            self.found_at[endpoint.id] = event.at
         if before is None or not looks_alike(before, endpoint):
             self._stamps.structure = self.revision
         else:
@@ -278,6 +283,7 @@ class Store:
     def _forget(self, endpoint: EndpointId) -> None:
         if self.endpoints.pop(endpoint, None) is None:
             return
+        del self.found_at[endpoint]
         for key, _ in self._cells_of(endpoint):
             del self.cells[key]
             self._changed.pop(key, None)

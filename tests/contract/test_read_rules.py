@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from kubeshield_tui.errors import ConsentMissing
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.evidence import SourceStatus
-from kubeshield_tui.model.ids import CellKey, VantageId
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.range.range import TrainingRange
+from kubeshield_tui.session import host_rules
 from kubeshield_tui.session.offer import intent_of
 from kubeshield_tui.session.session import Session
 from kubeshield_tui.settings.schema import Settings
@@ -110,3 +112,30 @@ def test_pods_that_read_rules_are_named_one_by_one_and_need_their_own_flag(train
     assert "mounts /usr /bin /sbin /lib /lib64 /proc /dev/null, read-only" in pods[1]
     assert any("NET_ADMIN" in line for line in intent_of(asked).creates)
     assert not any("NET_ADMIN" in line for line in intent_of(plain).creates)
+
+
+async def test_a_host_is_read_again_before_its_reading_is_too_old_and_after_rows_came(
+    training: TrainingRange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(of_run(training, tmp_path, "ssh:jump", read_firewalls=True))
+    session.prepare()
+    await session._expand()
+    try:
+        await session._start(live=False)
+        await session._settle()
+        read_at = session.store.sources[JUMP, "nft"].at
+        clock = [read_at]
+        monkeypatch.setattr(host_rules, "time", lambda: clock[0])
+        for later, is_read in ((29.0, False), (599.0, False), (601.0, True)):
+            clock[0] = read_at + later
+            await session._rules.read_due()
+            assert (session.store.sources[JUMP, "nft"].at > read_at) is is_read, later
+        read_at = session.store.sources[JUMP, "nft"].at
+        came = replace(next(iter(session.store.endpoints.values())), id=EndpointId("came"))
+        session.store.apply(happened.EndpointFound(at=read_at + 6.0, endpoint=came))
+        for later, is_read in ((29.0, False), (31.0, True)):
+            clock[0] = read_at + later
+            await session._rules.read_due()
+            assert (session.store.sources[JUMP, "nft"].at > read_at) is is_read, later
+    finally:
+        await session.close()

@@ -63,6 +63,19 @@ def test_a_rule_of_the_target_s_host_decides_and_is_named() -> None:
     assert layer(found, "vantage-egress").verdict is Predicted.ALLOW
 
 
+def test_rules_that_were_read_before_a_row_came_decide_nothing_about_it() -> None:
+    store = estate(JUMP, node_over_ssh("n1", N1))
+    read(store, "node:n1", "n1", nft=nft([port(10250), DROP]))
+    store.apply(happened.EndpointFound(at=time() + 20.0, endpoint=API))
+    assert layer(chain(store, API, JUMP), "node-firewall").verdict is Predicted.DENY  # it was there
+    store.apply(happened.EndpointGone(at=time(), endpoint=API.id))
+    store.apply(happened.EndpointFound(at=time() + 40.0, endpoint=API))
+    node = layer(chain(store, API, JUMP), "node-firewall")
+    assert node.verdict is Predicted.UNKNOWN
+    assert node.missing == "rules of n1 were read before this was there"
+    assert "deny, inet t input rule 1" in node.decider
+
+
 def test_how_it_refuses_is_what_is_expected() -> None:
     assert of_node([port(10250), REJECT]).expected[Seen.REJECTED] is Expected.REJECT_ICMP
     reset = {"reject": {"type": "tcp reset"}}
