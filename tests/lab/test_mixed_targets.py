@@ -175,19 +175,27 @@ def test_more_silence_than_is_asked_again_slowly_is_marked(seen: Seen) -> None:
             assert asked_again or observation.detail.startswith("maybe-rate-limited"), target
 
 
-def test_nmap_as_root_sees_the_same(seen: Seen) -> None:
-    differs = []
-    for target, _, observation in seen.agent:
-        opinion = seen.nmap.get((target.host, target.port))
+async def test_nmap_as_root_sees_the_same(network: Lab, seen: Seen) -> None:
+    answers = [(target, observation) for target, _, observation in seen.agent]
+    lost = [(target, observation) for target, observation, _ in differing(answers, seen.nmap)]
+    # It asked in a storm, and a busy machine loses some: what it sees otherwise is asked once more, in calm.
+    again = await ask_nmap(network, [target for target, _ in lost]) if lost else {}
+    assert [(target.kind.name, target.family, opinion) for target, _, opinion in differing(lost, again)] == []
+
+
+def differing(
+    answers: list[tuple[Target, Observation]], opinions: Opinion
+) -> Iterator[tuple[Target, Observation, tuple[str, str] | None]]:
+    for target, observation in answers:
+        opinion = opinions.get((target.host, target.port))
         pair = (observation.state, observation.reason)
         same = NMAP_WORDS.get(pair, {(observation.state.value, observation.reason.value)})
         families, instead, _ = NMAP_DIFFERS.get(target.kind.name, ((), None, ""))
-        expected = {instead} if target.family in families else same
+        expected: set[tuple[str, str] | None] = {instead} if target.family in families else {*same}
         if target.kind.name in TOLD_SOMETIMES:
             expected = expected | same
         if opinion not in expected:
-            differs.append((target.kind.name, target.family, pair, opinion))
-    assert differs == []
+            yield target, observation, opinion
 
 
 REJECTED, DROPPED = 13, 3
