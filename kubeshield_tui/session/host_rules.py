@@ -80,18 +80,18 @@ class HostRules:
 
     async def read_due(self) -> None:
         """Read hosts again over SSH whose reading grows too old to decide, or can't know of rows that came since."""
-        due = [each for each in self._store.vantages.values() if self._is_due(each, time())]
+        now, newest = time(), max(self._store.found_at.values(), default=0.0)
+        due = [each for each in self._store.vantages.values() if self._is_due(each, now, newest)]
         if due:
             await self._hold(self._read_several(due))
             await self.look([each.id for each in due])
 
-    def _is_due(self, vantage: Vantage, now: float) -> bool:
+    def _is_due(self, vantage: Vantage, now: float, newest: float) -> bool:
         gathered = self._firewalls.gathered(vantage.id)
         if gathered is None or not can_read(vantage, with_pods=False):
             return False
-        age, newest = gathered.age(now), max(self._store.found_at.values(), default=0.0)
         is_behind = newest - gathered.at > BEHIND_SECONDS
-        return age >= (SOON_SECONDS if is_behind else AGAIN_SECONDS)
+        return gathered.age(now) >= (SOON_SECONDS if is_behind else AGAIN_SECONDS)
 
     async def witness(self, key: CellKey, probe: Probe, *, with_pods: bool = False) -> None:
         """Send a cell's probe between two readings of the hosts on its way."""

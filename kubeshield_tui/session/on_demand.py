@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from kubeshield_tui.model import event as happened
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 RULES_SECONDS = 5.0
 """How often a live session looks whether hosts must be read again."""
+RULES_REST = 9.0
+"""How many times as long as reading took it rests: a tenth of the time at most."""
 
 
 class OnDemand(ABC):
@@ -101,11 +104,15 @@ class OnDemand(ABC):
             await self._rules.witness(key, probe, with_pods=with_pods)
 
     async def _keep_rules(self) -> None:
-        """As long as it lives: read hosts again that were read, before what they said is too old."""
+        """As long as it lives and is not paused: read hosts again that were read, before what they said is too old."""
+        took = 0.0
         while not self._closed:
-            await asyncio.sleep(RULES_SECONDS)
-            if self.store.sources:
+            # A cluster in which rows come all the time must not keep its hosts, and us, busy with reading.
+            await asyncio.sleep(max(RULES_SECONDS, RULES_REST * took))
+            begun = monotonic()
+            if self.store.sources and not self.store.paused:
                 await self._rules.read_due()
+            took = monotonic() - begun
 
     @cached_property
     def _rules(self) -> HostRules:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests.cluster import kit
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -12,3 +15,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if missing:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=f"no real cluster: set {' and '.join(missing)}"))
+
+
+@pytest.fixture(scope="module")
+def web() -> str:
+    return kit.kubectl("get", "pods", "-n", "shop", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
+
+
+@pytest.fixture
+def policies_off() -> Iterator[None]:
+    kit.kit("policy", "off")
+    yield
+    kit.kit("policy", "on")

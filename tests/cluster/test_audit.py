@@ -22,18 +22,6 @@ def vantages(directory: Path, web: str) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def web() -> str:
-    return kit.kubectl("get", "pods", "-n", "shop", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
-
-
-@pytest.fixture
-def policies_off() -> Iterator[None]:
-    kit.kit("policy", "off")
-    yield
-    kit.kit("policy", "on")
-
-
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield

@@ -17,18 +17,6 @@ from tests.cluster import kit
 API = "Service/api:443/tcp"
 
 
-@pytest.fixture(scope="module")
-def web() -> str:
-    return kit.kubectl("get", "pods", "-n", "shop", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
-
-
-@pytest.fixture
-def policies_off() -> Iterator[None]:
-    kit.kit("policy", "off")
-    yield
-    kit.kit("policy", "on")
-
-
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield

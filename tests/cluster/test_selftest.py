@@ -28,13 +28,6 @@ def nothing_left() -> Iterator[None]:
     assert namespaces() == []
 
 
-@pytest.fixture
-def policies_off() -> Iterator[None]:
-    kit.kit("policy", "off")
-    yield
-    kit.kit("policy", "on")
-
-
 def selftest(*arguments: str) -> tuple[int, dict[str, Any]]:
     process = kit.start("selftest", "--kubeconfig", kit.kit("kubeconfig", "--netns"), "--format", "json", *arguments)
     out, _ = process.communicate(timeout=kit.LIMIT)
