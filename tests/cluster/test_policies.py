@@ -262,10 +262,3 @@ def is_through(seen: Observation) -> bool:
     """Whether the target was reached."""
     assert seen.state in {State.OPEN, State.CLOSED, State.FILTERED, State.OPEN_FILTERED}, seen
     return seen.state in {State.OPEN, State.CLOSED}
-
-
-@pytest.fixture
-def policies_off() -> Iterator[None]:
-    kit.kit("policy", "off")
-    yield
-    kit.kit("policy", "on")
