@@ -36,7 +36,7 @@ AGAIN_SECONDS = 600.0
 SOON_SECONDS = 30.0
 """How soon where rows came meanwhile: rules are written for them."""
 BEHIND_SECONDS = 5.0
-"""A first picture that comes this much later than a reading is no change."""
+"""How long rules take until they are written for a row; a first picture that comes this much later is no change."""
 Emit = Callable[[happened.Event], None]
 
 
@@ -90,8 +90,10 @@ class HostRules:
         gathered = self._firewalls.gathered(vantage.id)
         if gathered is None or not can_read(vantage, with_pods=False):
             return False
-        is_behind = newest - gathered.at > BEHIND_SECONDS
-        return gathered.age(now) >= (SOON_SECONDS if is_behind else AGAIN_SECONDS)
+        if newest - gathered.at <= BEHIND_SECONDS:
+            return gathered.age(now) >= AGAIN_SECONDS
+        is_quiet = now - newest >= BEHIND_SECONDS
+        return gathered.age(now) >= (SOON_SECONDS if is_quiet else 2 * SOON_SECONDS)
 
     async def witness(self, key: CellKey, probe: Probe, *, with_pods: bool = False) -> None:
         """Send a cell's probe between two readings of the hosts on its way."""

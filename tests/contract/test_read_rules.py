@@ -133,7 +133,8 @@ async def test_a_host_is_read_again_before_its_reading_is_too_old_and_after_rows
         read_at = session.store.sources[JUMP, "nft"].at
         came = replace(next(iter(session.store.endpoints.values())), id=EndpointId("came"))
         session.store.apply(happened.EndpointFound(at=read_at + 6.0, endpoint=came))
-        for later, is_read in ((29.0, False), (31.0, True)):
+        session.store.apply(happened.EndpointFound(at=read_at + 30.0, endpoint=replace(came, id=EndpointId("late"))))
+        for later, is_read in ((29.0, False), (34.0, False), (36.0, True)):  # rules for the last are written by then
             clock[0] = read_at + later
             await session._rules.read_due()
             assert (session.store.sources[JUMP, "nft"].at > read_at) is is_read, later
