@@ -127,7 +127,7 @@ def compare(expected: Expected, seen: Seen, given: Circumstances) -> Comparison:
     """Compare what the rules say with what was observed."""
     code, sentence = _compared(expected, seen, given)
     if code is Code.AGREES and not given.complete:
-        code, sentence = Code.COMPATIBLE, f"{sentence}; not all layers were collected, so that is no proof"
+        code, sentence = Code.COMPATIBLE, f"{sentence}; not all layers were collected, so the rules are not confirmed"
     return Comparison(code, sentence, _severity(code, given))
 
 

@@ -45,6 +45,8 @@ KEYS = (
     ("q", "leave: vantages are closed and what was created is removed"),
 )
 
+DISAGREES = "rules and reality disagree: the cell's page says who should have decided, and what came instead"
+
 
 class HelpScreen(PageScreen[None]):
     """Keys and signs."""
@@ -61,6 +63,7 @@ class HelpScreen(PageScreen[None]):
         lines.append(())
         for verdict, text in MEANINGS.items():
             lines.append(((f"   {alphabet.verdicts[verdict]} {verdict:<12}", str(verdict)), (text, "")))
+        lines.append(((f"   {alphabet.disagrees} {'behind them':<12}", "exposed"), (DISAGREES, "")))
         lines.append(())
         lines.append((("   The digit behind a sign is the depth: layers that would still hold if one failed.", ""),))
         lines.append((("   What is not known is never counted as a layer, and never as a block.", "quiet"),))
