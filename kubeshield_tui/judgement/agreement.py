@@ -1,10 +1,11 @@
-"""One cell's rules beside its answer: the circumstances that bear on the comparison, and what it comes to. Pure."""
+"""The rules on a way beside an answer: the circumstances that bear on the comparison, and what it comes to. Pure."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from enum import IntEnum
 from typing import NamedTuple
 
+from kubeshield_tui.judgement.answer import Answer
 from kubeshield_tui.judgement.chain import Chain
 from kubeshield_tui.judgement.comparison import (
     DISAGREEMENTS,
@@ -16,10 +17,8 @@ from kubeshield_tui.judgement.comparison import (
     compare,
     seen_of,
 )
-from kubeshield_tui.judgement.ledger import Sighting
-from kubeshield_tui.judgement.proof import RESET_GAP, Want
-from kubeshield_tui.model.observation import Icmp, Observation, Reason, State
-from kubeshield_tui.model.verdict import Layer, Proof
+from kubeshield_tui.model.observation import Reason
+from kubeshield_tui.model.verdict import Layer
 
 SETTLE_SECONDS = 60.0
 """How long a policy may take until it is programmed everywhere."""
@@ -41,87 +40,71 @@ _CODES = {
 
 NEWER_RULES = Comparison(Code.COMPATIBLE, "the policies are others than when it was asked")
 RECORDED = Comparison(Code.NOT_COMPARED, "the answer comes from a file: rules may have been others then")
+NOT_MEASURED = Comparison(Code.NOT_COMPARED, "nothing was measured")
 
 
 _GRAVE = frozenset({Code.NOT_ENFORCED, Code.BYPASSED})
 """What is not believed before it was seen twice."""
 
 
-class Answer(NamedTuple):
-    """All of an answer that bears on the comparison, beside the chain and how old its rules are."""
+class Rules(IntEnum):
+    """How old the rules were when the answer came."""
 
-    state: State
-    reason: Reason
-    icmp: Icmp | None
-    collapsed: bool
-    """From there a reject and a closed port look alike."""
-    proven: bool
-    twice: bool
+    NEWER = 0
+    """They are others by now."""
+    YOUNG = 1
+    """They may not be programmed everywhere yet."""
+    SETTLED = 2
 
 
 class Agreement(NamedTuple):
     """What comparing came to."""
 
     comparison: Comparison
-    wants: tuple[Want, ...] = ()
-    """When to ask again, so that more can be said."""
+    again: bool = False
+    """To be asked again: what is grave is not believed before it was seen twice."""
+    later: bool = False
+    """To be asked again when the rules are settled: more can be said then."""
 
 
-def agreement_of(
-    chain: Chain, observation: Observation, sightings: tuple[Sighting, ...], proof: Proof, *, collapsed: bool
-) -> Agreement:
-    """Compare what the rules on a cell's way say with what was observed.
+def age_of(changed_at: float, observed_at: float) -> Rules:
+    """How old rules that are as they are since `changed_at` were (both in seconds since the epoch)."""
+    since = observed_at - changed_at
+    return SETTLED if since >= SETTLE_SECONDS else NEWER if since < 0 else YOUNG
 
-    `sightings`: the cell's own, newest last. `collapsed`: from there a reject and a closed port look alike.
+
+NEWER, YOUNG, SETTLED = Rules
+
+
+def agreement_of(chain: Chain, answer: Answer, rules: Rules, *, proven: bool, collapsed: bool) -> Agreement:
+    """Compare what the rules on a cell's way say with how it was answered.
+
+    `proven`: target and vantage were both seen alive. `collapsed`: from there a reject and a closed port look alike.
     """
-    if chain.changed_at > observation.at:
+    if rules is Rules.NEWER:
         return Agreement(NEWER_RULES)
-    since = same_since(sightings)
-    answer = Answer(
-        observation.state,
-        observation.reason,
-        observation.icmp,
-        collapsed,
-        proof.target_alive and proof.vantage_alive,
-        bool(sightings) and sightings[-1].at - since >= RESET_GAP,
-    )
-    settled = observation.at - chain.changed_at >= SETTLE_SECONDS
-    found = _told(chain, observation, answer, settled)
-    if settled and found.code not in _GRAVE:
-        return _plain(found)
-    wants = []
-    if found.code in _GRAVE and not answer.twice and sightings:
-        wants.append(Want(observation.key, since + RESET_GAP))
-    if not settled and _told(chain, observation, answer, True).code in DISAGREEMENTS:
-        wants.append(Want(observation.key, chain.changed_at + SETTLE_SECONDS))
-    return Agreement(found, tuple(wants))
+    settled = rules is Rules.SETTLED
+    found = _compared(chain, answer, settled=settled, proven=proven, collapsed=collapsed)
+    again = found.code in _GRAVE and not answer.twice
+    if settled:
+        return Agreement(found, again)
+    then = _compared(chain, answer, settled=True, proven=proven, collapsed=collapsed)
+    return Agreement(found, again, then.code in DISAGREEMENTS)
 
 
-_plain = lru_cache(4096)(Agreement)
-"""A grid has few kinds of cells."""
-
-
-def _told(chain: Chain, observation: Observation, answer: Answer, settled: bool) -> Comparison:
-    """What the comparison comes to, worked out once for all cells of a chain that were answered alike."""
-    found = chain.told.get((answer, settled))
-    if found is None:
-        found = chain.told[answer, settled] = _compared(chain, observation, answer, settled)
-    return found
-
-
-def _compared(chain: Chain, observation: Observation, answer: Answer, settled: bool) -> Comparison:
-    seen = seen_of(observation)
-    expected, denying = chain.expected[seen], chain.denying
-    if expected is Expected.REJECT_ICMP and seen is Seen.REFUSED and observation.reason is Reason.PORT_UNREACH:
+def _compared(chain: Chain, answer: Answer, *, settled: bool, proven: bool, collapsed: bool) -> Comparison:
+    seen = seen_of(answer.state, answer.reason)
+    expected, denying = chain.expected(seen), chain.denying
+    if expected is Expected.REJECT_ICMP and seen is Seen.REFUSED and answer.reason is Reason.PORT_UNREACH:
         seen = Seen.REJECTED  # over UDP a closed port says the same as such a reject
     given = Circumstances(
         complete=chain.is_complete,
         assumed=chain.is_assumed,
         listener=chain.listener,
         deny_style=chain.deny_style,
-        collapsed=answer.collapsed,
-        rejecter_fits=_fits(chain, denying, observation),
-        proven=answer.proven,
+        collapsed=collapsed,
+        rejecter_fits=_fits(chain, denying, answer),
+        proven=proven,
         front=chain.front,
         settled=settled,
         twice=answer.twice,
@@ -130,21 +113,11 @@ def _compared(chain: Chain, observation: Observation, answer: Answer, settled: b
     return compare(expected, seen, given)
 
 
-def same_since(sightings: tuple[Sighting, ...]) -> float:
-    """When the run of answers of the newest one's state began, seconds since the epoch; 0 without any."""
-    since = 0.0
-    for seen in reversed(sightings):
-        if seen.state is not sightings[-1].state:
-            break
-        since = seen.at
-    return since
-
-
-def _fits(chain: Chain, denying: Layer | None, observation: Observation) -> bool | None:
+def _fits(chain: Chain, denying: Layer | None, answer: Answer) -> bool | None:
     """Whether an ICMP error came from the host, and with the code, that the rules name; None where that is open."""
-    if denying is None or observation.icmp is None or not chain.rejecters:
+    if denying is None or answer.icmp is None or not chain.rejecters:
         return None
-    if observation.icmp.source not in chain.rejecters:
+    if answer.icmp.source not in chain.rejecters:
         return False
     code = _CODES.get(denying.answer.partition("-")[2])
-    return None if code is None else observation.reason is code
+    return None if code is None else answer.reason is code

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from functools import lru_cache
 
+from msgspec import field
+
 from kubeshield_tui.judgement.ledger import Ledger, same_scope, scope_of
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import EndpointId, VantageId
 from kubeshield_tui.model.observation import Posture, State
 from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.record import Record
 from kubeshield_tui.model.vantage import Vantage
 from kubeshield_tui.model.verdict import Layer
 
@@ -18,33 +21,39 @@ DENYING = frozenset({Posture.AUTH_REQUIRED, Posture.CLIENT_CERT_REQUIRED, Postur
 DECIDING = DENYING | {Posture.ANONYMOUS}
 
 
+class _Met(Record, frozen=True):
+    """What was met at an endpoint."""
+
+    postures: dict[VantageId, Posture]
+    said: dict[Hashable, Layer] = field(default_factory=dict)
+    """By who it is said of."""
+
+
 class Authentications:
     """What authentication says at each endpoint. Told which endpoints were answered for anew."""
 
     def __init__(self, ledger: Ledger, vantages: Mapping[VantageId, Vantage]) -> None:
         self._ledger = ledger
         self._vantages = vantages
-        self._seen: dict[EndpointId, dict[VantageId, Posture]] = {}
-        self._said: dict[EndpointId, dict[Hashable, Layer]] = {}
+        self._met: dict[EndpointId, _Met] = {}
 
     def forget(self, endpoint: EndpointId) -> None:
         """Look again at an endpoint when next asked."""
-        self._seen.pop(endpoint, None)
-        self._said.pop(endpoint, None)
+        self._met.pop(endpoint, None)
 
     def of(self, endpoint: Endpoint, vantage: Vantage) -> Layer:
         """What authentication would say if it stood alone: the posture met from here, else from anywhere in scope."""
-        seen = self._seen.get(endpoint.id)
-        if seen is None:
-            seen = self._seen[endpoint.id] = dict(_postures(self._ledger, endpoint))
-            self._said[endpoint.id] = {}
-        own = seen.get(vantage.id)
-        decides = own in DECIDING
-        key: Hashable = vantage.id if decides else scope_of(endpoint, vantage)
-        said = self._said[endpoint.id]
-        layer = said.get(key)
+        met = self._met.get(endpoint.id)
+        if met is None:
+            met = self._met[endpoint.id] = _Met(postures=dict(_postures(self._ledger, endpoint)))
+        if not met.postures:
+            return NOT_TOLD
+        own = met.postures.get(vantage.id)
+        key: Hashable = vantage.id if own is not None else scope_of(endpoint, vantage)
+        layer = met.said.get(key)
         if layer is None:
-            layer = said[key] = self._decided(endpoint, vantage, {vantage.id: own} if own and decides else seen)
+            seen = {vantage.id: own} if own is not None else met.postures
+            layer = met.said[key] = self._decided(endpoint, vantage, seen)
         return layer
 
     def _decided(self, endpoint: Endpoint, vantage: Vantage, seen: Mapping[VantageId, Posture]) -> Layer:
@@ -55,12 +64,11 @@ class Authentications:
 
 
 def _postures(ledger: Ledger, endpoint: Endpoint) -> Iterator[tuple[VantageId, Posture]]:
-    """The posture that each vantage met when it was open to it last."""
-    for known, sightings in ledger.of_endpoint(endpoint.id):
-        for sighting in reversed(sightings):
-            if sighting.state is State.OPEN:
-                yield known, sighting.posture
-                break
+    """The posture that each vantage met when it was open to it last, where it tells anything."""
+    for known, sightings in ledger.opened(endpoint.id).items():
+        last = next(seen for seen in reversed(sightings) if seen.state is State.OPEN)
+        if last.posture in DECIDING:
+            yield known, last.posture
 
 
 def _decided(seen: Mapping[VantageId, Posture]) -> Layer:
@@ -71,9 +79,12 @@ def _decided(seen: Mapping[VantageId, Posture]) -> Layer:
     for vantage, posture in seen.items():
         if posture in DENYING:
             return _layer(Predicted.DENY, f"{posture}, as seen from {vantage}")
-    return _layer(Predicted.UNKNOWN, "no answer that tells whether it asks who you are")
+    return NOT_TOLD
 
 
 @lru_cache(4096)
 def _layer(verdict: Predicted, decider: str) -> Layer:
     return Layer(layer=LAYER, domain=LAYER, verdict=verdict, decider=decider)
+
+
+NOT_TOLD = _layer(Predicted.UNKNOWN, "no answer that tells whether it asks who you are")

@@ -10,11 +10,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from kubeshield_tui.judgement.comparison import Comparison, Expected, Seen
+from kubeshield_tui.judgement.comparison import Expected, Seen
 from kubeshield_tui.model.prediction import Predicted, Prediction
 from kubeshield_tui.model.verdict import Layer, Verdict
 
@@ -64,8 +64,8 @@ class Chain:
     """Addresses that an ICMP error of the first layer that denies may come from; empty where they are not known."""
     notes: tuple[str, ...] = ()
     """What was taken for true of the visitor."""
-    told: dict[Hashable, Comparison] = field(default_factory=dict, init=False, compare=False, repr=False)
-    """What comparing its cells came to so far, by what else bears on it."""
+    weighed: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What its cells amounted to so far, by all else that bears on that: for whoever weighs them."""
     _wholes: dict[int, Whole] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
@@ -89,33 +89,45 @@ class Chain:
         deciding = (self.denying,) if self.denying is not None else self.layers
         return bool(self.notes) or any(layer.assumptions for layer in deciding)
 
-    @cached_property
-    def expected(self) -> dict[Seen, Expected]:
-        """What to expect, by what was seen."""
-        return {seen: expected_of(self.layers, seen) for seen in Seen}
+    def expected(self, seen: Seen) -> Expected:
+        """Say what the first layer that decides makes of the visitor, beside what was seen."""
+        if all(layer.verdict is Predicted.UNKNOWN and layer.missing for layer in self.layers):
+            return Expected.NONE  # also where there is no layer at all
+        denying = self.denying
+        if denying is None:
+            return Expected.ALLOW if self.is_complete else Expected.UNKNOWN
+        if denying.layer in POLICIES:
+            return Expected.POLICY_DENY
+        match denying.how:
+            case "drop":
+                return Expected.DROP
+            case "reject":
+                return Expected.REJECT_RESET if denying.answer == "tcp-reset" else Expected.REJECT_ICMP
+            case "late":
+                return Expected.LATE_REJECT
+            case "no-route":
+                return Expected.NO_ROUTE
+        # Refused in one of several ways: only that it got through can contradict it.
+        return Expected.DROP if seen in {Seen.OPEN, Seen.RESET} else Expected.UNKNOWN
 
     def ended_by(self, authentication: Layer) -> Whole:
         """Return the chain with authentication as its last layer."""
         whole = self._wholes.get(id(authentication))
         if whole is None:
-            whole = self._wholes[id(authentication)] = Whole((*self.layers, authentication))
+            whole = self._wholes[id(authentication)] = whole_of((*self.layers, authentication))
         return whole
 
 
-class Whole:
+class Whole(NamedTuple):
     """All layers of a cell, and what follows from them."""
 
-    def __init__(self, layers: tuple[Layer, ...]) -> None:
-        self.layers = layers
-        self.next_decider = next_decider(layers)
-        self._depths: dict[Verdict, Depth] = {}
+    layers: tuple[Layer, ...]
+    next_decider: str
 
-    def depth(self, verdict: Verdict) -> Depth:
-        """How deep the layers stand in a cell with this verdict."""
-        found = self._depths.get(verdict)
-        if found is None:
-            found = self._depths[verdict] = depth_of(self.layers, verdict)
-        return found
+
+def whole_of(layers: tuple[Layer, ...]) -> Whole:
+    """Say what follows from layers."""
+    return Whole(layers, next_decider(layers))
 
 
 EMPTY = Chain()
@@ -181,30 +193,6 @@ def next_decider(layers: Sequence[Layer]) -> str:
     if authentication is not None and authentication.verdict is Predicted.DENY:
         return f"{AUTHENTICATION}: {authentication.decider}"
     return "nothing: it would be open"
-
-
-def expected_of(layers: Sequence[Layer], seen: Seen) -> Expected:
-    """Say what the first layer that decides makes of the visitor, in the words of the comparison."""
-    network = [layer for layer in layers if layer.layer != AUTHENTICATION]
-    if all(layer.verdict is Predicted.UNKNOWN and layer.missing for layer in network):
-        return Expected.NONE  # also where there is no layer at all
-    verdict = predict(network).verdict
-    denying = first_denying(network)
-    if denying is None:
-        return Expected.ALLOW if verdict is Predicted.ALLOW else Expected.UNKNOWN
-    if denying.layer in POLICIES:
-        return Expected.POLICY_DENY
-    match denying.how:
-        case "drop":
-            return Expected.DROP
-        case "reject":
-            return Expected.REJECT_RESET if denying.answer == "tcp-reset" else Expected.REJECT_ICMP
-        case "late":
-            return Expected.LATE_REJECT
-        case "no-route":
-            return Expected.NO_ROUTE
-    # Refused in one of several ways: only that it got through can contradict it.
-    return Expected.DROP if seen in {Seen.OPEN, Seen.RESET} else Expected.UNKNOWN
 
 
 def depth_of(layers: Sequence[Layer], verdict: Verdict) -> Depth:
@@ -282,7 +270,9 @@ def imagine(
         prediction = Prediction(verdict=Predicted.ALLOW, because="no layer is left")
     else:
         prediction = predict(rest)
-    return Imagined(prediction, _imagined_depth(layers, rest, verdict), _opens(layers, rest, prediction, verdict))
+    explained = _explained(layers)
+    depth = _imagined_depth(rest, verdict, explained=explained)
+    return Imagined(prediction, depth, _opens(layers, rest, prediction, verdict, explained=explained))
 
 
 def _doubted(layer: Layer, named: Iterable[str]) -> Layer:
@@ -295,12 +285,14 @@ def _explained(layers: Iterable[Layer]) -> bool:
     return any(counted(layer) is Predicted.DENY and layer.layer != AUTHENTICATION for layer in layers)
 
 
-def _opens(before: Sequence[Layer], rest: Sequence[Layer], then: Prediction, verdict: Verdict) -> bool | None:
+def _opens(
+    before: Sequence[Layer], rest: Sequence[Layer], then: Prediction, verdict: Verdict, *, explained: bool
+) -> bool | None:
     if verdict in _PASSED or verdict is Verdict.DEAD:
         return False  # nothing new gets through: it does already, or nothing listens there
     if verdict in _UNMEASURED:
         return None
-    if not _explained(before):
+    if not explained:
         # Something blocks that is not known: it may be what was left out, if that was not known to allow.
         kept = set(map(id, rest))
         gone = [layer for layer in before if id(layer) not in kept and layer.layer != AUTHENTICATION]
@@ -310,8 +302,8 @@ def _opens(before: Sequence[Layer], rest: Sequence[Layer], then: Prediction, ver
     return {Predicted.ALLOW: True, Predicted.UNKNOWN: None, Predicted.DENY: None}[then.verdict]
 
 
-def _imagined_depth(before: Sequence[Layer], rest: Sequence[Layer], verdict: Verdict) -> Depth:
-    if verdict in _PASSED or verdict in _UNMEASURED or not _explained(before):
+def _imagined_depth(rest: Sequence[Layer], verdict: Verdict, *, explained: bool) -> Depth:
+    if verdict in _PASSED or verdict in _UNMEASURED or not explained:
         return depth_of(rest, verdict)
     said = list(_by_domain(rest).values())
     denying = said.count(Predicted.DENY)

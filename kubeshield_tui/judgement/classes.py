@@ -63,14 +63,15 @@ class Classes(Generic[T, C]):
         self._checks: list[tuple[int, Sequence[Check[T]]]] = list(enumerate(checks))
         self._describe: Callable[[T, Touched], C] = describe
         self._numbers: dict[C, int] = {}
-        self._placed: dict[str, Placed[T]] = {}
+        self.placed: dict[str, Placed[T]] = {}
+        """By its id, each thing as it was seen last: look whether it is still the same, or ask `place`."""
         self.classes: list[C] = []
 
     def place(self, thing: T) -> Placed[T]:
         """Return a thing in its class; sorted anew only where it is not the one that was seen."""
-        placed = self._placed.get(thing.id)
+        placed = self.placed.get(thing.id)
         if placed is None or placed.thing is not thing:
-            placed = self._placed[thing.id] = self._sorted(thing)
+            placed = self.placed[thing.id] = self._sorted(thing)
         return placed
 
     def refresh(self, current: Mapping[Any, T], *, facts_changed: bool) -> frozenset[str]:
@@ -79,18 +80,18 @@ class Classes(Generic[T, C]):
         What is not among `current` any more is dropped.
         """
         moved = []
-        self._placed = {key: placed for key, placed in self._placed.items() if key in current}
-        for key, placed in self._placed.items():
+        self.placed = {key: placed for key, placed in self.placed.items() if key in current}
+        for key, placed in self.placed.items():
             thing = current[key]
             if facts_changed or thing is not placed.thing:
-                now = self._placed[key] = self._sorted(thing)
+                now = self.placed[key] = self._sorted(thing)
                 if (now.number, now.missing) != (placed.number, placed.missing):
                     moved.append(key)
         return frozenset(moved)
 
     def seen(self) -> frozenset[str]:
         """Ids of all that was placed."""
-        return frozenset(self._placed)
+        return frozenset(self.placed)
 
     def _sorted(self, thing: T) -> Placed[T]:
         sure = maybe = 0

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from kubeshield_tui.model.expectation import SEVERITIES, Severity
-from kubeshield_tui.model.observation import Observation, Reason, State
+from kubeshield_tui.model.observation import Reason, State
 
 
 class Expected(StrEnum):
@@ -108,15 +108,15 @@ class Comparison(NamedTuple):
     severity: Severity | None = None
 
 
-def seen_of(observation: Observation) -> Seen:
-    """Reduce an observation to what bears on rules."""
-    match observation.state:
+def seen_of(state: State, reason: Reason) -> Seen:
+    """Reduce an answer to what bears on rules."""
+    match state:
         case State.OPEN:
-            return Seen.RESET if observation.reason is Reason.RESET else Seen.OPEN
+            return Seen.RESET if reason is Reason.RESET else Seen.OPEN
         case State.CLOSED:
             return Seen.REFUSED
         case State.FILTERED:
-            return Seen.SILENCE if observation.reason is Reason.NO_RESPONSE else Seen.REJECTED
+            return Seen.SILENCE if reason is Reason.NO_RESPONSE else Seen.REJECTED
         case State.OPEN_FILTERED:
             return Seen.SAYS_NOTHING
         case State.LOST | State.ERROR | State.UNTESTED:

@@ -78,8 +78,14 @@ class Expectations:
 
     def expect(self, endpoint: Endpoint, vantage: Vantage) -> Expectation:
         """Tell what is declared for a cell."""
-        target, source = self._targets.place(endpoint), self._sources.place(vantage)
-        decision = self._decision(target.number, source.number)
+        target, source = self._targets.placed.get(endpoint.id), self._sources.placed.get(vantage.id)
+        if target is None or target.thing is not endpoint:
+            target = self._targets.place(endpoint)
+        if source is None or source.thing is not vantage:
+            source = self._sources.place(vantage)
+        decision = self._decisions.get((target.number, source.number))
+        if decision is None:
+            decision = self._decision(target.number, source.number)
         if not decision.undecided:
             return decision.expectation
         doubts = zip(decision.undecided, self._missing(decision, target, source), strict=True)

@@ -6,7 +6,7 @@ Kept per cell as a short run of sightings, newest last. Holds no judgement and a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.observation import Observation, Posture, Reason, State
 from kubeshield_tui.model.vantage import Vantage
 
+GLOBAL, CLUSTER = Scope.GLOBAL, Scope.CLUSTER
+NONE: Mapping[VantageId, tuple[Sighting, ...]] = {}
 SIGHTINGS_KEPT = 8
 """Sightings kept of a cell: enough for a before and an after around any answer still judged."""
 
@@ -37,9 +39,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self._by_endpoint: dict[EndpointId, dict[VantageId, tuple[Sighting, ...]]] = defaultdict(dict)
-        self._open: dict[EndpointId, tuple[tuple[VantageId, tuple[Sighting, ...]], ...]] = {}
-        """What is left of them where only those count that hold an open one; worked out when it is asked for."""
-        self._identified: set[EndpointId] = set()
+        self._opened: dict[EndpointId, dict[VantageId, tuple[Sighting, ...]]] = defaultdict(dict)
+        """Those among them that hold an open one."""
+        self.identified: set[EndpointId] = set()
         """Endpoints at which a server identity was seen."""
         self._alive: dict[VantageId, tuple[tuple[float, EndpointId], ...]] = {}
 
@@ -55,10 +57,14 @@ class Ledger:
             foreign=_is_foreign(observation, endpoint, vantage),
         )
         if sighting.identity:
-            self._identified.add(observation.endpoint)
-        cells = self._by_endpoint[observation.endpoint]
-        self._open.pop(observation.endpoint, None)
-        cells[observation.vantage] = (*cells.get(observation.vantage, ()), sighting)[-SIGHTINGS_KEPT:]
+            self.identified.add(observation.endpoint)
+        cells, opened = self._by_endpoint[observation.endpoint], self._opened[observation.endpoint]
+        kept = (*cells.get(observation.vantage, ()), sighting)[-SIGHTINGS_KEPT:]
+        cells[observation.vantage] = kept
+        if any(seen.state is State.OPEN for seen in kept):
+            opened[observation.vantage] = kept
+        else:
+            opened.pop(observation.vantage, None)
         if shows_vantage_alive(sighting):
             before = self._alive.get(observation.vantage, ())
             self._alive[observation.vantage] = (*before, (sighting.at, observation.endpoint))[-SIGHTINGS_KEPT * 4 :]
@@ -67,12 +73,8 @@ class Ledger:
     def forget(self, endpoint: EndpointId) -> None:
         """Drop an endpoint that is gone."""
         self._by_endpoint.pop(endpoint, None)
-        self._open.pop(endpoint, None)
-        self._identified.discard(endpoint)
-
-    def is_identified(self, endpoint: EndpointId) -> bool:
-        """Whether a server identity was ever seen at an endpoint."""
-        return endpoint in self._identified
+        self._opened.pop(endpoint, None)
+        self.identified.discard(endpoint)
 
     def sightings(self, key: CellKey) -> tuple[Sighting, ...]:
         """All kept sightings of a cell, oldest first."""
@@ -82,16 +84,9 @@ class Ledger:
         """Sightings of an endpoint by vantage."""
         yield from self._by_endpoint.get(endpoint, {}).items()
 
-    def opened(self, endpoint: EndpointId) -> tuple[tuple[VantageId, tuple[Sighting, ...]], ...]:
+    def opened(self, endpoint: EndpointId) -> Mapping[VantageId, tuple[Sighting, ...]]:
         """Sightings of an endpoint by vantage, of those vantages that it was open to in one of them."""
-        found = self._open.get(endpoint)
-        if found is None:
-            found = self._open[endpoint] = tuple(
-                (vantage, sightings)
-                for vantage, sightings in self.of_endpoint(endpoint)
-                if any(seen.state is State.OPEN for seen in sightings)
-            )
-        return found
+        return self._opened.get(endpoint, NONE)
 
     def alive_moments(self, vantage: VantageId) -> tuple[tuple[float, EndpointId], ...]:
         """When and by which endpoint a vantage was seen able to reach something."""
@@ -117,23 +112,17 @@ def _is_foreign(observation: Observation, endpoint: Endpoint, vantage: Vantage) 
 
 def same_scope(endpoint: Endpoint, one: Vantage, other: Vantage) -> bool:
     """Whether two vantages mean the same target by this endpoint's address."""
-    match endpoint.scope:
-        case Scope.GLOBAL:
-            return True
-        case Scope.CLUSTER:
-            return one.cluster == other.cluster
-        case Scope.NODE:
-            if one.id == other.id:
-                return True
-            return one.cluster == other.cluster and one.node == other.node != ""
+    scope = endpoint.scope
+    if scope is GLOBAL or one.id == other.id:
+        return True
+    return one.cluster == other.cluster and (scope is CLUSTER or one.node == other.node != "")
 
 
 def scope_of(endpoint: Endpoint, vantage: Vantage) -> tuple[str, ...]:
     """The scope instance that a vantage is in for an endpoint: vantages with the same one mean the same target."""
-    match endpoint.scope:
-        case Scope.GLOBAL:
-            return ()
-        case Scope.CLUSTER:
-            return (vantage.cluster,)
-        case Scope.NODE:
-            return (vantage.cluster, vantage.node) if vantage.node else (vantage.id,)
+    scope = endpoint.scope
+    if scope is GLOBAL:
+        return ()
+    if scope is CLUSTER:
+        return (vantage.cluster,)
+    return (vantage.cluster, vantage.node) if vantage.node else (vantage.id,)

@@ -14,13 +14,13 @@ from kubeshield_tui.judgement.ledger import Ledger, Sighting, same_scope, shows_
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
 from kubeshield_tui.model.observation import State
+from kubeshield_tui.model.record import Record
 from kubeshield_tui.model.vantage import Vantage, VantageStatus
 from kubeshield_tui.model.verdict import Proof
 
+OPEN, READY = State.OPEN, VantageStatus.READY
 WINDOW = 30.0
 """Seconds within which a control's answer speaks for the moment of the cell's own answer."""
-RESET_GAP = 5.0
-"""Seconds between two resets before they count as a reset on the target's behalf."""
 
 
 class Want(NamedTuple):
@@ -31,30 +31,31 @@ class Want(NamedTuple):
     """Seconds since the epoch; 0 for at once."""
 
 
-class Standing(NamedTuple):
+class Standing(Record, frozen=True):
     """What the ledger says about one negative answer."""
 
-    proof: Proof
-    target_ever: bool
+    proof: Proof = Proof()
+    target_ever: bool = False
     """Someone in scope saw the target open in its latest answer, whenever that was."""
-    wants: tuple[Want, ...]
-    ambiguous: bool
+    wants: tuple[Want, ...] = ()
+    ambiguous: bool = False
     """Two server identities answer at this private address."""
 
 
 def stand(
-    ledger: Ledger, vantages: Mapping[VantageId, Vantage], endpoint: Endpoint, vantage: Vantage, own: Sighting
+    ledger: Ledger, vantages: Mapping[VantageId, Vantage], endpoint: Endpoint, vantage: Vantage, at: float
 ) -> Standing:
-    """Weigh the negative answer `own` of a cell."""
-    wants: list[Want] = []
-    alive_by, ever, control = _target(ledger, vantages, endpoint, vantage, own)
+    """Weigh a negative answer of a cell, at `at` (seconds since the epoch)."""
+    alive_by, ever, control = _target(ledger, vantages, endpoint, vantage, at)
+    reached, vantage_control = _vantage(ledger, vantage, at)
+    wants: tuple[Want, ...] = ()
     if control is not None:
-        wants.append(Want(CellKey(endpoint.id, control), 0.0))
-    reached, vantage_control = _vantage(ledger, vantage, own)
+        wants = (Want(CellKey(endpoint.id, control), 0.0),)
     if vantage_control is not None:
-        wants.append(Want(vantage_control, 0.0))
-    ambiguous = len(identities(ledger, endpoint)) > 1
-    return Standing(_proof(alive_by, reached, ever, ambiguous, vantage.id), ever, tuple(wants), ambiguous)
+        wants = (*wants, Want(vantage_control, 0.0))
+    ambiguous = endpoint.id in ledger.identified and is_ambiguous(ledger, endpoint)
+    proof = _proof(alive_by, reached, ever, ambiguous, vantage.id)
+    return Standing(proof=proof, target_ever=ever, wants=wants, ambiguous=ambiguous)
 
 
 @lru_cache(4096)
@@ -71,28 +72,24 @@ def _proof(alive_by: str, reached: str, ever: bool, ambiguous: bool, vantage: Va
 
 
 def _target(
-    ledger: Ledger, vantages: Mapping[VantageId, Vantage], endpoint: Endpoint, vantage: Vantage, own: Sighting
+    ledger: Ledger, vantages: Mapping[VantageId, Vantage], endpoint: Endpoint, vantage: Vantage, at: float
 ) -> tuple[VantageId | str, bool, VantageId | None]:
     """Who saw the target alive, whether anybody's latest answer was open, and which control to ask again."""
     alive: VantageId | str = ""
     latest: tuple[float, VantageId] | None = None
     asked_since = False
-    for other_id, sightings in ledger.opened(endpoint.id):
+    for other_id, sightings in ledger.opened(endpoint.id).items():
         last = sightings[-1]
-        if alive and last.state is not State.OPEN:
+        if alive and last.state is not OPEN:
             continue
         other = vantages.get(other_id)
         if other is None or other_id == vantage.id or not same_scope(endpoint, vantage, other):
             continue
-        if not alive and saw_open_around(sightings, own.at):
+        if not alive and saw_open_around(sightings, at):
             alive = other_id
-        if last.state is State.OPEN:
-            asked_since = asked_since or last.at >= own.at
-            if (
-                other.status is VantageStatus.READY
-                and not other.is_recorded
-                and (latest is None or last.at > latest[0])
-            ):
+        if last.state is OPEN:
+            asked_since = asked_since or last.at >= at
+            if other.status is READY and not other.is_recorded and (latest is None or last.at > latest[0]):
                 latest = (last.at, other_id)
     control = latest[1] if latest is not None and not asked_since else None
     return alive, latest is not None or asked_since, control
@@ -100,54 +97,39 @@ def _target(
 
 def saw_open_around(sightings: tuple[Sighting, ...], at: float) -> bool:
     """Whether a vantage saw the target open within the window, or both before and after with nothing else between."""
-    if any(seen.state is State.OPEN and abs(seen.at - at) <= WINDOW for seen in sightings):
+    if any(seen.state is OPEN and abs(seen.at - at) <= WINDOW for seen in sightings):
         return True
     before = [seen for seen in sightings if seen.at <= at]
     after = [seen for seen in sightings if seen.at > at]
-    return bool(before and after) and before[-1].state is State.OPEN and after[0].state is State.OPEN
+    return bool(before and after) and before[-1].state is OPEN and after[0].state is OPEN
 
 
-def _vantage(ledger: Ledger, vantage: Vantage, own: Sighting) -> tuple[str, CellKey | None]:
+def _vantage(ledger: Ledger, vantage: Vantage, at: float) -> tuple[str, CellKey | None]:
     """By which endpoint this vantage was seen alive around the answer, or which cell to ask to see it."""
     moments = ledger.alive_moments(vantage.id)
-    for at, endpoint in reversed(moments):
-        if abs(at - own.at) <= WINDOW:
+    for moment, endpoint in reversed(moments):
+        if abs(moment - at) <= WINDOW:
             return endpoint, None
-    if vantage.status is VantageStatus.READY and not vantage.is_recorded:
+    if vantage.status is READY and not vantage.is_recorded:
         for _, endpoint in reversed(moments):
             key = CellKey(endpoint, vantage.id)
             last = ledger.sightings(key)
             # One that was asked since, or that did not answer when it was asked last, can't vouch: two such cells would
             # call for each other for ever.
-            if last and last[-1].at < own.at and shows_vantage_alive(last[-1]):
+            if last and last[-1].at < at and shows_vantage_alive(last[-1]):
                 return "", key
     return "", None
 
 
-def identities(ledger: Ledger, endpoint: Endpoint) -> dict[str, VantageId]:
-    """Server identities seen at a private address, each with a vantage that saw it."""
-    if not ledger.is_identified(endpoint.id):
-        return {}
+def is_ambiguous(ledger: Ledger, endpoint: Endpoint) -> bool:
+    """Whether several servers, by their certificates, answer at a private address."""
     try:
         if not ip_address(endpoint.host).is_private:
-            return {}
+            return False
     except ValueError:
-        return {}
-    found: dict[str, VantageId] = {}
-    for vantage, sightings in ledger.opened(endpoint.id):
-        if sightings[-1].state is State.OPEN and sightings[-1].identity:
-            found.setdefault(sightings[-1].identity, vantage)
-    return found
-
-
-def closed_since(sightings: tuple[Sighting, ...]) -> float:
-    """When the run of closed answers at the end began, seconds since the epoch."""
-    since = sightings[-1].at
-    for seen in reversed(sightings):
-        if seen.state is not State.CLOSED:
-            break
-        since = seen.at
-    return since
+        return False
+    last = [sightings[-1] for sightings in ledger.opened(endpoint.id).values()]
+    return len({seen.identity for seen in last if seen.state is OPEN and seen.identity}) > 1
 
 
 def _missing(alive_by: str, reached: str, ever: bool, ambiguous: bool, vantage: VantageId) -> str:

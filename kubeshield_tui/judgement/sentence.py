@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.expectation import Expectation
 from kubeshield_tui.model.observation import Observation, Posture, State
@@ -35,32 +37,52 @@ def declared(expectation: Expectation) -> tuple[tuple[str, str], ...]:
 
 
 def sentence_of(
-    verdict: Verdict, observation: Observation, endpoint: Endpoint, expectation: Expectation, proof: Proof
+    verdict: Verdict, observation: Observation, words: str, endpoint: Endpoint, expectation: Expectation, proof: Proof
 ) -> str:
-    """Say what a cell amounts to and why: `kubelet n1 from pod:shop: EXPOSED, open, ...`."""
-    doubt = f" Not decided: {expectation.undecided[0]}." if expectation.undecided else ""
-    return _of_verdict(verdict, observation, endpoint, expectation, proof) + doubt
+    """Say what a cell amounts to and why: `kubelet n1 from pod:shop: EXPOSED, open, ...`.
+
+    `words`: the answer, as `describe` tells it.
+    """
+    told = f"{endpoint.name} from {observation.vantage}: {_LOUD[verdict]}, {words}."
+    if (reason := _REASONS.get(verdict)) is not None:
+        told = f"{told} {reason(observation, expectation, proof)}"
+    elif expectation.waiver is not None:
+        told = f"{told} Excepted by {expectation.waiver.owner} until {expectation.waiver.expires}."
+    return f"{told} Not decided: {expectation.undecided[0]}." if expectation.undecided else told
 
 
-def _of_verdict(
-    verdict: Verdict, observation: Observation, endpoint: Endpoint, expectation: Expectation, proof: Proof
-) -> str:
-    vantage = observation.vantage
-    head = f"{endpoint.name} from {vantage}: {verdict.upper()}, {describe(observation)}."
-    match verdict:
-        case Verdict.EXPOSED | Verdict.BROKEN:
-            return f"{head} Must be {expectation.must}: {expectation.source}."
-        case Verdict.BLOCKED:
-            return f"{head} Proven: {proof.target_by} saw it open, {vantage} reached {proof.vantage_by}."
-        case Verdict.DEAD:
-            return f"{head} Nothing listens, seen from anywhere; the path may well be open."
-        case Verdict.UNPROVEN:
-            return f"{head} Not proven: {_lacking(observation, proof)}."
-        case Verdict.LOST | Verdict.UNTESTED:
-            return f"{head} {observation.detail}".rstrip()
-        case Verdict.REACHABLE:
-            waiver = expectation.waiver
-            return f"{head} Excepted by {waiver.owner} until {waiver.expires}." if waiver else head
+_LOUD = {verdict: verdict.upper() for verdict in Verdict}
+
+
+def _declared(_: Observation, expectation: Expectation, __: Proof) -> str:
+    return f"Must be {expectation.must}: {expectation.source}."
+
+
+def _proven(observation: Observation, _: Expectation, proof: Proof) -> str:
+    return f"Proven: {proof.target_by} saw it open, {observation.vantage} reached {proof.vantage_by}."
+
+
+def _dead(*_: object) -> str:
+    return "Nothing listens, seen from anywhere; the path may well be open."
+
+
+def _unproven(observation: Observation, _: Expectation, proof: Proof) -> str:
+    return f"Not proven: {_lacking(observation, proof)}."
+
+
+def _unmeasured(observation: Observation, *_: object) -> str:
+    return observation.detail or "Nothing was measured."
+
+
+_REASONS: dict[Verdict, Callable[[Observation, Expectation, Proof], str]] = {
+    Verdict.EXPOSED: _declared,
+    Verdict.BROKEN: _declared,
+    Verdict.BLOCKED: _proven,
+    Verdict.DEAD: _dead,
+    Verdict.UNPROVEN: _unproven,
+    Verdict.LOST: _unmeasured,
+    Verdict.UNTESTED: _unmeasured,
+}
 
 
 def _lacking(observation: Observation, proof: Proof) -> str:

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from kubeshield_tui.judgement.proof import Standing
+from kubeshield_tui.judgement.answer import Answer
 from kubeshield_tui.model.expectation import Must
-from kubeshield_tui.model.observation import Observation, Reason, State
+from kubeshield_tui.model.observation import State
 from kubeshield_tui.model.verdict import Verdict
 
 
-def verdict_of(must: Must, observation: Observation, standing: Standing | None, reset_confirmed: bool) -> Verdict:
-    """Judge one answer. `standing` is given for closed and filtered answers, None for all others."""
-    match observation.state:
+def verdict_of(must: Must, answer: Answer, *, proven: bool, met: bool, collapsed: bool) -> Verdict:
+    """Judge one answer.
+
+    `proven`: target and vantage were both seen alive around it. `met`: somebody in scope saw the target open, whenever
+    that was. `collapsed`: from there a reject and a closed port look alike, so closed is never a block.
+    """
+    match answer.state:
         case State.OPEN:
             return Verdict.EXPOSED if must is Must.BLOCKED else Verdict.REACHABLE
-        case State.FILTERED | State.CLOSED:
-            if must is Must.REACHABLE:
-                return Verdict.BROKEN
-            if standing is None:
-                return Verdict.UNPROVEN
-            return _negative(observation, standing, reset_confirmed)
+        case State.FILTERED | State.CLOSED if must is Must.REACHABLE:
+            return Verdict.BROKEN
+        case State.CLOSED if not met:
+            return Verdict.DEAD
+        case State.CLOSED:
+            return Verdict.BLOCKED if proven and answer.twice and not collapsed else Verdict.UNPROVEN
+        case State.FILTERED:
+            return Verdict.BLOCKED if proven and not answer.silent_once else Verdict.UNPROVEN
         case State.OPEN_FILTERED:
             return Verdict.UNPROVEN
         case State.LOST:
             return Verdict.LOST
         case State.ERROR | State.UNTESTED:
             return Verdict.UNTESTED
-
-
-def _negative(observation: Observation, standing: Standing, reset_confirmed: bool) -> Verdict:
-    alive = standing.proof.target_alive and standing.proof.vantage_alive
-    if observation.state is State.CLOSED:
-        if not standing.target_ever and not standing.proof.target_alive:
-            return Verdict.DEAD
-        return Verdict.BLOCKED if alive and reset_confirmed else Verdict.UNPROVEN
-    silent_once = observation.reason is Reason.NO_RESPONSE and len(observation.attempts) < 2
-    return Verdict.BLOCKED if alive and not silent_once else Verdict.UNPROVEN

@@ -79,7 +79,7 @@ class Proof(Record, frozen=True):
     """What is lacking for proof, one sentence."""
 
 
-class Judgement(Record, frozen=True):
+class Judgement(Record, frozen=True, gc=False):
     """What a cell amounts to."""
 
     endpoint: EndpointId

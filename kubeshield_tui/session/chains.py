@@ -13,6 +13,7 @@ from itertools import count
 from time import time
 from typing import NamedTuple
 
+from msgspec import field
 from msgspec.structs import replace
 
 from kubeshield_tui.evidence.enforcement import Enforcement
@@ -30,8 +31,9 @@ from kubeshield_tui.judgement.chain import (
 )
 from kubeshield_tui.model.cluster import Inventory
 from kubeshield_tui.model.endpoint import Endpoint
-from kubeshield_tui.model.ids import CellKey, EndpointId
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.prediction import Predicted
+from kubeshield_tui.model.record import Record
 from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.session.enforcing import enforcement
@@ -43,6 +45,7 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 
+POD = VantageKind.POD
 KEPT_SECONDS = 60.0
 """How long a chain is kept: readings of hosts grow old."""
 PROVIDER = "provider"
@@ -50,13 +53,21 @@ SIDECAR = re.compile(r"istio/proxyv2|linkerd2?[/-].*proxy|envoyproxy/envoy|consu
 """Images of proxies that meshes put beside a pod's own containers, by which all its connections go."""
 
 
-class Row(NamedTuple):
+class Row(Record, frozen=True):
     """What tells one endpoint from others, as far as policies and the places of its pods go."""
 
     cluster: str = ""
     kind: int | None = None
     """Number of its kind; None where it is one of its kind."""
     pods: frozenset[tuple[str, str]] = frozenset()
+
+
+class Visitor(Record, frozen=True):
+    """A pod that asks, and the chains of its cells by the kinds of their rows."""
+
+    vantage: Vantage
+    pod: tuple[str, str]
+    chains: dict[int, Chain] = field(default_factory=dict)
 
 
 class Spoken(NamedTuple):
@@ -82,7 +93,7 @@ class Chains:
         self._kinds: dict[Hashable, int] = {}
         """Numbers of kinds of rows. None is given twice: a chain may be kept by one that was forgotten meanwhile."""
         self._numbers = count()
-        self._shared: dict[Hashable, Chain] = {}
+        self._visitors: dict[VantageId, Visitor] = {}
         self._kept: dict[CellKey, tuple[tuple[str, str], Chain]] = {}
         """Chains of cells that are of no kind, with the ends that they were made for."""
         self._kept_at = 0.0
@@ -96,17 +107,22 @@ class Chains:
         self._forget_classes()
 
     def _forget_classes(self) -> None:
-        for known in (self._rows, self._kinds, self._shared, self._kept, self._chains, self._layers):
+        for known in (self._rows, self._kinds, self._visitors, self._kept, self._chains, self._layers):
             known.clear()
 
     def of(self, key: CellKey) -> Chain:
         """Return a cell's chain, in words that hold for all cells that are alike."""
-        kind = self._kind_of(key)
-        if kind is None:
+        visitor = self._visitor(key.vantage)
+        if visitor is None:
             return self._alone(key)
-        found = self._shared.get(kind)
+        row = self._rows.get(key.endpoint)
+        if row is None:
+            row = self._rows[key.endpoint] = self._row(key.endpoint)
+        if row.kind is None or row.cluster != visitor.vantage.cluster or visitor.pod in row.pods:
+            return self._alone(key)
+        found = visitor.chains.get(row.kind)
         if found is None:
-            found = self._shared[kind] = self._chain(key, exact=False)
+            found = visitor.chains[row.kind] = self._chain(key, exact=False)
         return found
 
     def exactly(self, key: CellKey) -> Chain:
@@ -130,20 +146,19 @@ class Chains:
 
     # --- cells that are alike
 
-    def _kind_of(self, key: CellKey) -> Hashable | None:
-        """What tells cells apart that are asked by one pod of pods; None for a cell that is one of its kind."""
-        vantage = self._store.vantages.get(key.vantage)
-        if vantage is None or vantage.spec.kind is not VantageKind.POD or self._host_layers().ways.gathered:
+    def _visitor(self, key: VantageId) -> Visitor | None:
+        """The pod that asks; None for others, whose cells are each one of its kind."""
+        vantage = self._store.vantages.get(key)
+        hosts = self._hosts or self._host_layers()
+        if vantage is None or vantage.spec.kind is not POD or hosts.ways.gathered:
             return None  # rules of hosts may speak of every single address
         self._policy_of(vantage.cluster)
-        row = self._rows.get(key.endpoint)
-        if row is None:
-            row = self._rows[key.endpoint] = self._row(key.endpoint)
-        if row.kind is None or row.cluster != vantage.cluster:
-            return None
-        made = vantage.facts.created.rpartition("/")[2] if vantage.facts is not None else ""
-        is_tied = (vantage.spec.namespace, vantage.spec.pod or made) in row.pods
-        return None if is_tied else (vantage.id, row.kind)
+        visitor = self._visitors.get(key)
+        if visitor is None or visitor.vantage is not vantage:
+            made = vantage.facts.created.rpartition("/")[2] if vantage.facts is not None else ""
+            pod = (vantage.spec.namespace, vantage.spec.pod or made)
+            visitor = self._visitors[key] = Visitor(vantage=vantage, pod=pod)
+        return visitor
 
     def _alone(self, key: CellKey) -> Chain:
         """The chain of a cell that is one of its kind. The next answer most often finds it as it was."""
@@ -184,7 +199,8 @@ class Chains:
             return Row()
         behind = (bool(endpoint.backends), endpoint.backend_port.isdecimal(), endpoint.port, protocol)
         kind = (leads._replace(pods=frozenset()), behind)
-        return Row(endpoint.cluster, self._kinds.setdefault(kind, next(self._numbers)), leads.pods)
+        number = self._kinds.setdefault(kind, next(self._numbers))
+        return Row(cluster=endpoint.cluster, kind=number, pods=leads.pods)
 
     # --- building
 
@@ -232,18 +248,19 @@ class Chains:
         return found
 
     def _policy_of(self, cluster: str) -> PolicyLayers | None:
+        made = self._policies.get(cluster)
+        same = made is not None and made.revision == made.known.revision
+        if made is not None and same and made.enforcement is self._enforcement.get(cluster):
+            return made
         known = self._worlds.of(cluster)
         if known is None:
             return None
-        made = self._policies.get(cluster)
-        same = made is not None and made.known is known and made.revision == known.revision
-        told = self._enforcement.get(cluster)
-        if made is not None and same and made.enforcement is told:
-            return made
         told = self.enforcement(cluster)
-        if made is None or not same or (made.enforcement is not told and made.enforcement != told):
-            self._forget_classes()
-            made = self._policies[cluster] = PolicyLayers(known, told)
+        if made is not None and same and made.enforcement == told:
+            self._enforcement[cluster] = made.enforcement
+            return made
+        self._forget_classes()
+        made = self._policies[cluster] = PolicyLayers(known, told)
         return made
 
     def _spoken(self, flow: Flow, *, exact: bool) -> Spoken:

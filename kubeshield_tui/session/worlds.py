@@ -128,7 +128,8 @@ class Worlds:
         """Take in an event that the store has folded already."""
         match event:
             case happened.ClusterRead():
-                self._known.pop(event.inventory.cluster.id, None)
+                if (known := self._known.pop(event.inventory.cluster.id, None)) is not None:
+                    known.revision += 1  # nothing that was made of it holds any more
             case happened.ClusterChanged():
                 if (known := self._known.get(event.inventory.cluster.id)) is not None:
                     known.drop(event.gone, event.at)

@@ -169,9 +169,10 @@ def main() -> int:
         observation = answer(key, AT, state)
         store.apply(happened.CellObserved(at=AT, observation=observation))
         judge.tell(observation)
-    for key in keys:
-        judge.judge(key)
-    good = figure("judge", "200,000 cells judged again", _timed(lambda: [judge.judge(key) for key in keys]), "ms", 1000)
+    good = True
+    for words in ("judged", "judged again"):
+        spent = _timed(lambda: [judge.judge(key) for key in keys])
+        good &= figure("judge", f"200,000 cells {words}", spent, "ms", 1000)
     for key in keys:
         outcome = judge.judge(key)
         assert outcome is not None

@@ -228,7 +228,7 @@ async def test_every_verdict_is_what_is_met(estate: Estate) -> None:
             for cell in place.cells:
                 verdict, decided = told.verdicts[cell], told.decided[cell]
                 numbers[verdict] += 1
-                said = compare(EXPECTED[verdict], seen_of(seen[cell]), CIRCUMSTANCES)
+                said = compare(EXPECTED[verdict], seen_of(seen[cell].state, seen[cell].reason), CIRCUMSTANCES)
                 fits = is_through(seen[cell]) is (decided is ALLOW) and verdict in {decided, Predicted.UNKNOWN}
                 may_be_open = verdict is not Predicted.UNKNOWN or is_left_open(cell, spec)
                 if not fits or not may_be_open or said.code in DISAGREEMENTS:
@@ -251,7 +251,7 @@ async def test_where_nothing_enforces_each_policy_that_denies_is_contradicted(es
             seen = await place.ask(denied, SURE)
             await place.remove(namespace, "tried")
             for cell in denied:
-                said = compare(Expected.POLICY_DENY, seen_of(seen[cell]), CIRCUMSTANCES)
+                said = compare(Expected.POLICY_DENY, seen_of(seen[cell].state, seen[cell].reason), CIRCUMSTANCES)
                 assert said.code is Code.NOT_ENFORCED, (namespace, spec, cell, seen[cell], said)
             numbers["policies that deny"] += bool(denied)
             numbers["cells"] += len(denied)

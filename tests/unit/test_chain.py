@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kubeshield_tui.judgement.agreement import agreement_of
+from kubeshield_tui.judgement.agreement import NEWER_RULES, Agreement, age_of, agreement_of
+from kubeshield_tui.judgement.answer import answer_of
 from kubeshield_tui.judgement.chain import (
     AUTHENTICATION,
     POLICIES,
@@ -18,7 +19,6 @@ from kubeshield_tui.judgement.chain import (
     LayerName,
     counted,
     depth_of,
-    expected_of,
     first_denying,
     imagine,
     in_order,
@@ -27,11 +27,12 @@ from kubeshield_tui.judgement.chain import (
     without,
 )
 from kubeshield_tui.judgement.comparison import DISAGREEMENTS, Circumstances, Code, Expected, Seen, compare, seen_of
+from kubeshield_tui.judgement.judge import Judge
 from kubeshield_tui.judgement.ledger import Sighting
 from kubeshield_tui.model.ids import CellKey
 from kubeshield_tui.model.observation import Icmp, Observation, Posture, Reason, State
 from kubeshield_tui.model.prediction import Predicted
-from kubeshield_tui.model.verdict import Layer, Proof, Verdict
+from kubeshield_tui.model.verdict import Layer, Verdict
 from tests.unit.estate import answer, endpoint, vantage
 
 ALLOW, DENY, UNKNOWN = Predicted.ALLOW, Predicted.DENY, Predicted.UNKNOWN
@@ -221,6 +222,18 @@ def seen_as(state: State, reason: Reason | None = None) -> Observation:
     return answer(key, 1000.0, state, reason=reason)
 
 
+def compared(
+    chain: Chain,
+    seen: Observation,
+    sightings: tuple[Sighting, ...] = (),
+    *,
+    proven: bool = False,
+    collapsed: bool = False,
+) -> Agreement:
+    given, rules = answer_of(seen, sightings), age_of(chain.changed_at, seen.at)
+    return agreement_of(chain, given, rules, proven=proven, collapsed=collapsed)
+
+
 ANSWERS = [
     seen_as(State.OPEN), seen_as(State.OPEN, Reason.RESET), seen_as(State.CLOSED), seen_as(State.FILTERED),
     seen_as(State.FILTERED, Reason.ADMIN_PROHIBITED), seen_as(State.OPEN_FILTERED), seen_as(State.ERROR),
@@ -250,17 +263,16 @@ def some_chains():
 
 def test_every_prediction_beside_every_answer_from_every_vantage_has_exactly_one_code() -> None:
     found = set()
-    alive = Proof(vantage_alive=True, target_alive=True)
-    for chain, observation, collapsed, proof in product(some_chains(), ANSWERS, (False, True), (Proof(), alive)):
+    for chain, observation, collapsed, proven in product(some_chains(), ANSWERS, (False, True), (False, True)):
         for front, listener, changed_at in product((False, True), (None, False, True), (0.0, 990.0)):
             asked = changed(chain, front=front, listener=listener, changed_at=changed_at)
-            told = agreement_of(asked, observation, (), proof, collapsed=collapsed).comparison
+            told = compared(asked, observation, proven=proven, collapsed=collapsed).comparison
             assert told.code in Code
             assert told.sentence
             assert (told.severity is not None) == (told.code in DISAGREEMENTS)
             if told.code is Code.AGREES:
                 assert all(each.verdict is not UNKNOWN for each in chain.layers)
-            found.add((expected_of(chain.layers, seen_of(observation)), told.code))
+            found.add((chain.expected(seen_of(observation.state, observation.reason)), told.code))
     assert {expected for expected, _ in found} == set(Expected)
     assert {code for _, code in found} >= DISAGREEMENTS
 
@@ -272,37 +284,46 @@ def sightings(*at: float, state: State = State.OPEN) -> tuple[Sighting, ...]:
 DENIED = Chain((replace(layer(LayerName.INGRESS_POLICY, DENY), how="drop"),), deny_style="drop")
 
 
+def wanted(chain: Chain, *answers: Observation) -> list[tuple[CellKey, float]]:
+    """What a judge wants to be asked again after some answers of one cell."""
+    cell = answers[-1].key
+    known = endpoint("x")
+    judge = Judge({known.id: known}, {cell.vantage: vantage("pod:shop")}, chain_of=lambda _: chain)
+    for each in answers:
+        judge.tell(each)
+    outcome = judge.judge(cell)
+    assert outcome is not None
+    return [(want.key, want.not_before) for want in outcome.wants]
+
+
 def test_nothing_is_critical_before_it_was_seen_twice_and_the_second_time_is_asked_for() -> None:
     observation = seen_as(State.OPEN)
-    once = agreement_of(DENIED, observation, sightings(1000.0), Proof(), collapsed=False)
-    assert (once.comparison.code, once.comparison.severity) == (Code.NOT_ENFORCED, "high")
-    assert [(want.key, want.not_before) for want in once.wants] == [(observation.key, 1005.0)]
-    twice = agreement_of(DENIED, observation, sightings(994.0, 1000.0), Proof(), collapsed=False)
-    assert (twice.comparison.severity, twice.wants) == ("critical", ())
+    once = compared(DENIED, observation, sightings(1000.0)).comparison
+    assert (once.code, once.severity) == (Code.NOT_ENFORCED, "high")
+    assert wanted(DENIED, observation) == [(observation.key, 1005.0)]
+    assert compared(DENIED, observation, sightings(994.0, 1000.0)).comparison.severity == "critical"
+    assert wanted(DENIED, replace(observation, at=994.0), observation) == []
     broken = (*sightings(994.0), *sightings(997.0, state=State.FILTERED), *sightings(1000.0))
-    assert agreement_of(DENIED, observation, broken, Proof(), collapsed=False).comparison.severity == "high"
+    assert compared(DENIED, observation, broken).comparison.severity == "high"
 
 
 def test_a_young_policy_accuses_nobody_and_is_asked_of_again_when_it_is_old_enough() -> None:
-    young = changed(DENIED, changed_at=980.0)
-    told = agreement_of(young, seen_as(State.OPEN), sightings(990.0, 1000.0), Proof(), collapsed=False)
+    young, observation = changed(DENIED, changed_at=980.0), seen_as(State.OPEN)
+    told = compared(young, observation, sightings(990.0, 1000.0))
     assert told.comparison.code is Code.COMPATIBLE
-    assert [want.not_before for want in told.wants] == [1040.0]
-    later = agreement_of(
-        young, replace(seen_as(State.OPEN), at=1041.0), sightings(1030.0, 1041.0), Proof(), collapsed=False
-    )
+    assert wanted(young, replace(observation, at=990.0), observation) == [(observation.key, 1040.0)]
+    later = compared(young, replace(observation, at=1041.0), sightings(1030.0, 1041.0))
     assert later.comparison.code is Code.NOT_ENFORCED
-    silent = agreement_of(young, seen_as(State.FILTERED), sightings(1000.0), Proof(), collapsed=False)
-    assert silent.wants == ()  # nothing more would be said
+    assert wanted(young, seen_as(State.FILTERED)) == []  # nothing more would be said
 
 
 @pytest.mark.parametrize("state", [State.OPEN, State.FILTERED, State.CLOSED])
 def test_an_answer_older_than_the_policies_agrees_and_disagrees_with_nothing(state: State) -> None:
-    proof = Proof(vantage_alive=True, target_alive=True)
     for verdict in Predicted:
         newer = Chain((layer(LayerName.INGRESS_POLICY, verdict),), changed_at=1001.0)
-        told = agreement_of(newer, seen_as(state), sightings(900.0, 1000.0), proof, collapsed=False)
-        assert (told.comparison.code, told.wants) == (Code.COMPATIBLE, ())
+        told = compared(newer, seen_as(state), sightings(900.0, 1000.0), proven=True)
+        assert told == Agreement(NEWER_RULES)
+        assert told.comparison.code is Code.COMPATIBLE
 
 
 @pytest.mark.parametrize(("source", "reason", "code"), [
@@ -314,22 +335,23 @@ def test_an_icmp_error_fits_by_its_sender_and_its_code(source: str, reason: Reas
     rejects = replace(layer(LayerName.NODE_FIREWALL, DENY), how="reject", answer="icmp-admin-prohibited")
     chain = Chain((rejects,), rejecters=frozenset({"10.0.0.12"}))
     observation = replace(seen_as(State.FILTERED, reason), icmp=Icmp(type=3, code=13, source=source))
-    assert agreement_of(chain, observation, (), Proof(), collapsed=False).comparison.code is code
+    assert compared(chain, observation).comparison.code is code
     unknown = changed(chain, rejecters=frozenset())
-    assert agreement_of(unknown, observation, (), Proof(), collapsed=False).comparison.code is Code.COMPATIBLE
+    assert compared(unknown, observation).comparison.code is Code.COMPATIBLE
 
 
 def test_over_udp_a_reject_that_looks_like_a_closed_port_is_no_bypass() -> None:
     rejects = replace(layer(LayerName.NODE_FIREWALL, DENY), how="reject", answer="icmp-port-unreachable")
-    told = agreement_of(Chain((rejects,)), seen_as(State.CLOSED, Reason.PORT_UNREACH), (), Proof(), collapsed=False)
+    told = compared(Chain((rejects,)), seen_as(State.CLOSED, Reason.PORT_UNREACH))
     assert told.comparison.code is Code.COMPATIBLE
-    reset = agreement_of(Chain((rejects,)), seen_as(State.CLOSED), (), Proof(), collapsed=False)
+    reset = compared(Chain((rejects,)), seen_as(State.CLOSED))
     assert reset.comparison.code is Code.BYPASSED
 
 
 def test_what_is_refused_in_one_of_several_ways_is_contradicted_only_by_getting_through() -> None:
     several = (replace(layer(LayerName.NODE_FIREWALL, DENY), how="several"),)
-    assert expected_of(several, Seen.OPEN) is Expected.DROP
-    assert expected_of(several, Seen.REJECTED) is Expected.UNKNOWN
+    assert Chain(several).expected(Seen.OPEN) is Expected.DROP
+    assert Chain(several).expected(Seen.REJECTED) is Expected.UNKNOWN
     assert first_denying(several) is several[0]
-    assert compare(expected_of(several, Seen.SILENCE), Seen.SILENCE, Circumstances(complete=True)).code is Code.RESOLVED
+    silent = Chain(several).expected(Seen.SILENCE)
+    assert compare(silent, Seen.SILENCE, Circumstances(complete=True)).code is Code.RESOLVED

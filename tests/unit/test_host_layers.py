@@ -58,7 +58,7 @@ def test_a_rule_of_the_target_s_host_decides_and_is_named() -> None:
     assert node.refs == ("host:n1", "rule:n1/inet/t/input/2")
     assert "rule 1 (handle 2)" in node.decider
     assert found.prediction.layer == "node-firewall"
-    assert found.expected[Seen.SILENCE] is Expected.DROP
+    assert found.expected(Seen.SILENCE) is Expected.DROP
     assert found.rejecters >= {N1}
     assert layer(found, "vantage-egress").verdict is Predicted.ALLOW
 
@@ -77,9 +77,9 @@ def test_rules_that_were_read_before_a_row_came_decide_nothing_about_it() -> Non
 
 
 def test_how_it_refuses_is_what_is_expected() -> None:
-    assert of_node([port(10250), REJECT]).expected[Seen.REJECTED] is Expected.REJECT_ICMP
+    assert of_node([port(10250), REJECT]).expected(Seen.REJECTED) is Expected.REJECT_ICMP
     reset = {"reject": {"type": "tcp reset"}}
-    assert of_node([port(10250), reset]).expected[Seen.REFUSED] is Expected.REJECT_RESET
+    assert of_node([port(10250), reset]).expected(Seen.REFUSED) is Expected.REJECT_RESET
 
 
 def test_with_every_host_read_the_rules_say_allow_and_the_host_says_who_listens() -> None:
