@@ -10,6 +10,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from kubeshield_tui.judgement.ledger import Ledger, Sighting, same_scope, shows_vantage_alive
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import CellKey, VantageId
@@ -42,43 +44,66 @@ class Standing(Record, frozen=True):
     """Two server identities answer at this private address."""
 
 
+class _Met(NamedTuple):
+    """What others met at a target."""
+
+    by: str = ""
+    """Who saw it open around the answer."""
+    ever: bool = False
+    """Somebody's latest answer was open, whenever that was."""
+    asked_since: bool = False
+    """Moreover it is younger than the answer."""
+    control: VantageId | None = None
+    """Who of them can be asked again."""
+
+
+_NOBODY = _Met()
+
+
 def stand(
     ledger: Ledger, vantages: Mapping[VantageId, Vantage], endpoint: Endpoint, vantage: Vantage, at: float
 ) -> Standing:
     """Weigh a negative answer of a cell, at `at` (seconds since the epoch)."""
-    alive_by, ever, control = _target(ledger, vantages, endpoint, vantage, at)
+    opened = ledger.opened(endpoint.id)
+    met = _target(opened, vantages, endpoint, vantage, at) if opened else _NOBODY
     reached, vantage_control = _vantage(ledger, vantage, at)
-    wants: tuple[Want, ...] = ()
-    if control is not None:
-        wants = (Want(CellKey(endpoint.id, control), 0.0),)
-    if vantage_control is not None:
-        wants = (*wants, Want(vantage_control, 0.0))
     ambiguous = endpoint.id in ledger.identified and is_ambiguous(ledger, endpoint)
-    proof = _proof(alive_by, reached, ever, ambiguous, vantage.id)
-    return Standing(proof=proof, target_ever=ever, wants=wants, ambiguous=ambiguous)
+    is_asked = met.asked_since or met.control is not None
+    standing = _standing(met.by, reached, met.ever, is_asked, ambiguous, vantage.id)
+    if vantage_control is None and (met.control is None or met.asked_since):
+        return standing
+    wants = [] if met.control is None or met.asked_since else [Want(CellKey(endpoint.id, met.control), 0.0)]
+    if vantage_control is not None:
+        wants.append(Want(vantage_control, 0.0))
+    return replace(standing, wants=tuple(wants))
 
 
 @lru_cache(4096)
-def _proof(alive_by: str, reached: str, ever: bool, ambiguous: bool, vantage: VantageId) -> Proof:
+def _standing(alive_by: str, reached: str, ever: bool, is_asked: bool, ambiguous: bool, vantage: VantageId) -> Standing:
     """Cells that are alike share it."""
-    return Proof(
+    proof = Proof(
         vantage_alive=bool(reached),
         vantage_basis="answered" if reached else "",
         vantage_by=reached,
         target_alive=bool(alive_by) and not ambiguous,
         target_by=alive_by,
-        missing=_missing(alive_by, reached, ever, ambiguous, vantage),
+        missing=_missing(alive_by, reached, ever, is_asked, ambiguous, vantage),
     )
+    return Standing(proof=proof, target_ever=ever, ambiguous=ambiguous)
 
 
 def _target(
-    ledger: Ledger, vantages: Mapping[VantageId, Vantage], endpoint: Endpoint, vantage: Vantage, at: float
-) -> tuple[VantageId | str, bool, VantageId | None]:
-    """Who saw the target alive, whether anybody's latest answer was open, and which control to ask again."""
-    alive: VantageId | str = ""
-    latest: tuple[float, VantageId] | None = None
-    asked_since = False
-    for other_id, sightings in ledger.opened(endpoint.id).items():
+    opened: Mapping[VantageId, tuple[Sighting, ...]],
+    vantages: Mapping[VantageId, Vantage],
+    endpoint: Endpoint,
+    vantage: Vantage,
+    at: float,
+) -> _Met:
+    """Look at what others in the same scope met at a target."""
+    alive: str = ""
+    control: tuple[float, VantageId] | None = None
+    ever = asked_since = False
+    for other_id, sightings in opened.items():
         last = sightings[-1]
         if alive and last.state is not OPEN:
             continue
@@ -88,11 +113,13 @@ def _target(
         if not alive and saw_open_around(sightings, at):
             alive = other_id
         if last.state is OPEN:
+            ever = True
             asked_since = asked_since or last.at >= at
-            if other.status is READY and not other.is_recorded and (latest is None or last.at > latest[0]):
-                latest = (last.at, other_id)
-    control = latest[1] if latest is not None and not asked_since else None
-    return alive, latest is not None or asked_since, control
+            if other.status is READY and not other.is_recorded and (control is None or last.at > control[0]):
+                control = (last.at, other_id)
+        if alive and asked_since:
+            break  # nothing more would be told
+    return _Met(alive, ever, asked_since, control[1] if control is not None else None)
 
 
 def saw_open_around(sightings: tuple[Sighting, ...], at: float) -> bool:
@@ -132,15 +159,15 @@ def is_ambiguous(ledger: Ledger, endpoint: Endpoint) -> bool:
     return len({seen.identity for seen in last if seen.state is OPEN and seen.identity}) > 1
 
 
-def _missing(alive_by: str, reached: str, ever: bool, ambiguous: bool, vantage: VantageId) -> str:
+def _missing(alive_by: str, reached: str, ever: bool, is_asked: bool, ambiguous: bool, vantage: VantageId) -> str:
     if ambiguous:
         return "two server identities answer at this private address: they may be two targets"
+    if not alive_by and is_asked:
+        return "a control is being asked again"
+    if not alive_by and ever:
+        return "the vantage that saw this target open before can't be asked again: it may be down by now"
     if not alive_by:
-        return (
-            "a control is being asked again"
-            if ever
-            else "no vantage in the same scope saw this target open: it may be down"
-        )
+        return "no vantage in the same scope saw this target open: it may be down"
     if not reached:
         return f"{vantage} was not seen to reach anything in this time: it may be cut off itself"
     return ""
