@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 
 from msgspec import field
@@ -10,7 +10,7 @@ from msgspec import field
 from kubeshield_tui.judgement.ledger import Ledger, same_scope, scope_of
 from kubeshield_tui.model.endpoint import Endpoint
 from kubeshield_tui.model.ids import EndpointId, VantageId
-from kubeshield_tui.model.observation import Posture, State
+from kubeshield_tui.model.observation import Posture
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.record import Record
 from kubeshield_tui.model.vantage import Vantage
@@ -22,7 +22,7 @@ DECIDING = DENYING | {Posture.ANONYMOUS}
 
 
 class _Met(Record, frozen=True):
-    """What was met at an endpoint."""
+    """What was met at an endpoint, where it tells anything."""
 
     postures: dict[VantageId, Posture]
     said: dict[Hashable, Layer] = field(default_factory=dict)
@@ -45,7 +45,8 @@ class Authentications:
         """What authentication would say if it stood alone: the posture met from here, else from anywhere in scope."""
         met = self._met.get(endpoint.id)
         if met is None:
-            met = self._met[endpoint.id] = _Met(postures=dict(_postures(self._ledger, endpoint)))
+            postures = self._ledger.postures(endpoint.id).items()
+            met = self._met[endpoint.id] = _Met(postures={each: own for each, own in postures if own in DECIDING})
         if not met.postures:
             return NOT_TOLD
         own = met.postures.get(vantage.id)
@@ -61,14 +62,6 @@ class Authentications:
         return _decided(
             {other.id: posture for other, posture in others if other and same_scope(endpoint, vantage, other)}
         )
-
-
-def _postures(ledger: Ledger, endpoint: Endpoint) -> Iterator[tuple[VantageId, Posture]]:
-    """The posture that each vantage met when it was open to it last, where it tells anything."""
-    for known, sightings in ledger.opened(endpoint.id).items():
-        last = next(seen for seen in reversed(sightings) if seen.state is State.OPEN)
-        if last.posture in DECIDING:
-            yield known, last.posture
 
 
 def _decided(seen: Mapping[VantageId, Posture]) -> Layer:

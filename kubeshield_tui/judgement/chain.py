@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -266,13 +266,33 @@ def imagine(
 ) -> Imagined:
     """Say what a cell with this verdict would be with something left out."""
     rest = without(layers, left_out, reconsider)
+    if _explained(layers):
+        return _imagined(rest, verdict, True, False)
+    # Something blocks that is not known: it may be what was left out, if that was not known to allow.
+    kept = set(map(id, rest))
+    gone = [layer for layer in layers if id(layer) not in kept and layer.layer != AUTHENTICATION]
+    return _imagined(rest, verdict, False, any(layer.verdict is not Predicted.ALLOW for layer in gone))
+
+
+@lru_cache(4096)
+def _imagined(rest: tuple[Layer, ...], verdict: Verdict, explained: bool, suspected: bool) -> Imagined:
+    """What is left of many chains is the same. `explained`: a known layer stopped the visitor so far; `suspected`: or
+    what was left out may have done.
+    """
     if not any(layer.layer != AUTHENTICATION for layer in rest):
         prediction = Prediction(verdict=Predicted.ALLOW, because="no layer is left")
     else:
         prediction = predict(rest)
-    explained = _explained(layers)
-    depth = _imagined_depth(rest, verdict, explained=explained)
-    return Imagined(prediction, depth, _opens(layers, rest, prediction, verdict, explained=explained))
+    opens: bool | None
+    if verdict in _PASSED or verdict is Verdict.DEAD:
+        opens = False  # nothing new gets through: it does already, or nothing listens there
+    elif verdict in _UNMEASURED:
+        opens = None
+    elif not explained:
+        opens = None if suspected else False
+    else:
+        opens = False if _explained(rest) else True if prediction.verdict is Predicted.ALLOW else None
+    return Imagined(prediction, _imagined_depth(rest, verdict, explained=explained), opens)
 
 
 def _doubted(layer: Layer, named: Iterable[str]) -> Layer:
@@ -283,23 +303,6 @@ def _doubted(layer: Layer, named: Iterable[str]) -> Layer:
 def _explained(layers: Iterable[Layer]) -> bool:
     """Whether a known layer on the way stops the visitor."""
     return any(counted(layer) is Predicted.DENY and layer.layer != AUTHENTICATION for layer in layers)
-
-
-def _opens(
-    before: Sequence[Layer], rest: Sequence[Layer], then: Prediction, verdict: Verdict, *, explained: bool
-) -> bool | None:
-    if verdict in _PASSED or verdict is Verdict.DEAD:
-        return False  # nothing new gets through: it does already, or nothing listens there
-    if verdict in _UNMEASURED:
-        return None
-    if not explained:
-        # Something blocks that is not known: it may be what was left out, if that was not known to allow.
-        kept = set(map(id, rest))
-        gone = [layer for layer in before if id(layer) not in kept and layer.layer != AUTHENTICATION]
-        return None if any(layer.verdict is not Predicted.ALLOW for layer in gone) else False
-    if _explained(rest):
-        return False
-    return {Predicted.ALLOW: True, Predicted.UNKNOWN: None, Predicted.DENY: None}[then.verdict]
 
 
 def _imagined_depth(rest: Sequence[Layer], verdict: Verdict, *, explained: bool) -> Depth:

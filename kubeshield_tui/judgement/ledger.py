@@ -41,6 +41,8 @@ class Ledger:
         self._by_endpoint: dict[EndpointId, dict[VantageId, tuple[Sighting, ...]]] = defaultdict(dict)
         self._opened: dict[EndpointId, dict[VantageId, tuple[Sighting, ...]]] = defaultdict(dict)
         """Those among them that hold an open one."""
+        self._postures: dict[EndpointId, dict[VantageId, Posture]] = defaultdict(dict)
+        """What the application asked of each vantage when it was open to it last."""
         self.identified: set[EndpointId] = set()
         """Endpoints at which a server identity was seen."""
         self._alive: dict[VantageId, tuple[tuple[float, EndpointId], ...]] = {}
@@ -63,8 +65,10 @@ class Ledger:
         cells[observation.vantage] = kept
         if any(seen.state is State.OPEN for seen in kept):
             opened[observation.vantage] = kept
-        else:
-            opened.pop(observation.vantage, None)
+        elif opened.pop(observation.vantage, None) is not None:
+            self._postures[observation.endpoint].pop(observation.vantage, None)
+        if sighting.state is State.OPEN:
+            self._postures[observation.endpoint][observation.vantage] = sighting.posture
         if shows_vantage_alive(sighting):
             before = self._alive.get(observation.vantage, ())
             self._alive[observation.vantage] = (*before, (sighting.at, observation.endpoint))[-SIGHTINGS_KEPT * 4 :]
@@ -74,6 +78,7 @@ class Ledger:
         """Drop an endpoint that is gone."""
         self._by_endpoint.pop(endpoint, None)
         self._opened.pop(endpoint, None)
+        self._postures.pop(endpoint, None)
         self.identified.discard(endpoint)
 
     def sightings(self, key: CellKey) -> tuple[Sighting, ...]:
@@ -87,6 +92,10 @@ class Ledger:
     def opened(self, endpoint: EndpointId) -> Mapping[VantageId, tuple[Sighting, ...]]:
         """Sightings of an endpoint by vantage, of those vantages that it was open to in one of them."""
         return self._opened.get(endpoint, NONE)
+
+    def postures(self, endpoint: EndpointId) -> Mapping[VantageId, Posture]:
+        """What the application asked of each vantage when it was open to it last."""
+        return self._postures.get(endpoint, {})
 
     def alive_moments(self, vantage: VantageId) -> tuple[tuple[float, EndpointId], ...]:
         """When and by which endpoint a vantage was seen able to reach something."""

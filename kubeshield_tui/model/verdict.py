@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     UNTESTED = "untested"
 
 
-class Layer(Record, frozen=True):
+class Layer(Record, frozen=True, cache_hash=True):
     """One layer of defence and what it would say if it stood alone."""
 
     layer: str

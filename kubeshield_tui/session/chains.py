@@ -45,7 +45,6 @@ from kubeshield_tui.session.store import Store
 from kubeshield_tui.session.worlds import Worlds
 from kubeshield_tui.settings.schema import Settings
 
-POD = VantageKind.POD
 KEPT_SECONDS = 60.0
 """How long a chain is kept: readings of hosts grow old."""
 PROVIDER = "provider"
@@ -66,6 +65,7 @@ class Visitor(Record, frozen=True):
     """A pod that asks, and the chains of its cells by the kinds of their rows."""
 
     vantage: Vantage
+    policies: PolicyLayers
     pod: tuple[str, str]
     chains: dict[int, Chain] = field(default_factory=dict)
 
@@ -112,7 +112,9 @@ class Chains:
 
     def of(self, key: CellKey) -> Chain:
         """Return a cell's chain, in words that hold for all cells that are alike."""
-        visitor = self._visitor(key.vantage)
+        visitor = self._visitors.get(key.vantage)
+        if visitor is None or visitor.vantage is not self._store.vantages.get(key.vantage) or visitor.policies.is_past:
+            visitor = self._visitor(key.vantage)
         if visitor is None:
             return self._alone(key)
         row = self._rows.get(key.endpoint)
@@ -147,17 +149,16 @@ class Chains:
     # --- cells that are alike
 
     def _visitor(self, key: VantageId) -> Visitor | None:
-        """The pod that asks; None for others, whose cells are each one of its kind."""
+        """The pod that asks, as it is now; None for others, whose cells are each one of its kind."""
         vantage = self._store.vantages.get(key)
-        hosts = self._hosts or self._host_layers()
-        if vantage is None or vantage.spec.kind is not POD or hosts.ways.gathered:
+        if vantage is None or vantage.spec.kind is not VantageKind.POD or self._host_layers().ways.gathered:
             return None  # rules of hosts may speak of every single address
-        self._policy_of(vantage.cluster)
-        visitor = self._visitors.get(key)
-        if visitor is None or visitor.vantage is not vantage:
-            made = vantage.facts.created.rpartition("/")[2] if vantage.facts is not None else ""
-            pod = (vantage.spec.namespace, vantage.spec.pod or made)
-            visitor = self._visitors[key] = Visitor(vantage=vantage, pod=pod)
+        policies = self._policy_of(vantage.cluster)
+        if policies is None:
+            return None
+        made = vantage.facts.created.rpartition("/")[2] if vantage.facts is not None else ""
+        pod = (vantage.spec.namespace, vantage.spec.pod or made)
+        visitor = self._visitors[key] = Visitor(vantage=vantage, policies=policies, pod=pod)
         return visitor
 
     def _alone(self, key: CellKey) -> Chain:
@@ -249,7 +250,7 @@ class Chains:
 
     def _policy_of(self, cluster: str) -> PolicyLayers | None:
         made = self._policies.get(cluster)
-        same = made is not None and made.revision == made.known.revision
+        same = made is not None and not made.is_past
         if made is not None and same and made.enforcement is self._enforcement.get(cluster):
             return made
         known = self._worlds.of(cluster)

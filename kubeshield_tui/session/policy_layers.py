@@ -68,6 +68,11 @@ class PolicyLayers:
         self._targets: dict[tuple[str, int, str], Target] = {}
         self._said: dict[Hashable, Said] = {}
 
+    @property
+    def is_past(self) -> bool:
+        """Whether the cluster is another by now."""
+        return self.revision != self.known.revision
+
     def target(self, question: Question) -> Target:
         """Tell what a question's address leads to."""
         place = (question.destination.name, question.port, question.protocol)
