@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kubeshield_tui.judgement.ledger import Sighting
-from kubeshield_tui.judgement.sentence import describe
+from kubeshield_tui.judgement.words import describe
 from kubeshield_tui.model.observation import Icmp, Observation, Reason, State
 from kubeshield_tui.model.verdict import Proof
 

@@ -254,10 +254,13 @@ def without(
     """
     kept = []
     for layer in layers:
-        named = left_out.intersection(layer.refs)
-        if layer.layer in left_out or layer.domain in left_out or any(name.startswith("host:") for name in named):
+        if layer.layer in left_out or layer.domain in left_out:
             continue
-        kept.append(layer if not named else (reconsider or _doubted)(layer, named))
+        named = left_out.intersection(layer.refs)
+        if not named:
+            kept.append(layer)
+        elif not any(name.startswith("host:") for name in named):
+            kept.append((reconsider or _doubted)(layer, named))
     return tuple(kept)
 
 

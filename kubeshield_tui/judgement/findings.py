@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kubeshield_tui.discovery.catalogue import API_SERVER, METADATA, METADATA_GROUP
 from kubeshield_tui.judgement.comparison import Code
 from kubeshield_tui.judgement.disagreements import cause_of, commands_of, remedy_of, title_of
-from kubeshield_tui.judgement.sentence import declared, describe
+from kubeshield_tui.judgement.words import declared, describe
 from kubeshield_tui.model.endpoint import Endpoint, Request, TlsMode
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.finding import Finding

@@ -153,7 +153,7 @@ class Judge:
             next_decider=weighed.next_decider,
             depth=weighed.depth,
             depth_max=weighed.depth_max,
-            sentence=sentence_of(verdict, cell.observation, cell.words, endpoint, expectation, proof),
+            sentence=sentence_of(verdict, cell, endpoint, vantage_id, expectation, proof),
         )
         ambiguous = endpoint_id in self._ledger.identified and answer.state is OPEN
         ambiguous = ambiguous and is_ambiguous(self._ledger, endpoint)

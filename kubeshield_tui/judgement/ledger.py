@@ -42,7 +42,7 @@ class Ledger:
         self._opened: dict[EndpointId, dict[VantageId, tuple[Sighting, ...]]] = defaultdict(dict)
         """Those among them that hold an open one."""
         self._postures: dict[EndpointId, dict[VantageId, Posture]] = defaultdict(dict)
-        """What the application asked of each vantage when it was open to it last."""
+        """What the application asked of each vantage when it was open to it last, where that is known."""
         self.identified: set[EndpointId] = set()
         """Endpoints at which a server identity was seen."""
         self._alive: dict[VantageId, tuple[tuple[float, EndpointId], ...]] = {}
@@ -65,10 +65,13 @@ class Ledger:
         cells[observation.vantage] = kept
         if any(seen.state is State.OPEN for seen in kept):
             opened[observation.vantage] = kept
-        elif opened.pop(observation.vantage, None) is not None:
-            self._postures[observation.endpoint].pop(observation.vantage, None)
-        if sighting.state is State.OPEN:
-            self._postures[observation.endpoint][observation.vantage] = sighting.posture
+        else:
+            opened.pop(observation.vantage, None)
+        postures, is_open = self._postures[observation.endpoint], sighting.state is State.OPEN
+        if is_open or observation.vantage not in opened:
+            postures.pop(observation.vantage, None)
+        if is_open and sighting.posture is not Posture.UNKNOWN:
+            postures[observation.vantage] = sighting.posture
         if shows_vantage_alive(sighting):
             before = self._alive.get(observation.vantage, ())
             self._alive[observation.vantage] = (*before, (sighting.at, observation.endpoint))[-SIGHTINGS_KEPT * 4 :]
@@ -94,7 +97,7 @@ class Ledger:
         return self._opened.get(endpoint, NONE)
 
     def postures(self, endpoint: EndpointId) -> Mapping[VantageId, Posture]:
-        """What the application asked of each vantage when it was open to it last."""
+        """What the application asked of each vantage when it was open to it last, where that is known."""
         return self._postures.get(endpoint, {})
 
     def alive_moments(self, vantage: VantageId) -> tuple[tuple[float, EndpointId], ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from kubeshield_tui.judgement.agreement import NOT_MEASURED, RECORDED, Agreement, Rules, agreement_of
 from kubeshield_tui.judgement.answer import Answer
 from kubeshield_tui.judgement.chain import Chain, Whole, depth_of
+from kubeshield_tui.judgement.comparison import Comparison as Compared
 from kubeshield_tui.judgement.verdict import verdict_of
 from kubeshield_tui.model.expectation import Must, Severity
 from kubeshield_tui.model.observation import State
@@ -66,7 +68,7 @@ def weigh(chain: Chain, authentication: Layer | None, given: Given) -> Weighed:
         prediction=chain.prediction,
         listener=chain.listener_text,
         listens=chain.listener,
-        comparison=Comparison(code=str(told.code), sentence=told.sentence),
+        comparison=_told(told),
         severity=told.severity,
         layers=whole.layers,
         next_decider=whole.next_decider,
@@ -75,6 +77,11 @@ def weigh(chain: Chain, authentication: Layer | None, given: Given) -> Weighed:
         again=found.again,
         later=found.later,
     )
+
+
+@lru_cache(4096)
+def _told(compared: Compared) -> Comparison:
+    return Comparison(code=str(compared.code), sentence=compared.sentence)
 
 
 def _agreement(chain: Chain, given: Given) -> Agreement:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from time import perf_counter
 from typing import NamedTuple
 
 from kubeshield_tui.judgement.chain import Imagined
 from kubeshield_tui.model.expectation import Must
-from kubeshield_tui.model.ids import CellKey, EndpointId
+from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
 from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
 from kubeshield_tui.session.chains import Chains
-from kubeshield_tui.session.store import Store
+from kubeshield_tui.session.store import Cell, Store
 
 BITE_SECONDS = 0.01
 """How long cells are worked out before a screen gets its turn."""
@@ -59,6 +59,15 @@ class _Kind(NamedTuple):
     other: Then | None
 
 
+class _Row(NamedTuple):
+    """What becomes of an endpoint's cells."""
+
+    cells: dict[VantageId, Then]
+    """Those that would be different."""
+    counts: Counter[Effect]
+    """Of its group."""
+
+
 class WhatIf:
     """All measured cells of a store with something left out. Make another one when what layers are made of changed."""
 
@@ -69,10 +78,8 @@ class WhatIf:
         self.total = 0
         self._store = store
         self._chains = chains
-        self._cells: dict[CellKey, Then] = {}
-        """Those that would be different."""
         self._groups: dict[str, Counter[Effect]] = {}
-        self._group_of: dict[EndpointId, Counter[Effect]] = {}
+        self._rows: dict[EndpointId, _Row] = {}
         self._alike: dict[tuple[int, int, bool | None], _Kind] = {}
         """By the identity of layers and verdict, and whether somebody listens: cells that are alike share them, and
         hashing what they are would cost more than all else.
@@ -80,7 +87,8 @@ class WhatIf:
 
     def of(self, key: CellKey) -> Then | None:
         """Return what a cell would be; None where it would be as it is."""
-        return self._cells.get(key)
+        row = self._rows.get(key.endpoint)
+        return row.cells.get(key.vantage) if row is not None else None
 
     def of_group(self, group: str) -> Mapping[Effect, int]:
         """Count what becomes of the cells of a group of rows."""
@@ -98,9 +106,7 @@ class WhatIf:
         self.total = len(keys)
         for begin in range(0, self.total, AT_ONCE):
             some = slice(begin, begin + AT_ONCE)
-            for key, cell in zip(keys[some], cells[some], strict=True):
-                if (then := self._then(cell.judgement)) is not None:
-                    self._become(key, None, then)
+            self._work_out(keys[some], cells[some])
             if perf_counter() - begun >= BITE_SECONDS:
                 self.done = begin
                 await asyncio.sleep(0)
@@ -108,26 +114,35 @@ class WhatIf:
         self.done = self.total
         self.update(self._store.changes_since(revision).cells)
 
+    def _work_out(self, keys: Sequence[CellKey], cells: Sequence[Cell]) -> None:
+        """Work out cells of which nothing is known yet."""
+        last, row = "", None
+        for (endpoint, vantage), cell in zip(keys, cells, strict=True):
+            then = self._then(cell.judgement)
+            if then is not None:
+                if row is None or endpoint != last:
+                    last, row = endpoint, self._row(endpoint)
+                row.cells[vantage] = then
+                row.counts[then.effect] += 1
+
     def update(self, keys: Iterable[CellKey]) -> None:
         """Work out cells anew that are other now."""
         for key in keys:
-            then, before = self._then(self._store.cell(key).judgement), self._cells.get(key)
-            if before is not then:
-                self._become(key, before, then)
+            then, row = self._then(self._store.cell(key).judgement), self._row(key.endpoint)
+            before = row.cells.pop(key.vantage, None)
+            if before is not None:
+                row.counts[before.effect] -= 1
+            if then is not None:
+                row.counts[then.effect] += 1
+                row.cells[key.vantage] = then
 
-    def _become(self, key: CellKey, before: Then | None, then: Then | None) -> None:
-        counts = self._group_of.get(key.endpoint)
-        if counts is None:
-            endpoint = self._store.endpoints.get(key.endpoint)
+    def _row(self, key: EndpointId) -> _Row:
+        row = self._rows.get(key)
+        if row is None:
+            endpoint = self._store.endpoints.get(key)
             group = (endpoint.group if endpoint is not None else "") or "targets"
-            counts = self._group_of[key.endpoint] = self._groups.setdefault(group, Counter())
-        if before is not None:
-            counts[before.effect] -= 1
-        if then is not None:
-            counts[then.effect] += 1
-            self._cells[key] = then
-        else:
-            del self._cells[key]
+            row = self._rows[key] = _Row({}, self._groups.setdefault(group, Counter()))
+        return row
 
     def _then(self, judgement: Judgement | None) -> Then | None:
         """What becomes of a cell with this judgement; None where it would be as it is."""

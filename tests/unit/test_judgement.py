@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from kubeshield_tui.judgement.judge import Judge
-from kubeshield_tui.judgement.ledger import Sighting
+from kubeshield_tui.judgement.ledger import SIGHTINGS_KEPT, Sighting
 from kubeshield_tui.judgement.proof import WINDOW, saw_open_around
 from kubeshield_tui.model.endpoint import Endpoint, Scope
 from kubeshield_tui.model.expectation import Must, Severity
@@ -394,3 +394,32 @@ def test_a_vantage_that_is_not_ready_is_not_wanted_as_control() -> None:
     world.see(DB, gone, State.OPEN)
     world.see(DB, SHOP, State.FILTERED, at=60)
     assert world.of(DB, SHOP).wants == ()
+
+
+def test_what_was_seen_open_by_a_vantage_that_is_lost_since_is_not_said_to_be_dead() -> None:
+    world = World(DB, SHOP, OPS)
+    world.see(DB, OPS, State.OPEN)
+    world.vantages[OPS.id] = replace(OPS, status=VantageStatus.LOST)
+    for at in (WINDOW + 100, WINDOW + 110):
+        world.see(DB, SHOP, State.CLOSED, at)
+    assert world.verdict(DB, SHOP) is Verdict.UNPROVEN
+    assert "can't be asked again" in world.of(DB, SHOP).judgement.sentence
+
+
+@pytest.mark.parametrize("later", [Posture.UNKNOWN, Posture.PLAIN])
+def test_what_the_application_asked_counts_as_it_was_when_it_was_open_last(later: Posture) -> None:
+    world = World(DB, OPS)
+    world.see(DB, OPS, State.OPEN, posture=Posture.AUTH_REQUIRED)
+    world.see(DB, OPS, State.CLOSED, 10)
+    assert world.of(DB, OPS).judgement.layers[-1].verdict is Predicted.DENY
+    world.see(DB, OPS, State.OPEN, 20, posture=later)
+    assert world.of(DB, OPS).judgement.layers[-1].verdict is Predicted.UNKNOWN
+
+
+def test_what_was_asked_is_forgotten_with_the_answers_that_it_came_with() -> None:
+    world = World(DB, OPS)
+    world.see(DB, OPS, State.OPEN, posture=Posture.AUTH_REQUIRED)
+    for at in range(1, SIGHTINGS_KEPT + 1):
+        assert world.of(DB, OPS).judgement.layers[-1].verdict is Predicted.DENY
+        world.see(DB, OPS, State.CLOSED, at)
+    assert world.of(DB, OPS).judgement.layers[-1].verdict is Predicted.UNKNOWN

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from kubeshield_tui.judgement.chain import next_decider, predict
 from kubeshield_tui.judgement.comparison import Code
-from kubeshield_tui.judgement.sentence import declared, describe
+from kubeshield_tui.judgement.words import declared, describe
 from kubeshield_tui.model.expectation import Must
 from kubeshield_tui.model.observation import Observation
 from kubeshield_tui.model.prediction import Prediction

@@ -19,7 +19,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from kubeshield_tui.judgement.sentence import describe
+from kubeshield_tui.judgement.words import describe
 from kubeshield_tui.model.cause import Cause
 from kubeshield_tui.model.expectation import Severity
 from kubeshield_tui.model.ids import CellKey, EndpointId, FindingId
