@@ -9,45 +9,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kubeshield_tui.judgement.judge import Judge
-from kubeshield_tui.judgement.ledger import SIGHTINGS_KEPT, Sighting
+from kubeshield_tui.judgement.ledger import Sighting
 from kubeshield_tui.judgement.proof import WINDOW, saw_open_around
-from kubeshield_tui.model.endpoint import Endpoint, Scope
+from kubeshield_tui.model.endpoint import Scope
 from kubeshield_tui.model.expectation import Must, Severity
 from kubeshield_tui.model.ids import CellKey
-from kubeshield_tui.model.observation import Observation, Posture, Reason, State
+from kubeshield_tui.model.observation import Posture, Reason, State
 from kubeshield_tui.model.prediction import Predicted
-from kubeshield_tui.model.vantage import DIRECT_RUNNER, Vantage, VantageFacts, VantageStatus, Zone
+from kubeshield_tui.model.vantage import DIRECT_RUNNER, VantageFacts, VantageStatus, Zone
 from kubeshield_tui.model.verdict import Verdict
-from tests.unit.estate import answer, endpoint, vantage
+from tests.unit.estate import endpoint, vantage
+from tests.unit.judged import NOW, World
 
-NOW = 1_000_000.0
 API = endpoint("api", component="kube-apiserver")
 DB = endpoint("db", port=5432)
 SHOP = vantage("pod:shop", node="n1")
 PAY = vantage("pod:payments", node="n2")
 OPS = vantage("ssh:ops")
-
-
-class World:
-    """A judge with its estate; `see` feeds an answer and judges what it bears on."""
-
-    def __init__(self, *things: Endpoint | Vantage) -> None:
-        self.endpoints = {thing.id: thing for thing in things if isinstance(thing, Endpoint)}
-        self.vantages = {thing.id: thing for thing in things if isinstance(thing, Vantage)}
-        self.judge = Judge(self.endpoints, self.vantages)
-        self.outcomes = {}
-
-    def see(self, target: Endpoint, source: Vantage, state: State, at: float = 0.0, **facts: object) -> None:
-        observation: Observation = answer(CellKey(target.id, source.id), NOW + at, state, **facts)  # type: ignore[arg-type]
-        for key in self.judge.tell(observation):
-            self.outcomes[key] = self.judge.judge(key)
-
-    def verdict(self, target: Endpoint, source: Vantage) -> Verdict:
-        return self.of(target, source).judgement.verdict
-
-    def of(self, target: Endpoint, source: Vantage):
-        return self.outcomes[CellKey(target.id, source.id)]
 
 
 def proven(must: str = "") -> World:
@@ -404,22 +382,3 @@ def test_what_was_seen_open_by_a_vantage_that_is_lost_since_is_not_said_to_be_de
         world.see(DB, SHOP, State.CLOSED, at)
     assert world.verdict(DB, SHOP) is Verdict.UNPROVEN
     assert "can't be asked again" in world.of(DB, SHOP).judgement.sentence
-
-
-@pytest.mark.parametrize("later", [Posture.UNKNOWN, Posture.PLAIN])
-def test_what_the_application_asked_counts_as_it_was_when_it_was_open_last(later: Posture) -> None:
-    world = World(DB, OPS)
-    world.see(DB, OPS, State.OPEN, posture=Posture.AUTH_REQUIRED)
-    world.see(DB, OPS, State.CLOSED, 10)
-    assert world.of(DB, OPS).judgement.layers[-1].verdict is Predicted.DENY
-    world.see(DB, OPS, State.OPEN, 20, posture=later)
-    assert world.of(DB, OPS).judgement.layers[-1].verdict is Predicted.UNKNOWN
-
-
-def test_what_was_asked_is_forgotten_with_the_answers_that_it_came_with() -> None:
-    world = World(DB, OPS)
-    world.see(DB, OPS, State.OPEN, posture=Posture.AUTH_REQUIRED)
-    for at in range(1, SIGHTINGS_KEPT + 1):
-        assert world.of(DB, OPS).judgement.layers[-1].verdict is Predicted.DENY
-        world.see(DB, OPS, State.CLOSED, at)
-    assert world.of(DB, OPS).judgement.layers[-1].verdict is Predicted.UNKNOWN
