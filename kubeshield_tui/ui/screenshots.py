@@ -10,9 +10,12 @@ from kubeshield_tui.session.control import SessionControl
 from kubeshield_tui.session.offer import ContextChoice, Offer
 from kubeshield_tui.settings.schema import Settings
 from kubeshield_tui.ui.app import KubeShieldApp
+from kubeshield_tui.ui.widgets.matrix import Matrix
 
 SIZES = ((80, 24), (120, 40), (200, 50))
-SCREENS = ("matrix", "cell", "findings", "vantages", "expectations", "help", "welcome")
+SCREENS = ("matrix", "cell", "what-if", "one-failure", "findings", "vantages", "expectations", "help", "welcome")
+PRESSED = {"what-if": ("d", "p"), "one-failure": ("1",), "help": ("question_mark",)}
+"""Keys that lead to a screen from the grid. `d p`: policies left out."""
 
 
 class _Still:
@@ -84,8 +87,9 @@ async def _picture(session: SessionControl, name: str, size: tuple[int, int], th
             app.screen.open_cell(_interesting(session))  # type: ignore[attr-defined]
         elif name in {"findings", "vantages", "expectations"}:
             await app.screen.run_action(name)
-        elif name == "help":
-            await app.run_action("help")
+        await pilot.press(*PRESSED.get(name, ()))
+        while name == "what-if" and app.screen.query_one(Matrix).lens.what_if is None:
+            await pilot.pause()  # it is worked out in bites
         await pilot.pause()
         return app.export_screenshot(title="KubeShield", simplify=True)
 
