@@ -14,8 +14,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from kubeshield_tui.evidence.netfilter.gathered import Gathered
+from kubeshield_tui.evidence.netfilter.result import Decider
 from kubeshield_tui.model.evidence import Source
 
+KUBE_PROXY = "kube-proxy"
+"""Its table of nftables."""
+NOTHING_BEHIND = re.compile(r"has no (?:local )?endpoints")
+"""Its comment on a rule of iptables that refuses what comes to a Service without endpoints."""
+VACANT = frozenset({"reject-chain", "service-endpoints-check", "nodeport-endpoints-check", "cluster-ips-check"})
+"""Its chains that do so in nftables; the last for ports that no Service has. Source: Kubernetes 1.36,
+pkg/proxy/nftables/proxier.go.
+"""
 TABLE = re.compile(r"netpol|network-?polic", re.IGNORECASE)
 CHAIN = re.compile(r"cali-|KUBE-(?:NWPLCY|POD-FW|ROUTER)|WEAVE-NPC", re.IGNORECASE)
 FILTERING = frozenset({"filter"})
@@ -30,6 +39,13 @@ def without_engine(gathered: Gathered) -> Gathered:
     if not isinstance(known, Gathered):
         known = gathered.answers[REMEMBERED_AS] = _without_engine(gathered)
     return known
+
+
+def is_vacancy(rule: Decider) -> bool:
+    """Whether a rule refuses only because a Service has no endpoints: the first that is ready takes it away."""
+    if rule.table == KUBE_PROXY and rule.chain in VACANT:
+        return True
+    return (rule.chain or "").startswith("KUBE-") and NOTHING_BEHIND.search(rule.text) is not None
 
 
 def _without_engine(gathered: Gathered) -> Gathered:

@@ -235,8 +235,12 @@ def _by_domain(layers: Iterable[Layer]) -> dict[str, Predicted]:
 
 
 def counted(layer: Layer) -> Predicted:
-    """Return what a layer counts for: a denial by policies that nobody is known to enforce is not known to hold."""
-    if layer.verdict is not Predicted.DENY or layer.enforced:
+    """Return what a layer counts for.
+
+    A denial by policies that nobody is known to enforce is not known to hold; one that is there because nothing is
+    behind it is none.
+    """
+    if layer.verdict is not Predicted.DENY or (layer.enforced and layer.defends):
         return layer.verdict
     return Predicted.UNKNOWN if layer.enforced is None else Predicted.ALLOW
 

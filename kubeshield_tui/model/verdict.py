@@ -43,6 +43,8 @@ class Layer(Record, frozen=True, cache_hash=True):
     """What a reject is answered with: `tcp-reset`, `icmp-admin-prohibited`; empty where that is not known."""
     enforced: bool | None = True
     """Whether it is known to be in force: None for policies where nothing tells that anybody enforces them."""
+    defends: bool = True
+    """Whether a denial is meant to hold: False where it refuses only as long as nothing is behind it."""
     refs: tuple[str, ...] = ()
     """What bears on its answer, by names that stay: `policy:CLUSTER/KIND/NAMESPACE/NAME`, `host:NAME`,
     `rule:HOST/FAMILY/TABLE/CHAIN/HANDLE`."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from kubeshield_tui.evidence.engine_rules import without_engine
+from kubeshield_tui.evidence.engine_rules import is_vacancy, without_engine
 from kubeshield_tui.evidence.hosts import HostLayer, How, decider_text, explain, firewall_layer
 from kubeshield_tui.evidence.netfilter.gathered import Gathered
 from kubeshield_tui.evidence.netfilter.iptables import LEGACY
@@ -106,6 +106,7 @@ class HostLayers:
             domain=first.domain if len({layer.domain for layer in made}) == 1 else f"firewalls of {_places(made)}",
             place=_places(made),
             how=How.SEVERAL.value if verdict is Predicted.DENY else "",
+            defends=any(layer.defends for layer in made),
             refs=tuple(dict.fromkeys(ref for layer in made for ref in layer.refs)),
             at=min(layer.at for layer in made),
             missing="; ".join(dict.fromkeys(layer.missing for layer in made if layer.missing)),
@@ -169,6 +170,7 @@ def _layer_of(stop: Stop, judged: HostLayer | None) -> Layer:
         place=stop.host,
         how=judged.how.value if denies else "",
         answer=judged.answer if denies else "",
+        defends=judged.rule is None or not is_vacancy(judged.rule),
         refs=(host, *rules),
         at=judged.at,
         assumptions=judged.assumptions,

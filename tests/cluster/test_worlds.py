@@ -184,7 +184,7 @@ def test_a_service_without_endpoints(worlds: Worlds) -> None:
     place = worlds.made.place("svc/empty", 80)
     seen, judged = worlds.whole.seen(place, STRANGER)
     assert (seen.state, seen.reason) == (State.FILTERED, Reason.PORT_UNREACH)
-    assert told(judged) == (Verdict.BROKEN, DENY, "source-firewall", "compatible", 1)
+    assert told(judged) == (Verdict.BROKEN, DENY, "source-firewall", "compatible", 0)
     assert "has no endpoints" in judged.prediction.decider
     assert judged.listener == "0 of 0 backends ready"
     (finding,) = worlds.whole.findings(place, STRANGER).values()

@@ -8,7 +8,7 @@ from time import time
 from msgspec.structs import replace
 
 from kubeshield_tui.evidence.engine_rules import without_engine
-from kubeshield_tui.judgement.chain import Chain, imagine
+from kubeshield_tui.judgement.chain import Chain, depth_of, imagine
 from kubeshield_tui.judgement.comparison import Expected, Seen
 from kubeshield_tui.model import event as happened
 from kubeshield_tui.model.endpoint import Endpoint, PodRef
@@ -181,3 +181,21 @@ def test_what_an_engine_drops_counts_once() -> None:
         body["name" if kind == "table" else "table"] = TABLE
     read(store, "node:n1", "n1", nft=json.dumps(told))
     assert layer(chain(store, API, JUMP), "node-firewall").verdict is Predicted.ALLOW
+
+
+def test_what_refuses_only_because_nothing_is_behind_decides_and_is_no_wall() -> None:
+    def told(comment: str, chain_name: str = "KUBE-SERVICES") -> Layer:
+        store = estate(JUMP, node_over_ssh("n1", N1))
+        rule = f'-A {chain_name} -p tcp -m comment --comment "{comment}" -m tcp --dport 10250 -j REJECT'
+        rules = saved(f":{chain_name} - [0:0]", f"-A INPUT -j {chain_name}", rule)
+        read(store, "node:n1", "n1", iptables=rules)
+        return layer(chain(store, API, JUMP), "node-firewall")
+
+    vacant = told("shop/api:http has no endpoints")
+    assert (vacant.verdict, vacant.how, vacant.defends) == (Predicted.DENY, "reject", False)
+    assert "has no endpoints" in vacant.decider
+    assert depth_of((vacant,), Verdict.UNPROVEN).least == 0
+    assert told("shop/api:http has no local endpoints").defends is False
+    for wall in (told("admins only"), told("shop/api has no endpoints", "MINE")):
+        assert (wall.verdict, wall.defends) == (Predicted.DENY, True)
+        assert depth_of((wall,), Verdict.UNPROVEN).least == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kubeshield_tui.evidence.engine_rules import is_vacancy
 from kubeshield_tui.evidence.netfilter.evaluate import Firewall
 from kubeshield_tui.evidence.netfilter.host import parse_host
 from kubeshield_tui.evidence.netfilter.nft import parse_nft
@@ -80,11 +81,13 @@ def test_a_service_without_endpoints_is_refused(node: Firewall, source: str) -> 
     (outcome,) = result.outcomes
     assert (outcome.verdict, outcome.answer, outcome.leg) == ("reject", "icmp-port-unreachable", "syn")
     assert (outcome.decider.chain, outcome.decider.handle) == ("reject-chain", 44)
+    assert is_vacancy(outcome.decider)
 
 
 def test_a_port_that_a_cluster_ip_does_not_have_is_refused(node: Firewall) -> None:
     (outcome,) = ask(node, OUTSIDE, WEB, 81).outcomes
     assert (outcome.verdict, outcome.decider.chain, outcome.decider.index) == ("reject", "cluster-ips-check", 0)
+    assert is_vacancy(outcome.decider)
 
 
 def test_an_address_of_no_service_is_dropped(node: Firewall) -> None:

@@ -24,6 +24,7 @@ STANDS: dict[str, str] = {
     LayerName.EGRESS_POLICY: "what policies let the vantage's pod do",
     LayerName.INGRESS_POLICY: "what policies let reach the target",
 }
+NO_WALL = "it refuses only while nothing is behind it: the first pod that is ready opens it"
 DIRECTIONS = {Direction.EGRESS: LayerName.EGRESS_POLICY.value, Direction.INGRESS: LayerName.INGRESS_POLICY.value}
 
 
@@ -62,6 +63,8 @@ def _hosts(view: CellView, layer: Layer, stops: Sequence[Stop]) -> Iterator[Line
         yield from pair("by itself", f"{said(layer.verdict)}: {layer.decider}", TOKENS[layer.verdict], view.width)
         why = "without the rules that a policy engine put there, which are the policies' layer; with them:"
         yield from pair("", why, "quiet", view.width)
+    if not layer.defends:
+        yield from pair("no wall", NO_WALL, "unproven", view.width)
     for stop in stops:
         if len(stops) > 1:
             yield from pair("host", stop.host, "strong")
