@@ -83,7 +83,7 @@ class Firewall:
 
     def _run(self, question: Question, forks: Forks, explain: bool) -> End:
         flow = question.first()
-        walk = Walk(self._program, self.routing, forks, flow, explain=explain)
+        walk = Walk(self._program, self.routing, forks, explain=explain)
         ways = Ways(self.routing, question.packet)
         ways.came_by = flow.iif
         journey = Journey(walk, ways)
