@@ -227,3 +227,30 @@ def test_what_stands_at_the_priority_of_translation_may_run_before_or_behind_it(
     assert Rules().base("prerouting", [DROP], priority=-100).judge(THROUGH, HOST).outcomes[0].assumptions == ()
     same = to("prerouting", dnat("203.0.113.7")).base("prerouting", [match("tcp dport", 80), DROP], priority=-100)
     assert same.judge(THROUGH, HOST).decided
+
+
+def test_a_binding_is_applied_to_a_packet_once() -> None:
+    """So a question about its new address is asked once for all chains behind translation."""
+    known = [match("ip daddr", "@gone"), ACCEPT]
+    rules = to("prerouting", dnat("203.0.113.7"))
+    for priority in (-90, -80):
+        rules.base("prerouting", [match("tcp flags", "syn", "in"), ACCEPT], known, policy="drop", priority=priority)
+    dropped = [outcome for outcome in rules.judge(THROUGH, HOST).outcomes if outcome.verdict == "drop"]
+    assert [outcome.decider.chain for outcome in dropped] == ["filter-prerouting--90"]
+
+
+def test_every_packet_that_the_host_sends_is_routed_anew_where_it_is_translated() -> None:
+    away = match("meta oifname", "eth1")
+    packet = OUT.replace("203.0.113.9", "192.0.2.1")
+    for flags, leg in (("syn", "syn"), ("ack", "ack")):
+        rules = to("output", dnat("203.0.113.7"))
+        rules.base("postrouting", [away, match("tcp flags", flags), DROP])
+        assert rules.verdict(packet, HOST) == f"drop {leg}"
+
+
+def test_what_arrives_is_routed_once_where_it_was_translated_to() -> None:
+    """A host that does not forward swallows what it has no route for, too."""
+    told = json.loads(HOST)
+    told["sysctl"]["net.ipv4.ip_forward"] = "0"
+    (outcome,) = to("prerouting", dnat("100.64.0.1")).judge(THROUGH, json.dumps(told)).outcomes
+    assert (outcome.verdict, outcome.decider.text) == ("drop", "forwarding is off")

@@ -198,7 +198,7 @@ class Walk:
     def _settle(self, rule: Rule, at: int) -> int | None:
         """Take a rule whose condition can't be known for matching or not: one question for all such conditions of it.
 
-        Returns the place of the next effect, up to which conditions are then trusted; None where the rule does not match.
+        Returns the place of the next effect: conditions up to there are then trusted. None: the rule does not match.
         No question where the answer makes no difference: nothing that matters follows, or a later condition fails.
         """
         questions: list[Asked] = []
