@@ -172,3 +172,12 @@ def test_what_the_host_sends_to_itself_leaves_by_no_device_when_it_arrives() -> 
     for hook, meets in (("output", True), ("postrouting", True), ("prerouting", False), ("input", False)):
         rules = Rules().base(hook, [match("meta oifname", "lo"), DROP])
         assert rules.verdict(packet, HOST) == ("drop syn" if meets else "accept")
+
+
+def test_an_answer_has_no_mark_whatever_its_question_had() -> None:
+    assert Rules().base("output", [match("meta mark", 0), DROP]).verdict(f"{SSH},mark=7") == "drop syn-ack"
+
+
+def test_a_new_connection_has_no_mark() -> None:
+    assert Rules().base("input", [match("ct mark", 0), DROP]).verdict(SSH) == "drop syn"
+    assert Rules().base("input", [match("ct mark", 0, "!="), DROP]).verdict(SSH) == "accept"
