@@ -6,7 +6,7 @@ with the doubt that they carry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ class Context(NamedTuple):
     family: str
     protocol: str
     """The rule's -p, empty without one or where it is negated."""
-    sets: dict[str, SetKey]
+    sets: Mapping[str, SetKey]
 
 
 class SetKey(NamedTuple):
