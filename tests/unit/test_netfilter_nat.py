@@ -156,6 +156,16 @@ def test_one_connection_is_bound_once() -> None:
     assert translated(rules, THROUGH, HOST) == {"dnat": "203.0.113.7:80"}
 
 
+@pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
+@pytest.mark.parametrize(("hook", "packet"), [("postrouting", THROUGH), ("input", SSH)])
+def test_a_source_is_bound_once_too(hook: str, packet: str, unknown: bool) -> None:
+    """What binds it may be a statement that is not understood: then no later chain is asked either."""
+    first = {"newthing": 1} if unknown else {"snat": {"addr": "203.0.113.1"}}
+    rules = to(hook, first).base(hook, [{"snat": {"addr": "203.0.113.2"}}], kind="nat", priority=101)
+    bound = {str(outcome.nat) for outcome in rules.judge(packet, HOST, legs=("syn",)).outcomes}
+    assert ("{'snat': '?:?'}" if unknown else "{'snat': '203.0.113.1:40000'}") in bound
+
+
 def test_untracked_packets_are_not_translated() -> None:
     rules = to("prerouting", dnat("203.0.113.7"), DROP)
     rules.base("prerouting", [{"notrack": None}], priority=-300)

@@ -35,6 +35,7 @@ ICMPV6_TYPES = {
     "redirect": "137",
 }  # fmt: skip
 ALL_BITS = 0xFFFFFFFF
+LAST_PORT = 65535
 
 
 class Unreadable(ValueError):  # noqa: N818 - a fact
@@ -64,15 +65,15 @@ def protocol(text: str) -> int:
     return number(text, 255) if known is None else known
 
 
-def span(text: str, separator: str, highest: int = 65535) -> Scalar | Interval:
-    """Read LOW or LOW:HIGH; either end may be missing. Raises Unreadable."""
+def span(text: str, separator: str) -> Scalar | Interval:
+    """Read a port or LOW:HIGH, of which either end may be missing. Raises Unreadable."""
     low, found, high = text.partition(separator)
-    first = number(low, highest) if low else 0
+    first = number(low, LAST_PORT) if low else 0
     if not found:
         if not low:
             raise Unreadable(text)
         return first
-    last = number(high, highest) if high else highest
+    last = number(high, LAST_PORT) if high else LAST_PORT
     if last < first:
         raise Unreadable(text)
     return first if first == last else Interval(low=first, high=last)
