@@ -50,6 +50,22 @@ def test_a_redirect_of_what_comes_leads_to_the_devices_own_address() -> None:
     assert translated(to("prerouting", REDIRECT), away, HOST) == {"dnat": "?:8080"}
 
 
+def test_a_redirect_of_what_came_by_a_device_without_an_address_is_dropped() -> None:
+    """As the kernel does; only where no address of the family was collected at all there may be one."""
+    rules = Rules("inet").base("prerouting", [REDIRECT], kind="nat", priority=-100)
+    bare = json.loads(HOST)
+    bare["addr"][1]["addr_info"] = []
+    assert rules.verdict(SSH, json.dumps(bare)) == "drop syn"
+    assert rules.verdict(THROUGH, HOST) == "accept"
+    six = "protocol=tcp,src=2001:db8::1,sport=4,dst=2001:db8::2,dport=22,iif=eth0"
+    assert rules.verdict(six, HOST, legs=("syn",)) == "accept"
+    bare["addr"][0]["addr_info"].append({"family": "inet6", "local": "::1", "prefixlen": 128, "scope": "host"})
+    assert rules.verdict(six, json.dumps(bare), legs=("syn",)) == "drop syn"
+    link = {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"}
+    bare["addr"][1]["addr_info"].append(link)
+    assert translated(rules, six, json.dumps(bare)) == {"dnat": "[fe80::1]:8080"}
+
+
 def test_a_redirect_reaches_input_and_its_answer_comes_from_where_it_was_sent() -> None:
     for told in (None, HOST):
         rules = to("prerouting", REDIRECT)
@@ -117,6 +133,21 @@ def test_dnat_by_a_map_of_addresses_with_ports() -> None:
     assert translated(gone, THROUGH, HOST) == {"dnat": "203.0.113.7:?"}
 
 
+def test_an_address_that_can_not_be_told_is_not_known_and_one_that_is_not_there_does_not_match() -> None:
+    missing = to("prerouting", {"dnat": {"addr": field("ip6 saddr")}}, DROP, family="inet")
+    assert (translated(missing, THROUGH, HOST), missing.verdict(THROUGH, HOST)) == (None, "accept")
+    name = {"concat": [field("meta iifname"), field("tcp dport")]}
+    for odd in (field("meta iifname"), name):
+        assert translated(to("prerouting", {"dnat": {"addr": odd}}), THROUGH) == {"dnat": "?:80"}
+    prefix = {"prefix": {"addr": "10.0.0.0", "len": 8}}
+    rules = to("prerouting", {"dnat": {"addr": prefix, "flags": ["netmap"]}})
+    gone = {"map": {"key": field("tcp dport"), "data": "@gone"}}
+    rules.base("prerouting", [{"mangle": {"key": field("ip daddr"), "value": gone}}], priority=-150)
+    nats = [outcome.nat for outcome in rules.judge(THROUGH, legs=("syn",)).outcomes]
+    assert nats
+    assert all(nat == {"dnat": "?:80"} for nat in nats)
+
+
 def test_what_is_of_the_other_family_is_passed_over() -> None:
     rules = to("prerouting", dnat("2001:db8::7", family="ip6"), DROP, family="inet")
     assert rules.verdict(THROUGH, HOST) == "drop syn"
@@ -157,13 +188,25 @@ def test_one_connection_is_bound_once() -> None:
 
 
 @pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
-@pytest.mark.parametrize(("hook", "packet"), [("postrouting", THROUGH), ("input", SSH)])
-def test_a_source_is_bound_once_too(hook: str, packet: str, unknown: bool) -> None:
-    """What binds it may be a statement that is not understood: then no later chain is asked either."""
-    first = {"newthing": 1} if unknown else {"snat": {"addr": "203.0.113.1"}}
-    rules = to(hook, first).base(hook, [{"snat": {"addr": "203.0.113.2"}}], kind="nat", priority=101)
-    bound = {str(outcome.nat) for outcome in rules.judge(packet, HOST, legs=("syn",)).outcomes}
-    assert ("{'snat': '?:?'}" if unknown else "{'snat': '203.0.113.1:40000'}") in bound
+@pytest.mark.parametrize(
+    ("hook", "packet", "kind"),
+    [("postrouting", THROUGH, "snat"), ("input", SSH, "snat"), ("prerouting", THROUGH, "dnat"), ("output", OUT, "dnat")],
+)
+def test_what_binds_first_binds_for_good(hook: str, packet: str, kind: str, unknown: bool) -> None:
+    """That may be a statement which is not understood: then no later chain is asked either."""
+    first = {"newthing": 1} if unknown else {kind: {"addr": "203.0.113.7", "port": 5}}
+    second = [{kind: {"addr": "203.0.113.8"}}]
+    rules = to(hook, first).base(hook, second, kind="nat", priority=101)
+    outcomes = rules.judge(packet, HOST, legs=("syn",)).outcomes
+    assert {kind: "?:?" if unknown else "203.0.113.7:5"} in [outcome.nat for outcome in outcomes]
+
+
+def test_what_the_host_sends_to_itself_has_its_source_settled_when_it_leaves() -> None:
+    """By no chain at all, too: those of input are not asked again."""
+    packet = "protocol=tcp,src=198.51.100.1,sport=4,dst=203.0.113.1,dport=22,hook=output"
+    rules = Rules().base("input", [DROP], [{"snat": {"addr": "203.0.113.7"}}], kind="nat", priority=100)
+    assert rules.verdict(packet, HOST) == "accept"
+    assert rules.verdict(SSH, HOST) == "drop syn"
 
 
 def test_untracked_packets_are_not_translated() -> None:

@@ -226,6 +226,15 @@ class Routing:
             return Decision(kind=route.kind, hops=hops, text=route.text)
         return None
 
+    def addresses(self, family: str, device: str) -> tuple[int, ...] | None:
+        """Return a device's addresses in the kernel's order; None where they were not collected."""
+        interfaces = self.host.interfaces or ()
+        told = {
+            interface.name: tuple(own.number for own in interface.addresses if own.family == family)
+            for interface in interfaces
+        }
+        return told.get(device) if any(told.values()) else None
+
     def own_address(self, family: str, device: str, toward: int | None = None) -> int | None:
         """Return the address that masquerading puts on what leaves over a device toward the next hop.
 
