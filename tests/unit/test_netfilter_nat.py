@@ -190,7 +190,12 @@ def test_one_connection_is_bound_once() -> None:
 @pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
 @pytest.mark.parametrize(
     ("hook", "packet", "kind"),
-    [("postrouting", THROUGH, "snat"), ("input", SSH, "snat"), ("prerouting", THROUGH, "dnat"), ("output", OUT, "dnat")],
+    [
+        ("postrouting", THROUGH, "snat"),
+        ("input", SSH, "snat"),
+        ("prerouting", THROUGH, "dnat"),
+        ("output", OUT, "dnat"),
+    ],
 )
 def test_what_binds_first_binds_for_good(hook: str, packet: str, kind: str, unknown: bool) -> None:
     """That may be a statement which is not understood: then no later chain is asked either."""
