@@ -206,6 +206,12 @@ def test_what_binds_first_binds_for_good(hook: str, packet: str, kind: str, unkn
     assert {kind: "?:?" if unknown else "203.0.113.7:5"} in [outcome.nat for outcome in outcomes]
 
 
+def test_what_may_translate_the_source_leaves_it_open() -> None:
+    rules = to("postrouting", {"newthing": 1}, {"masquerade": None})
+    rules.base("postrouting", [match("ip saddr", "10.0.0.1"), PROHIBITED], priority=110)
+    assert "reject icmp-admin-prohibited syn" in rules.verdict(THROUGH, HOST, legs=("syn",)).split(" | ")
+
+
 def test_what_the_host_sends_to_itself_has_its_source_settled_when_it_leaves() -> None:
     """By no chain at all, too: those of input are not asked again."""
     packet = "protocol=tcp,src=198.51.100.1,sport=4,dst=203.0.113.1,dport=22,hook=output"

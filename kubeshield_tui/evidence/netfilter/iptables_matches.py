@@ -195,11 +195,11 @@ def _conntrack(option: Option, context: Context) -> Translated:
     found = _CT_END.fullmatch(option.name)
     if found is None:
         return None
-    way, end = {"orig": "original", "repl": "reply"}[found[1]], found[2]
+    direction, end = {"orig": "original", "repl": "reply"}[found[1]], found[2]
     if found[3]:
-        field = Field(name=f"ct {way} proto-{end}")
+        field = Field(name=f"ct {direction} proto-{end}")
         return (values.one_of(field, [values.span(option.value, ":")], option.negated),)
-    field = Field(name=f"ct {way} {context.family} {end[0]}addr")
+    field = Field(name=f"ct {direction} {context.family} {end[0]}addr")
     return (values.address_match(field, option.value, context.family, option.negated),)
 
 
