@@ -69,6 +69,7 @@ def test_a_long_line_is_read_and_one_with_quotes_only_as_long_as_iptables_writes
         ("-m new --by -5 -j DROP", "-m new --by -5 -j DROP"),
         ("-i - -j DROP", "-i - -j DROP"),
         ("-s !", "! -s"),
+        ("-i eth0 ! -f", "-i eth0 ! -f"),
         ("-m", ""),
         ("-c 1 -j DROP", "-c 1 -j DROP"),
         ("-c x 2 -j DROP", "-c x 2 -j DROP"),
@@ -81,7 +82,7 @@ def test_options_go_to_their_modules(rest: str, again: str | None) -> None:
     line = taken(rest)
     assert written(line) == again
     if line is not None:
-        assert (line.chain, line.counter) == ("INPUT", None)
+        assert (line.chain, line.counter, line.goto) == ("INPUT", None, "-g " in rest)
 
 
 def test_values_stay_with_their_option() -> None:
