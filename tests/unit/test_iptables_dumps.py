@@ -61,10 +61,10 @@ def test_a_table_that_ends_without_commit_was_cut_off_wherever_it_stands() -> No
 
 
 def test_what_dash_s_prints_is_whole_and_of_an_unknown_family() -> None:
-    dump = iptables.parse("-P INPUT DROP\n-N USER\n-A USER -c 3 4 -j ACCEPT\n")
+    dump = iptables.parse("-P INPUT DROP\n-N EMPTY\n-N USER\n-A USER -c 3 4 -j ACCEPT\n")
     assert (dump.family, dump.origin, dump.doubts, dump.legacy_elsewhere) == ("ip", "iptables-save", (), False)
     assert dump.notes == ("the dump does not say which family it is of: read as ip",)
-    assert list(dump.tables[0].chains) == ["INPUT", "USER"]
+    assert list(dump.tables[0].chains) == ["INPUT", "EMPTY", "USER"]
     assert dump.tables[0].chains["USER"].rules[0].counter == (3, 4)
 
 
@@ -72,3 +72,13 @@ def test_what_dash_s_prints_is_whole_and_of_an_unknown_family() -> None:
 def test_a_dump_of_ipv6_is_told_by_its_rules_where_no_tool_says_it(rule: str) -> None:
     dump = iptables.parse(f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {rule} -j DROP\nCOMMIT\n")
     assert dump.family == "ip6"
+
+
+def test_nothing_that_no_tool_wrote_is_kept_at_any_length() -> None:
+    long = "x" * 5000
+    dump = iptables.parse(f"*{long}\n:{long} - [0:0]\n{long}\n-A INPUT -m comment --comment {long} -j DROP\nCOMMIT\n")
+    (table,) = dump.tables
+    (doubt,) = dump.doubts
+    assert [len(text) for text in (table.name, *table.chains)] == [64, 64, 5]
+    assert doubt.text == f"not understood: line 3: {'x' * 119}…"
+    assert len(table.chains["INPUT"].rules[0].text) == 4000

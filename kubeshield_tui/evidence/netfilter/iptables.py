@@ -55,10 +55,10 @@ class Dump(Record, frozen=True):
     """ip or ip6."""
     origin: str
     """`iptables-save` (the nft backend shows the same rules in another way) or `iptables-legacy-save`."""
-    tables: tuple[Table, ...] = ()
-    doubts: tuple[Unsure, ...] = ()
-    notes: tuple[str, ...] = ()
-    legacy_elsewhere: bool = False
+    tables: tuple[Table, ...]
+    doubts: tuple[Unsure, ...]
+    notes: tuple[str, ...]
+    legacy_elsewhere: bool
     """The host has rules of the legacy backend too, and they are not in here."""
 
 
@@ -95,7 +95,7 @@ def parse(text: str, family: str = "", sets: Sets = NO_SETS) -> Dump:
     reader = _Reader()
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.replace("\t", " ").strip()
-        reader.read(number, line if line.isprintable() else printable(line, len(line)))
+        reader.read(number, printable(line, len(line)))
     family = family or reader.family or ("ip6" if _V6.search(text) else "ip")
     reader.leave()
     if not reader.tables:
