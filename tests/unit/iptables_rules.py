@@ -86,6 +86,7 @@ SETS = ipset.parse(
     "create ports bitmap:port range 0-100\nadd ports 22-25\n"
     "create links hash:net,iface family inet\nadd links 10.0.0.0/8,eth0\n"
     "create all list:set size 8\nadd all nets6\ncreate nets6 hash:net family inet6\nadd nets6 fe80::/10\n"
+    "create marked hash:ip,mark family inet\nadd marked 10.0.0.1,0x5\n"
     "create macs hash:mac\nadd macs 01:02:03:04:05:06\n"
 )
 

@@ -87,6 +87,7 @@ MATCHES = {
     "-m set --match-set pairs dst,src,dst": "ip daddr . meta l4proto . th sport == @pairs",
     "-m set --match-set links dst,dst": "ip daddr . meta oifname == @links",
     "-m set ! --match-set ports src": "(meta l4proto != {2} | meta l4proto == {2} & th sport != @ports)",
+    "-m set --match-set marked src,src": "ip saddr . meta mark == @marked",
     "-m set --odd nets src": UNKNOWN,
     "-m ttl --ttl-eq 255": "ip ttl == 255",
     "-m ttl --ttl-eq 256": UNKNOWN,
