@@ -29,6 +29,8 @@ from tests.mutation.mutants import Name, mutants
 
 SECONDS = 60
 """What runs longer goes in circles: noticed."""
+HOW = ("-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-profile=ci")
+"""Only whether a test fails is asked; none notices a mutant by chance, or by what it remembers of another one."""
 HERE = Path(__file__).parent
 
 
@@ -64,7 +66,7 @@ def noticed(name: str, tree: ast.Module, path: str, tests: Sequence[str]) -> boo
         sys.meta_path.insert(0, _Finder(name, tree, path))
         code = 1
         try:
-            code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *tests])
+            code = pytest.main([*HOW, *tests])
         finally:
             os._exit(int(code))
     return os.waitpid(child, 0)[1] != 0

@@ -78,12 +78,14 @@ class _Replace(ast.NodeTransformer):
 
 
 def _nodes(tree: ast.AST, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ast.expr | ast.stmt]]:
-    """Yield what runs, each with the function that it is in: annotations do not."""
+    """Yield what runs, each with the function that it is in: annotations and what makes a class a record do not."""
     if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         at = (*at, tree.name)
     for name, field in ast.iter_fields(tree):
+        if name in ({"keywords", "decorator_list"} if isinstance(tree, ast.ClassDef) else {"annotation", "returns"}):
+            continue
         for child in field if isinstance(field, list) else [field]:
-            if isinstance(child, ast.AST) and name not in {"annotation", "returns"}:
+            if isinstance(child, ast.AST):
                 if isinstance(child, ast.expr | ast.stmt):
                     yield ".".join(at) or "module", child
                 yield from _nodes(child, at)

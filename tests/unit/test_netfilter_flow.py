@@ -165,3 +165,19 @@ def test_an_answer_comes_from_or_goes_to_the_host_as_its_question_did() -> None:
         assert Rules().base(hook, [match("fib saddr type", "unicast"), reply, DROP]).verdict(OUT) == "drop syn-ack"
     away = [match("fib saddr type", "unicast"), match("fib daddr type", "unicast"), reply, DROP]
     assert Rules().base("forward", away).verdict(THROUGH) == "drop syn-ack"
+
+
+def test_what_the_host_sends_to_itself_leaves_by_no_device_when_it_arrives() -> None:
+    packet = "protocol=tcp,src=198.51.100.1,sport=4,dst=203.0.113.1,dport=80,hook=output"
+    for hook, meets in (("output", True), ("postrouting", True), ("prerouting", False), ("input", False)):
+        rules = Rules().base(hook, [match("meta oifname", "lo"), DROP])
+        assert rules.verdict(packet, HOST) == ("drop syn" if meets else "accept")
+
+
+def test_an_answer_has_no_mark_whatever_its_question_had() -> None:
+    assert Rules().base("output", [match("meta mark", 0), DROP]).verdict(f"{SSH},mark=7") == "drop syn-ack"
+
+
+def test_a_new_connection_has_no_mark() -> None:
+    assert Rules().base("input", [match("ct mark", 0), DROP]).verdict(SSH) == "drop syn"
+    assert Rules().base("input", [match("ct mark", 0, "!="), DROP]).verdict(SSH) == "accept"

@@ -50,6 +50,22 @@ def test_a_redirect_of_what_comes_leads_to_the_devices_own_address() -> None:
     assert translated(to("prerouting", REDIRECT), away, HOST) == {"dnat": "?:8080"}
 
 
+def test_a_redirect_of_what_came_by_a_device_without_an_address_is_dropped() -> None:
+    """As the kernel does; only where no address of the family was collected at all there may be one."""
+    rules = Rules("inet").base("prerouting", [REDIRECT], kind="nat", priority=-100)
+    bare = json.loads(HOST)
+    bare["addr"][1]["addr_info"] = []
+    assert rules.verdict(SSH, json.dumps(bare)) == "drop syn"
+    assert rules.verdict(THROUGH, HOST) == "accept"
+    six = "protocol=tcp,src=2001:db8::1,sport=4,dst=2001:db8::2,dport=22,iif=eth0"
+    assert rules.verdict(six, HOST, legs=("syn",)) == "accept"
+    bare["addr"][0]["addr_info"].append({"family": "inet6", "local": "::1", "prefixlen": 128, "scope": "host"})
+    assert rules.verdict(six, json.dumps(bare), legs=("syn",)) == "drop syn"
+    link = {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"}
+    bare["addr"][1]["addr_info"].append(link)
+    assert translated(rules, six, json.dumps(bare)) == {"dnat": "[fe80::1]:8080"}
+
+
 def test_a_redirect_reaches_input_and_its_answer_comes_from_where_it_was_sent() -> None:
     for told in (None, HOST):
         rules = to("prerouting", REDIRECT)
@@ -117,6 +133,21 @@ def test_dnat_by_a_map_of_addresses_with_ports() -> None:
     assert translated(gone, THROUGH, HOST) == {"dnat": "203.0.113.7:?"}
 
 
+def test_an_address_that_can_not_be_told_is_not_known_and_one_that_is_not_there_does_not_match() -> None:
+    missing = to("prerouting", {"dnat": {"addr": field("ip6 saddr")}}, DROP, family="inet")
+    assert (translated(missing, THROUGH, HOST), missing.verdict(THROUGH, HOST)) == (None, "accept")
+    name = {"concat": [field("meta iifname"), field("tcp dport")]}
+    for odd in (field("meta iifname"), name):
+        assert translated(to("prerouting", {"dnat": {"addr": odd}}), THROUGH) == {"dnat": "?:80"}
+    prefix = {"prefix": {"addr": "10.0.0.0", "len": 8}}
+    rules = to("prerouting", {"dnat": {"addr": prefix, "flags": ["netmap"]}})
+    gone = {"map": {"key": field("tcp dport"), "data": "@gone"}}
+    rules.base("prerouting", [{"mangle": {"key": field("ip daddr"), "value": gone}}], priority=-150)
+    nats = [outcome.nat for outcome in rules.judge(THROUGH, legs=("syn",)).outcomes]
+    assert nats
+    assert all(nat == {"dnat": "?:80"} for nat in nats)
+
+
 def test_what_is_of_the_other_family_is_passed_over() -> None:
     rules = to("prerouting", dnat("2001:db8::7", family="ip6"), DROP, family="inet")
     assert rules.verdict(THROUGH, HOST) == "drop syn"
@@ -154,6 +185,39 @@ def test_one_connection_is_bound_once() -> None:
     )
     assert rules.verdict(THROUGH, HOST) == "drop ack"
     assert translated(rules, THROUGH, HOST) == {"dnat": "203.0.113.7:80"}
+
+
+@pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    ("hook", "packet", "kind"),
+    [
+        ("postrouting", THROUGH, "snat"),
+        ("input", SSH, "snat"),
+        ("prerouting", THROUGH, "dnat"),
+        ("output", OUT, "dnat"),
+    ],
+)
+def test_what_binds_first_binds_for_good(hook: str, packet: str, kind: str, unknown: bool) -> None:
+    """That may be a statement which is not understood: then no later chain is asked either."""
+    first = {"newthing": 1} if unknown else {kind: {"addr": "203.0.113.7", "port": 5}}
+    second = [{kind: {"addr": "203.0.113.8"}}]
+    rules = to(hook, first).base(hook, second, kind="nat", priority=101)
+    outcomes = rules.judge(packet, HOST, legs=("syn",)).outcomes
+    assert {kind: "?:?" if unknown else "203.0.113.7:5"} in [outcome.nat for outcome in outcomes]
+
+
+def test_what_may_translate_the_source_leaves_it_open() -> None:
+    rules = to("postrouting", {"newthing": 1}, {"masquerade": None})
+    rules.base("postrouting", [match("ip saddr", "10.0.0.1"), PROHIBITED], priority=110)
+    assert "reject icmp-admin-prohibited syn" in rules.verdict(THROUGH, HOST, legs=("syn",)).split(" | ")
+
+
+def test_what_the_host_sends_to_itself_has_its_source_settled_when_it_leaves() -> None:
+    """By no chain at all, too: those of input are not asked again."""
+    packet = "protocol=tcp,src=198.51.100.1,sport=4,dst=203.0.113.1,dport=22,hook=output"
+    rules = Rules().base("input", [DROP], [{"snat": {"addr": "203.0.113.7"}}], kind="nat", priority=100)
+    assert rules.verdict(packet, HOST) == "accept"
+    assert rules.verdict(SSH, HOST) == "drop syn"
 
 
 def test_untracked_packets_are_not_translated() -> None:
@@ -227,3 +291,30 @@ def test_what_stands_at_the_priority_of_translation_may_run_before_or_behind_it(
     assert Rules().base("prerouting", [DROP], priority=-100).judge(THROUGH, HOST).outcomes[0].assumptions == ()
     same = to("prerouting", dnat("203.0.113.7")).base("prerouting", [match("tcp dport", 80), DROP], priority=-100)
     assert same.judge(THROUGH, HOST).decided
+
+
+def test_a_binding_is_applied_to_a_packet_once() -> None:
+    """So a question about its new address is asked once for all chains behind translation."""
+    known = [match("ip daddr", "@gone"), ACCEPT]
+    rules = to("prerouting", dnat("203.0.113.7"))
+    for priority in (-90, -80):
+        rules.base("prerouting", [match("tcp flags", "syn", "in"), ACCEPT], known, policy="drop", priority=priority)
+    dropped = [outcome for outcome in rules.judge(THROUGH, HOST).outcomes if outcome.verdict == "drop"]
+    assert [outcome.decider.chain for outcome in dropped] == ["filter-prerouting--90"]
+
+
+def test_every_packet_that_the_host_sends_is_routed_anew_where_it_is_translated() -> None:
+    away = match("meta oifname", "eth1")
+    packet = OUT.replace("203.0.113.9", "192.0.2.1")
+    for flags, leg in (("syn", "syn"), ("ack", "ack")):
+        rules = to("output", dnat("203.0.113.7"))
+        rules.base("postrouting", [away, match("tcp flags", flags), DROP])
+        assert rules.verdict(packet, HOST) == f"drop {leg}"
+
+
+def test_what_arrives_is_routed_once_where_it_was_translated_to() -> None:
+    """A host that does not forward swallows what it has no route for, too."""
+    told = json.loads(HOST)
+    told["sysctl"]["net.ipv4.ip_forward"] = "0"
+    (outcome,) = to("prerouting", dnat("100.64.0.1")).judge(THROUGH, json.dumps(told)).outcomes
+    assert (outcome.verdict, outcome.decider.text) == ("drop", "forwarding is off")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubeshield_tui.evidence.netfilter.host import parse_host
-from kubeshield_tui.evidence.netfilter.routing import Ask, Decision, Host, Routing
+from kubeshield_tui.evidence.netfilter.routing import Ask, Decision, Hop, Host, Route, Routing
 from kubeshield_tui.evidence.netfilter.ruleset import Unsure
 from kubeshield_tui.evidence.netfilter.words import address
 
@@ -164,3 +164,31 @@ def test_a_mark_counts_for_the_way_where_a_rule_asks_for_it() -> None:
     for rule, reads in (({"fwmark": "0x1"}, True), ({"uid_start": 5}, True), ({}, False)):
         told = {"rule": [local, {"priority": 5, "src": "all", "table": "9", **rule}], "route": ROUTES}
         assert Routing(parse_host(json.dumps(told))).reads_mark is reads
+
+
+def test_what_has_no_mark_and_what_has_no_metric_count_as_zero() -> None:
+    refused = {"priority": 5, "src": "all", "fwmark": "0x1", "action": "prohibit"}
+    main = {"priority": 9, "src": "all", "table": "main"}
+    assert decided(Routing(parse_host(json.dumps({"rule": [refused, main], "route": ROUTES}))), "100.64.0.1") == (
+        "unicast",
+        ["eth0"],
+    )
+    far = Route(family="ip", number=0, length=0, hops=(Hop(device="far"),), metric=1)
+    near = Route(family="ip", number=0, length=0, hops=(Hop(device="near"),))
+    assert decided(Routing(Host(routes=(far, near))), "100.64.0.1") == ("unicast", ["near"])
+
+
+def test_a_family_is_known_where_it_has_routes_or_where_there_are_none_at_all() -> None:
+    told = Routing(parse_host(json.dumps({"route": [{"dst": "10.0.0.0/8", "dev": "eth0"}]})))
+    cases = [(told, (True, False)), (Routing(Host(routes=())), (True, True)), (Routing(Host()), (False, False))]
+    for routing, known in cases:
+        assert (routing.knows("ip"), routing.knows("ip6")) == known
+
+
+def test_a_host_may_hold_every_address_for_its_own() -> None:
+    """As a transparent proxy does: `ip route add local default dev lo table local`."""
+    routing = Routing(parse_host(json.dumps({"route": [{"type": "local", "dst": "default", "dev": "lo",
+                                                        "table": "local"}]})))  # fmt: skip
+    assert routing.is_local("ip", number("100.64.0.1")) is True
+    assert routing.address_type("ip", number("100.64.0.1")) == "local"
+    assert decided(routing, "100.64.0.1") == ("local", ["lo"])

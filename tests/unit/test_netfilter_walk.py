@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from kubeshield_tui.evidence.netfilter import forks
+from kubeshield_tui.evidence.netfilter.result import Outcome
 from kubeshield_tui.evidence.netfilter.walk import DEPTH_LIMIT
 from tests.unit.firewall import (
     ACCEPT,
@@ -22,9 +24,11 @@ from tests.unit.firewall import (
     Rules,
     effects,
     field,
+    goto,
     jump,
     mark,
     match,
+    state,
 )
 
 UNMARKED = [match("ip daddr", f"192.0.2.{number}") for number in range(100, 120)]
@@ -60,6 +64,15 @@ def test_a_chain_that_is_not_there_is_named_by_what_it_would_do() -> None:
     assert dropped.decider.text == "jump gone"
 
 
+def test_behind_a_goto_to_a_chain_that_is_not_there_nothing_runs() -> None:
+    for lead, said in ((jump, "drop"), (goto, "reject")):
+        rules = Rules().base("input", [jump("a")], [PROHIBITED]).chain("a", [lead("gone")], [DROP])
+        outcomes = rules.judge(SSH, legs=("syn",)).outcomes
+        (behind,) = (outcome for outcome in outcomes if outcome.decider.text != f"{lead.__name__} gone")
+        assert behind.verdict == said
+        assert [each.text for each in behind.assumptions] == ["chain gone is not in the dump: continue"]
+
+
 def test_circles_end_where_they_are_left_by_guess() -> None:
     outcomes = (
         Rules().base("input", [jump("a")]).chain("a", [{"goto": {"target": "a"}}]).judge(SSH, legs=("syn",)).outcomes
@@ -84,7 +97,23 @@ def test_more_jumps_than_anyone_follows_are_not_known() -> None:
         rules.chain(f"c{number}", [jump(f"c{number + 1}")], [jump(f"c{number + 1}")])
     result = rules.chain("c15").judge(SSH, legs=("syn",))
     assert not result.decided
-    assert any("more jumps" in each.text for outcome in result.outcomes for each in outcome.assumptions)
+    for outcome in result.outcomes:
+        assert [each.text for each in outcome.assumptions] == [f"more jumps than are followed: {said(outcome)}"]
+        assert outcome.decider == outcome.trace[-1].decider
+
+
+def said(outcome: Outcome) -> str:
+    return "continue" if outcome.decider.text.startswith("policy") else outcome.verdict
+
+
+@pytest.mark.parametrize(("limit", "decided"), [(2, True), (1, False)])
+def test_other_ways_are_tried_until_too_many_chains_were_entered(
+    monkeypatch: pytest.MonkeyPatch, limit: int, decided: bool
+) -> None:
+    """Whether a limit holds changes nothing here, and that takes a walk for each of the two answers to see."""
+    monkeypatch.setattr(forks, "WORK_LIMIT", limit)
+    result = Rules().base("input", [LIMIT, ACCEPT]).judge(SSH, legs=("syn",))
+    assert result.decided is decided
 
 
 def test_what_routes_do_is_a_step() -> None:
@@ -230,3 +259,24 @@ def test_a_field_that_the_packet_has_not_is_not_set_and_the_rule_not_met(name: s
     rules = Rules("inet").base("input", [rewritten(name, value), DROP], [match(name, value), DROP])
     assert rules.verdict(SSH, legs=("syn",)) == "accept"
     assert Rules().base("input", [rewritten("ip dscp", 5)], [match("ip dscp", 5), DROP]).verdict(SSH) == "drop syn"
+
+
+TRANSLATED = "reject icmp-admin-prohibited syn"
+
+
+@pytest.mark.parametrize(
+    ("kind", "priority", "statement", "said"),
+    [
+        ("nat", -100, {"newthing": 1}, f"accept | drop syn | {TRANSLATED} | reject syn"),
+        ("nat", -100, jump("gone"), f"accept | drop syn | {TRANSLATED} | reject syn"),
+        ("nat", -100, {"queue": None}, "accept | drop syn"),
+        ("filter", -150, {"newthing": 1}, "accept | drop syn | reject syn"),
+    ],
+    ids=["nat", "nat-jump", "nat-queue", "filter"],
+)
+def test_what_is_not_understood_may_translate_where_translation_is_done(
+    kind: str, priority: int, statement: dict[str, Any], said: str
+) -> None:
+    rules = Rules().base("prerouting", [statement], kind=kind, priority=priority)
+    rules.base("forward", [match("ip daddr", "10.0.0.1"), PROHIBITED], [state("new"), ACCEPT])
+    assert rules.verdict(THROUGH, legs=("syn",)) == said

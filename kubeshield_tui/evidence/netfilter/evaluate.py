@@ -83,7 +83,7 @@ class Firewall:
 
     def _run(self, question: Question, forks: Forks, explain: bool) -> End:
         flow = question.first()
-        walk = Walk(self._program, self.routing, forks, flow, explain=explain)
+        walk = Walk(self._program, self.routing, forks, explain=explain)
         ways = Ways(self.routing, question.packet)
         ways.came_by = flow.iif
         journey = Journey(walk, ways)
@@ -92,7 +92,7 @@ class Firewall:
         for leg in question.legs:
             begins_here = question.packet.hook == "output"
             if leg == "syn-ack":
-                begins_here = journey.delivered in {"input", "loop"}
+                begins_here = journey.is_delivered
                 flow = question.answer(sent, journey.connection, begins_here=begins_here)
             elif leg == "ack":
                 flow = question.first(leg)
@@ -101,7 +101,7 @@ class Firewall:
             if stopped is not None:
                 break
         else:
-            stopped = _admitted(accepted, walk)
+            stopped = _admitted(accepted)
             leg = question.legs[0]
         nat = nat_text(journey.connection or flow.connection, flow.family, flow.protocol in WITH_PORTS)
         return End(stopped, leg, nat, walk.marks, walk.misses or ())
@@ -124,7 +124,7 @@ def _astray(question: Question, sent: Flow, flow: Flow, walk: Walk) -> Final | N
     return None
 
 
-def _admitted(accepted: Sequence[Final], walk: Walk) -> Final:
+def _admitted(accepted: Sequence[Final]) -> Final:
     """Return who let the first packet pass: a rule that says so, else the last policy that was met."""
     by_rule = [final for final in accepted if final.mark.rule is not None]
     if by_rule or accepted:
@@ -138,7 +138,7 @@ def _merged(leaves: Sequence[Leaf[End]]) -> list[Outcome]:
         groups.setdefault(leaf.end.key, []).append(leaf)
     outcomes = []
     for group in groups.values():
-        number, forks = simplest([leaf.trail for leaf in group]) if len(group) > 1 else (0, group[0].trail)
+        number, forks = simplest([leaf.trail for leaf in group])
         outcomes.append(_outcome(group[number].end, forks))
     return outcomes
 

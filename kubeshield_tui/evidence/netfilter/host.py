@@ -296,7 +296,7 @@ def _policy_rule(item: Mapping[str, Any], family: str) -> PolicyRule:
         iif=printable(item.get("iif", "")),
         oif=printable(item.get("oif", "")),
         inverted="not" in item,
-        suppress_length=item["suppress_prefixlen"] if isinstance(item.get("suppress_prefixlen"), int) else -1,
+        shortest=item["suppress_prefixlen"] + 1 if isinstance(item.get("suppress_prefixlen"), int) else 0,
         goto=item["goto"] if isinstance(item.get("goto"), int) else 0,
         doubt=", ".join(doubts),
     )

@@ -6,7 +6,8 @@ with the doubt that they carry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ class Context(NamedTuple):
     family: str
     protocol: str
     """The rule's -p, empty without one or where it is negated."""
-    sets: dict[str, SetKey]
+    sets: Mapping[str, SetKey]
 
 
 class SetKey(NamedTuple):
@@ -191,15 +192,18 @@ def _conntrack(option: Option, context: Context) -> Translated:
             return None if way is None else (values.one_of(Field(name="ct direction"), [way], option.negated),)
         case "--ctproto":
             return (values.one_of(Field(name="meta l4proto"), [values.protocol(option.value)], option.negated),)
-        case "--ctorigsrc" | "--ctorigdst" | "--ctreplsrc" | "--ctrepldst":
-            original, end = option.name[4:8] == "orig", option.name[8:11]
-            field = Field(name=f"ct {'original' if original else 'reply'} {context.family} {end[0]}addr")
-            return (values.address_match(field, option.value, context.family, option.negated),)
-        case "--ctorigsrcport" | "--ctorigdstport" | "--ctreplsrcport" | "--ctrepldstport":
-            original, end = option.name[4:8] == "orig", option.name[8:11]
-            field = Field(name=f"ct {'original' if original else 'reply'} proto-{end}")
-            return (values.one_of(field, [values.span(option.value, ":")], option.negated),)
-    return None
+    found = _CT_END.fullmatch(option.name)
+    if found is None:
+        return None
+    direction, end = {"orig": "original", "repl": "reply"}[found[1]], found[2]
+    if found[3]:
+        field = Field(name=f"ct {direction} proto-{end}")
+        return (values.one_of(field, [values.span(option.value, ":")], option.negated),)
+    field = Field(name=f"ct {direction} {context.family} {end[0]}addr")
+    return (values.address_match(field, option.value, context.family, option.negated),)
+
+
+_CT_END = re.compile("--ct(orig|repl)(src|dst)(port)?")
 
 
 def _states(option: Option) -> Translated:
@@ -261,6 +265,8 @@ def _addrtype(option: Option, context: Context) -> Translated:
     return (values.one_of(Field(name=fields[option.name]), kinds, option.negated),)
 
 
+FORMS6 = ("UNICAST", "MULTICAST")
+ROUTED6 = ("LOCAL", "ANYCAST", "UNREACHABLE")
 MULTICAST6 = values.as_key(ip_network("ff00::/8"))
 
 
@@ -270,13 +276,13 @@ def _addrtype6(option: Option, names: list[str]) -> Translated:
     address = Field(name=f"ip6 {end}")
     found: list[Found] = [
         values.one_of(address, [MULTICAST6], option.negated is not (name == "UNICAST"))
-        for name in ("UNICAST", "MULTICAST")
+        for name in FORMS6
         if name in names
     ]
-    routed: list[Key] = [values.ADDRESS_TYPES[name] for name in names if name in {"LOCAL", "ANYCAST", "UNREACHABLE"}]
+    routed: list[Key] = [values.ADDRESS_TYPES[name] for name in names if name in ROUTED6]
     if routed:
         found.append(values.one_of(Field(name=f"fib {end} type"), routed, option.negated))
-    if len(found) + (len(routed) > 1) < len(names) or (option.negated and len(found) > 1):
+    if not {*FORMS6, *ROUTED6}.issuperset(names) or (option.negated and len(found) > 1):
         return (Unsure(kind=Doubt.ROUTING, text=f"addrtype {option.text}"),)
     return tuple(found)
 

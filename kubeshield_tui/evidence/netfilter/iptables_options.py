@@ -19,6 +19,7 @@ SHORT = {
 }  # fmt: skip
 QUOTED_LIMIT = 16_000
 """Characters of a line with quotes: iptables writes no longer ones, and shlex takes the square of their number."""
+_COUNTED = re.compile(r"(\d{1,20}) (\d{1,20})")
 _TOKEN = re.compile(r'"([^"]*)"|([^\s"]+)')
 _QUOTED = re.compile(r"""(?:(?:"[^"]+"|[^\s"']+)(?:\s+|$))+""")
 GENERAL = frozenset({"-p", "-s", "-d", "-i", "-o", "-f", "-4", "-6"})
@@ -120,8 +121,8 @@ def _general(line: Line, option: Option) -> bool:
         line.chain = option.value
     elif option.name in GENERAL:
         line.general.append(option)
-    elif option.name == "-c" and len(option.values) == 2 and all(value.isdigit() for value in option.values):
-        line.counter = (int(option.values[0]), int(option.values[1]))
+    elif option.name == "-c" and (counted := _COUNTED.fullmatch(" ".join(option.values))):
+        line.counter = (int(counted[1]), int(counted[2]))
     else:
         return False
     return True

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from kubeshield_tui.evidence.netfilter import words
 from kubeshield_tui.evidence.netfilter.elements import Elements, Interval, Key, Scalar
 from kubeshield_tui.evidence.netfilter.ruleset import EQUAL, UNEQUAL, Bits, Constant, Field, Match
 
-PROTOCOLS = {
-    "icmp": 1, "igmp": 2, "ipencap": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33, "ipv6": 41, "gre": 47, "esp": 50,
-    "ah": 51, "ipv6-icmp": 58, "icmpv6": 58, "ospf": 89, "vrrp": 112, "sctp": 132, "mobility-header": 135,
-    "ipv6-mh": 135, "mh": 135, "udplite": 136,
-}  # fmt: skip
-STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "UNTRACKED": 64}
-STATUSES = {"EXPECTED": 1, "SEEN_REPLY": 2, "ASSURED": 4, "CONFIRMED": 8, "SNAT": 16, "DNAT": 32}
-TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECE": 64, "CWR": 128}
+PROTOCOLS = {**words.PROTOCOLS, "egp": 8, "mobility-header": 135, "ipv6-mh": 135}
+STATES = {name.upper(): bit for name, bit in words.CT_STATES.items()}
+STATUSES = {name.upper().replace("-", "_"): bit for name, bit in words.CT_STATUS.items()}
+TCP_FLAGS = {name.upper(): bit for name, bit in words.TCP_FLAGS.items()}
 ADDRESS_TYPES = {
-    "UNSPEC": 0, "UNICAST": 1, "LOCAL": 2, "BROADCAST": 3, "ANYCAST": 4, "MULTICAST": 5, "BLACKHOLE": 6,
-    "UNREACHABLE": 7, "PROHIBIT": 8, "THROW": 9, "NAT": 10, "XRESOLVE": 11,
+    **{name.upper(): number for name, number in words.ADDRESS_TYPES.items()}, "THROW": 9, "NAT": 10, "XRESOLVE": 11,
 }  # fmt: skip
 ICMP_TYPES = {
     "echo-reply": "0", "pong": "0", "destination-unreachable": "3", "network-unreachable": "3/0",
@@ -39,7 +35,7 @@ ICMPV6_TYPES = {
     "redirect": "137",
 }  # fmt: skip
 ALL_BITS = 0xFFFFFFFF
-ADDRESS_BITS = {"ip": 32, "ip6": 128}
+LAST_PORT = 65535
 
 
 class Unreadable(ValueError):  # noqa: N818 - a fact
@@ -47,7 +43,7 @@ class Unreadable(ValueError):  # noqa: N818 - a fact
 
 
 def number(text: str, highest: int = ALL_BITS) -> int:
-    """Read a number, decimal, octal or hexadecimal as iptables does. Raises Unreadable."""
+    """Read a number, decimal or hexadecimal as iptables writes them. Raises Unreadable."""
     try:
         value = int(text, 16 if text.lower().startswith("0x") else 10)
     except ValueError:
@@ -69,15 +65,15 @@ def protocol(text: str) -> int:
     return number(text, 255) if known is None else known
 
 
-def span(text: str, separator: str, highest: int = 65535) -> Scalar | Interval:
-    """Read LOW or LOW:HIGH; either end may be missing. Raises Unreadable."""
+def span(text: str, separator: str) -> Scalar | Interval:
+    """Read a port or LOW:HIGH, of which either end may be missing. Raises Unreadable."""
     low, found, high = text.partition(separator)
-    first = number(low, highest) if low else 0
+    first = number(low, LAST_PORT) if low else 0
     if not found:
         if not low:
             raise Unreadable(text)
         return first
-    last = number(high, highest) if high else highest
+    last = number(high, LAST_PORT) if high else LAST_PORT
     if last < first:
         raise Unreadable(text)
     return first if first == last else Interval(low=first, high=last)

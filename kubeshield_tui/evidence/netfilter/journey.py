@@ -39,20 +39,18 @@ class Journey:
         """What conntrack remembers between packets."""
         self.accepted: list[Final] = []
         """What the chains of input, forward and output said in favour of the present packet."""
-        self.delivered = ""
-        """How the present packet went: input, forward, output, or loop for one that this host sends to itself."""
+        self.is_delivered = False
+        """Whether a packet was for this host itself: the answer to it then begins here."""
 
     def take(self, flow: Flow, *, begins_here: bool) -> Final | None:
         """Take one packet through; returns what stops it, None where nothing does."""
         self.walk.flow = flow
         self.accepted = []
-        self.delivered = ""
         return self._leave(flow) if begins_here else self._arrive(flow)
 
     # --- ways
 
     def _leave(self, flow: Flow) -> Final | None:
-        self.delivered = "output"
         stopped = self.ways.out(flow, self.walk)
         if stopped is not None:
             return stopped
@@ -61,7 +59,6 @@ class Journey:
         if stopped is not None:
             return stopped
         if flow.way == "lo":
-            self.delivered = "loop"
             flow.iif, flow.dst_is_local = "lo", True
             return self._arrive(flow)
         return None
@@ -75,9 +72,8 @@ class Journey:
         if isinstance(way, Final):
             return way
         if way == "input":
-            self.delivered = self.delivered or "input"
+            self.is_delivered = True
             return self._hook(flow, "input") or self._confirm(flow)
-        self.delivered = "forward"
         flow.oif = flow.way
         return self._hook(flow, "forward") or self._post(flow)
 
@@ -98,12 +94,10 @@ class Journey:
         flow.hook = hook
         program = self.walk.program
         tracks = hook in TRACKED_HOOKS
-        translates = hook in NAT
+        translates = hook in NAT and program.translates(flow.family)
         for base in program.chains(flow.family, hook, nat=False):
-            priority = base.chain.priority
-            if tracks and priority > CONNTRACK:
+            if tracks and base.chain.priority > CONNTRACK:
                 self._track(flow)
-                tracks = False
             if translates and self._is_behind_translation(flow, base, NAT[hook]):
                 translates = False
                 stopped = self._translate(flow, hook)
@@ -125,8 +119,10 @@ class Journey:
     def _is_behind_translation(self, flow: Flow, base: Base, place: int) -> bool:
         """Whether a chain runs behind translation. At its very priority what was made last runs first, and when the
         kernel began to translate shows nowhere."""
-        if base.chain.priority != place or not self.walk.program.translates(flow.family):
-            return base.chain.priority > place
+        if base.chain.priority < place:
+            return False
+        if base.chain.priority > place:
+            return True
         where = f"{base.table.family} {base.table.name} {base.chain.name}"
         options = tuple(f"at the priority of translation it runs {word} it" for word in ("before", "behind"))
         return self.walk.forks.choose(Doubt.MISSING, where, options, same=("place", where)) == 1
@@ -150,28 +146,32 @@ class Journey:
         connection = flow.connection
         if connection is None:
             return None
-        if not is_bound(connection, hook) and flow.state & (NEW | RELATED):
-            for base in self.walk.program.chains(flow.family, hook, nat=True):
-                before = flow.destination
-                final = self.walk.base(base)
-                if final.kind != "accept":
-                    return final
-                if is_bound(connection, hook):
-                    if hook == "output" and flow.destination != before:
-                        return self.ways.out(flow, self.walk)
-                    return None
-            if self.walk.program.translates(flow.family):
-                bind_to_itself(flow, connection, hook)
-            return None
         before = flow.destination
-        apply_binding(flow, connection, hook)
+        if is_bound(connection, hook) or not flow.state & (NEW | RELATED):
+            apply_binding(flow, connection, hook)
+        else:
+            stopped = self._bind(flow, connection, hook)
+            if stopped is not None:
+                return stopped
         if hook == "output" and flow.destination != before:
             return self.ways.out(flow, self.walk)
+        return None
+
+    def _bind(self, flow: Flow, connection: Connection, hook: str) -> Final | None:
+        """Ask the chains that translate, up to the first that does; what none of them translates stays what it is."""
+        for base in self.walk.program.chains(flow.family, hook, nat=True):
+            final = self.walk.base(base)
+            if final.kind != "accept":
+                return final
+            if is_bound(connection, hook):
+                return None
+        bind_to_itself(flow, connection, hook)
         return None
 
     # --- conntrack
 
     def _track(self, flow: Flow) -> None:
+        """Tell whose connection a packet is of; again, it comes to the same."""
         if flow.connection is not None or flow.state == UNTRACKED:
             return
         if not self.walk.program.tracks(flow.family):

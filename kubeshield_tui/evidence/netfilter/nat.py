@@ -52,7 +52,6 @@ def bind_somewhere(at: Place, why: Unsure) -> None:
     else:
         connection.to_destination = end
         flow.set_destination(end)
-        connection.stays = flow.dst_is_local
 
 
 def _target(statement: Translate, at: Place) -> End | str | None:
@@ -84,18 +83,20 @@ def _target(statement: Translate, at: Place) -> End | str | None:
 def _address(expression: Expression, netmap: bool, old: Number, at: Place) -> Number | tuple[Number, Number]:
     if isinstance(expression, Mapped):
         found = look_up(expression.key, expression.data, at)
-        if found is None or isinstance(found, Unsure):
-            return found
+        if found is None:
+            return None
         expression = found
     if netmap and isinstance(expression, Constant) and isinstance(expression.value, Interval):
         low, high = expression.value.low, expression.value.high
         if not isinstance(low, int) or not isinstance(high, int) or not isinstance(old, int):
             return Unsure(kind=Doubt.FIELD, text="netmap")
         return low | (old & (high - low))
-    held = value(expression, at)
-    if isinstance(held, tuple) and len(held) == 2 and isinstance(held[0], int) and isinstance(held[1], int):
-        return held[0], held[1]
-    return held if held is None or isinstance(held, int | Unsure) else Unsure(kind=Doubt.MODULE, text="address")
+    match held := value(expression, at):
+        case (int() as address, int() as port):
+            return address, port
+        case None | int() | Unsure():
+            return held
+    return Unsure(kind=Doubt.MODULE, text="address")
 
 
 def _masquerade(at: Place) -> Number:
@@ -110,15 +111,17 @@ def _masquerade(at: Place) -> Number:
 
 
 def _redirect(at: Place) -> Number:
-    """Return the own address that a redirect leads to: loopback for what begins here, else one of the device."""
+    """Return the own address that a redirect leads to: loopback for what begins here, else the first of the device.
+
+    None is a device without one: the kernel drops the packet (nf_nat_redirect).
+    """
     flow = at.flow
     if flow.hook == "output":
         return LOOPBACK[flow.family]
-    if isinstance(flow.iif, str):
-        own = at.routing.own_address(flow.family, flow.iif)
-        if own is not None:
-            return own
-    return Unsure(kind=Doubt.ROUTING, text="address of the device it came by")
+    addresses = at.routing.addresses(flow.family, flow.iif) if isinstance(flow.iif, str) else None
+    if addresses is None:
+        return Unsure(kind=Doubt.ROUTING, text="address of the device it came by")
+    return addresses[0] if addresses else None
 
 
 def is_bound(connection: Connection, hook: str) -> bool:

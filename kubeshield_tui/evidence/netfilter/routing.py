@@ -17,8 +17,8 @@ class Address(Record, frozen=True):
     family: str
     number: int
     length: int
-    is_global: bool = True
-    secondary: bool = False
+    is_global: bool
+    secondary: bool
 
 
 class Interface(Record, frozen=True):
@@ -66,9 +66,10 @@ class PolicyRule(Record, frozen=True):
     iif: str = ""
     oif: str = ""
     inverted: bool = False
-    suppress_length: int = -1
-    """Routes of this prefix length or shorter do not count."""
+    shortest: int = 0
+    """Routes of a shorter prefix do not count."""
     goto: int = 0
+    """Priority of the rule to go on with; 0: the next one."""
     doubt: str = ""
 
 
@@ -89,7 +90,6 @@ class Decision(Record, frozen=True):
     kind: str
     hops: tuple[Hop, ...] = ()
     text: str = ""
-    length: int = -1
 
 
 REFUSED_KINDS = frozenset({"none", "unreachable", "prohibit", "blackhole", "throw"})
@@ -162,7 +162,7 @@ class Routing:
         """Whether an address is the host's own; None where it can't be told."""
         if (family, number) in self._local:
             return True
-        found = self._in_table("local", Ask(family=family, destination=number), -1)
+        found = self._in_table("local", Ask(family=family, destination=number))
         if found is not None:
             return found.kind == "local"
         return False if self.host.interfaces is not None or self.knows(family) else None
@@ -176,7 +176,7 @@ class Routing:
             return "broadcast"
         if number >> (width(family) - (4 if family == "ip" else 8)) == (0xE if family == "ip" else 0xFF):
             return "multicast"
-        found = self._in_table("local", Ask(family=family, destination=number), -1)
+        found = self._in_table("local", Ask(family=family, destination=number))
         if found is not None and (not device or any(hop.device == device for hop in found.hops)):
             return found.kind
         if family == "ip":
@@ -205,15 +205,15 @@ class Routing:
                 return Unsure(kind=Doubt.ROUTING, text=f"ip rule {rule.priority}: {rule.doubt or 'mark'} is not known")
             if not applies:
                 continue
-            if rule.action == "goto":
+            if rule.goto:
                 skip_to = rule.goto
             elif rule.action in {"unreachable", "prohibit", "blackhole"}:
                 return Decision(kind=rule.action, text=f"ip rule {rule.priority}: {rule.action}")
-            elif rule.action == "lookup" and (decision := self._in_table(rule.table, ask, rule.suppress_length)):
+            elif rule.action == "lookup" and (decision := self._in_table(rule.table, ask, rule.shortest)):
                 return decision
         return Decision(kind="none", text=f"no route to {address_text(ask.destination, ask.family)}")
 
-    def _in_table(self, name: str, ask: Ask, suppress: int) -> Decision | None:
+    def _in_table(self, name: str, ask: Ask, shortest: int = 0) -> Decision | None:
         table = self._tables.get((ask.family, name))
         if table is None:
             return None
@@ -221,12 +221,19 @@ class Routing:
             hops = tuple(hop for hop in route.hops if not ask.oif or hop.device == ask.oif)
             if ask.oif and route.hops and not hops:
                 continue
-            if route.kind == "throw":
+            if route.kind == "throw" or route.length < shortest:
                 return None
-            if route.length <= suppress:
-                return None
-            return Decision(kind=route.kind, hops=hops, text=route.text, length=route.length)
+            return Decision(kind=route.kind, hops=hops, text=route.text)
         return None
+
+    def addresses(self, family: str, device: str) -> tuple[int, ...] | None:
+        """Return a device's addresses in the kernel's order; None where they were not collected."""
+        interfaces = self.host.interfaces or ()
+        told = {
+            interface.name: tuple(own.number for own in interface.addresses if own.family == family)
+            for interface in interfaces
+        }
+        return told.get(device) if any(told.values()) else None
 
     def own_address(self, family: str, device: str, toward: int | None = None) -> int | None:
         """Return the address that masquerading puts on what leaves over a device toward the next hop.
@@ -242,7 +249,7 @@ class Routing:
             return None
         fit = _usable(own, family)
         if family == "ip6" and fit and toward is not None:
-            return max(fit, key=lambda each: _common_bits(each.number, toward)).number
+            return min(fit, key=lambda each: (each.number ^ toward).bit_length()).number
         near = [each for each in fit if toward is not None and _covers(each, toward)]
         if near or fit:
             return (near or fit)[0].number
@@ -259,10 +266,6 @@ def _usable(interface: Interface, family: str) -> list[Address]:
     """Return the addresses that can be a source toward elsewhere, primary ones first."""
     fit = [own for own in interface.addresses if own.family == family and own.is_global]
     return sorted(fit, key=lambda own: own.secondary)
-
-
-def _common_bits(one: int, other: int) -> int:
-    return 128 - (one ^ other).bit_length()
 
 
 def _covers(own: Address, number: int) -> bool:

@@ -84,11 +84,13 @@ class Miss(NamedTuple):
 class Walk:
     """Walks base chains with the packet that is set; keeps marks, changed sets and answers over all legs."""
 
-    def __init__(self, program: Program, routing: Routing, forks: Forks, flow: Flow, *, explain: bool = False) -> None:
+    flow: Flow
+    """The packet; whoever takes it through sets it."""
+
+    def __init__(self, program: Program, routing: Routing, forks: Forks, *, explain: bool) -> None:
         self.program = program
         self.routing = routing
         self.forks = forks
-        self.flow = flow
         self.sets: Mapping[str, NamedSet] = {}
         self.changed: dict[tuple[str, Value], object] = {}
         self._changes: dict[int, dict[tuple[str, Value], object]] = {}
@@ -97,8 +99,8 @@ class Walk:
         self._base = Base(Table(family="", name="", chains={}, sets={}), Chain(name=""))
         self._chain = ""
         self._rule: Rule | None = None
-        self._behind = 0
-        """Place behind that rule in its chain."""
+        self._behind: int
+        """Place behind the rule of the last verdict, in its chain."""
 
     def choose(self, kind: Doubt, text: str, options: tuple[str, ...], *, same: Hashable = None) -> int:
         """Take one of several ways, for the rule that is looked at."""
@@ -135,27 +137,18 @@ class Walk:
                 continue
             if verdict.kind not in {"jump", "goto"}:
                 return Final(verdict.kind, verdict.target or None, self.marks[-1])
-            behind = self._behind
-            target = base.table.chains.get(verdict.target)
             if len(stack) >= DEPTH_LIMIT or verdict.target in entered:
                 why = "jumps in circles or too deep"  # one question a packet: no kernel gave such a dump
                 break
-            if target is None:
-                missing = f"chain {verdict.target} is not in the dump"
-                verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=missing))
-                if verdict is not None:
-                    return Final(verdict.kind, None, self.marks[-1])
-                start = behind
-                continue
             if verdict.kind == "jump":
-                stack.append((chain, behind, entered))
-            chain, start, entered = target, 0, entered | {target.name}
+                stack.append((chain, self._behind, entered))
+            chain, start, entered = base.table.chains[verdict.target], 0, entered | {verdict.target}
         verdict = self._opaque(Opaque(kind=Doubt.MISSING, text=why))
         return Final(verdict.kind, None, self.marks[-1]) if verdict is not None else self._policy(base)
 
     def _until_verdict(self, chain: Chain, start: int) -> Verdict | None:
         """Return the next verdict of a chain, of the rule that `_rule` then is; None at the chain's end."""
-        self._chain = chain.name
+        self._chain, self._rule = chain.name, None
         while True:
             version = self.flow.version
             for at, rule in self.program.rules(chain, start, self.flow):
@@ -176,7 +169,7 @@ class Walk:
 
     def _run(self, rule: Rule) -> Verdict | None:
         """Run one rule; None where the walk goes on behind it."""
-        trusted = -1
+        trusted = 0
         for at, statement in enumerate(rule.statements):
             kind = type(statement)
             if kind is Match or kind is AnyOf:
@@ -185,7 +178,7 @@ class Walk:
                     continue
                 if held is False:
                     if self.misses is not None:
-                        self._near_miss(rule, at)
+                        self._near_miss(rule, at, self.misses)
                     return None
             elif kind is not Unsure:
                 verdict = self._effect(statement)
@@ -194,17 +187,18 @@ class Walk:
                 if verdict is not None:
                     return verdict
                 continue
-            if at > trusted:
-                trusted = self._settle(rule, at)
-                if trusted < 0:
+            if at >= trusted:
+                settled = self._settle(rule, at)
+                if settled is None:
                     return None
+                trusted = settled
         self.mark("continue")
         return None
 
-    def _settle(self, rule: Rule, at: int) -> int:
+    def _settle(self, rule: Rule, at: int) -> int | None:
         """Take a rule whose condition can't be known for matching or not: one question for all such conditions of it.
 
-        Returns the place of the next effect, up to which conditions are then trusted; -1 where the rule does not match.
+        Returns the place of the next effect: conditions up to there are then trusted. None: the rule does not match.
         No question where the answer makes no difference: nothing that matters follows, or a later condition fails.
         """
         questions: list[Asked] = []
@@ -213,14 +207,14 @@ class Walk:
             if isinstance(statement, Match | AnyOf):
                 held = holds(statement, self)
                 if held is False:
-                    return -1
+                    return None
                 if isinstance(held, Unsure):
                     questions.append(question_of(statement, held, rule))
             elif isinstance(statement, Unsure):
                 questions.append(question_about(statement, rule))
             elif self._matters(statement):
-                return place if self._assume(questions) else -1
-        return -1
+                return place if self._assume(questions) else None
+        return None
 
     def _assume(self, questions: list[Asked]) -> bool:
         """Take conditions that can't be known for true (all of them) or for not true."""
@@ -252,17 +246,17 @@ class Walk:
             case _:
                 return True
 
-    def _near_miss(self, rule: Rule, at: int) -> None:
-        """Note a rule that would have decided, had one condition held."""
+    def _near_miss(self, rule: Rule, at: int, misses: list[Miss]) -> None:
+        """Note a rule of which all that follows would have been met, had one condition held."""
         failed = rule.statements[at]
-        rest = rule.statements[at + 1 :]
-        if not isinstance(failed, Match) or self.misses is None or not any(map(_decides, rest)):
+        if not isinstance(failed, Match):
             return
-        if all(holds(other, self) is not False for other in rest if isinstance(other, Match | AnyOf)):
+        rest = (other for other in rule.statements[at + 1 :] if isinstance(other, Match | AnyOf))
+        if all(holds(other, self) is not False for other in rest):
             mark = Mark(self.flow.leg, self.flow.hook, self._base.table, self._chain, rule, "near miss")
             held = value(failed.left, self)
             was = "nothing of it" if held is None else shown(held, type_of(failed.left))
-            self.misses.append(Miss(mark, failed, was))
+            misses.append(Miss(mark, failed, was))
 
     def _effect(self, statement: Statement) -> Verdict | None:
         """Do what a rule does; returns a verdict, None where the rule goes on, MISSED where it does not match."""
@@ -301,6 +295,9 @@ class Walk:
         if verdict.kind == "queue":
             return self._opaque(Opaque(kind=Doubt.USERSPACE, text="queue", effects=("accept", "drop")))
         self.mark(shown(verdict))
+        if verdict.target and verdict.target not in self._base.table.chains:
+            missing = Opaque(kind=Doubt.MISSING, text=f"chain {verdict.target} is not in the dump")
+            return self._opaque(missing) or (Verdict(kind="return") if verdict.kind == "goto" else None)
         return verdict
 
     def _reject(self, statement: Reject) -> Verdict:
@@ -371,9 +368,3 @@ class Walk:
 
 ADDRESSES = frozenset({"ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"})
 """Fields that decide where a packet goes, whether or not a rule reads them."""
-
-
-def _decides(statement: Statement) -> bool:
-    return isinstance(statement, Reject | Translate | VerdictMap) or (
-        isinstance(statement, Verdict) and statement.kind in {"accept", "drop", "jump", "goto"}
-    )
