@@ -69,7 +69,7 @@ PASSING = [
 def test_the_kernel_tracks_and_enters_chains_of_type_nat_only_where_a_rule_needs_it(
     statement: dict[str, Any], tracks: bool
 ) -> None:
-    """Each was loaded beside a chain of type nat that drops, and a packet was sent (Linux 6.1)."""
+    """Each was loaded beside a chain of type nat that drops, and a packet was sent (Linux 6.18)."""
     rules = Rules().set("seen", "mark", []).base("prerouting", [DROP], kind="nat", priority=-100)
     rules.base("output", [statement])
     assert rules.verdict(SSH, legs=("syn",)) == ("drop syn" if tracks else "accept")
@@ -90,10 +90,16 @@ def test_only_tables_that_see_the_family_make_the_kernel_track_it() -> None:
     assert rules.table("inet", "all").base("input", [match("ct state", "new")]).verdict(SSH, legs=("syn",)) != "accept"
 
 
-def test_without_a_chain_of_type_nat_no_connection_is_bound() -> None:
-    """What a rule rewrites itself is not translated back, whether or not the packet is tracked."""
-    rules = Rules().base("forward", [match("ct direction", "original"), put("ip saddr", "203.0.113.1")])
+@pytest.mark.parametrize("translates", [False, True])
+@pytest.mark.parametrize(("hook", "name", "value"), [("forward", "ip saddr", "203.0.113.1"),
+                                                     ("prerouting", "ip daddr", "203.0.113.7")])  # fmt: skip
+def test_what_a_rule_rewrites_itself_is_not_translated_back(hook: str, name: str, value: str, translates: bool) -> None:
+    """Whether or not a chain of type nat is there, which does not translate this connection (tried on Linux 6.18)."""
+    rules = Rules().base(hook, [match("ct direction", "original"), put(name, value)], priority=-150)
     rules.base("prerouting", [ACCEPT])
+    if translates:
+        rules.base("postrouting", [match("tcp dport", 99), {"masquerade": None}], kind="nat", priority=100)
+        rules.base("prerouting", [match("tcp dport", 99), dnat("203.0.113.3")], kind="nat", priority=-100)
     assert "not translated" in rules.judge(THROUGH, HOST).outcomes[0].decider.text
 
 

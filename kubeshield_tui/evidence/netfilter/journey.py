@@ -161,7 +161,7 @@ class Journey:
                         return self.ways.out(flow, self.walk)
                     return None
             if self.walk.program.translates(flow.family):
-                bind_to_itself(flow, connection, hook)
+                bind_to_itself(connection, hook)
             return None
         before = flow.destination
         apply_binding(flow, connection, hook)
