@@ -10,7 +10,7 @@ from kubeshield_tui.evidence.netfilter.evaluate import Firewall
 from kubeshield_tui.evidence.netfilter.host import parse_host
 from kubeshield_tui.evidence.netfilter.nft import parse_nft
 from kubeshield_tui.evidence.netfilter.packet import Packet
-from tests.unit.firewall import ACCEPT, DROP, HOST, OUT, SSH, THROUGH, Rules, match
+from tests.unit.firewall import ACCEPT, DROP, HOST, NOTRACK, OUT, SSH, THROUGH, Rules, dnat, field, match
 
 NO_DEVICE = SSH.replace(",iif=eth0", "")
 
@@ -101,3 +101,48 @@ def test_whose_a_destination_is_tells_only_what_comes_here() -> None:
     assert Rules().base("output", [local, DROP]).verdict(OUT, HOST, legs=("syn",)) == "accept"
     elsewhere = SSH.replace("198.51.100.1", "203.0.113.9")  # input is what is asked, but routes tell otherwise
     assert Rules().base("prerouting", [local, DROP]).verdict(elsewhere, HOST, legs=("syn",)) == "accept"
+
+
+@pytest.mark.parametrize(
+    ("target", "stays"),
+    [("127.1.2.3", True), ("126.1.2.3", False), ("128.1.2.3", False), ("::1", True), ("::2", False), ("::", False)],
+)
+def test_without_routes_only_loopback_addresses_surely_stay_here(target: str, stays: bool) -> None:
+    source = "198.51.100.1" if "." in target else "2001:db8::1"
+    packet = f"protocol=tcp,src={source},sport=4,dst={target},dport=80,hook=output"
+    for device in ("lo", "eth1"):
+        said = Rules("inet").base("output", [match("meta oifname", device), DROP]).verdict(packet, legs=("syn",))
+        assert said == ("accept | drop syn" if not stays else "drop syn" if device == "lo" else "accept")
+
+
+def test_addresses_alone_tell_what_stays_here() -> None:
+    told = json.dumps({"addr": json.loads(HOST)["addr"]})
+    own = OUT.replace("203.0.113.9", "203.0.113.1").replace(",oif=eth1", "")
+    rules = Rules().base("output", [match("meta oifname", "lo"), DROP])
+    assert rules.verdict(own, told, legs=("syn",)) == "drop syn"
+    assert rules.verdict(OUT.replace(",oif=eth1", ""), told, legs=("syn",)) == "accept | drop syn"
+
+
+def test_without_routes_a_packet_leaves_by_the_device_that_is_asked_about() -> None:
+    for name, said in (("eth1", "drop syn"), ("eth0", "accept")):
+        assert Rules().base("output", [match("meta oifname", name), DROP]).verdict(OUT, legs=("syn",)) == said
+        assert Rules().base("postrouting", [match("meta oifname", name), DROP]).verdict(OUT, legs=("syn",)) == said
+        assert Rules().base("forward", [match("meta oifname", name), DROP]).verdict(THROUGH, legs=("syn",)) == said
+
+
+@pytest.mark.parametrize(("oif", "said"), [(",oif=eth1", "accept"), ("", "accept | drop syn")])
+def test_a_new_destination_may_be_here_where_nobody_says_that_it_leaves_again(oif: str, said: str) -> None:
+    rules = Rules().base("prerouting", [dnat("203.0.113.7")], kind="nat", priority=-100).base("input", [DROP])
+    assert rules.verdict(THROUGH.replace(",oif=eth1", oif), legs=("syn",)) == said
+
+
+def test_an_answer_to_what_was_sent_on_is_sent_on_too() -> None:
+    """Its destination is rewritten back by a rule, so that only the question tells that it is not for this host."""
+    rules = Rules().base("prerouting", [match("ip daddr", "203.0.113.1"), back("ip daddr", "192.0.2.1"), NOTRACK],
+                         [NOTRACK], priority=-300)  # fmt: skip
+    rules.base("postrouting", [match("ip saddr", "192.0.2.1"), back("ip saddr", "203.0.113.1")])
+    assert rules.base("input", [DROP]).verdict(THROUGH.replace(",oif=eth1", "")) == "accept"
+
+
+def back(name: str, value: str) -> dict[str, object]:
+    return {"mangle": {"key": field(name), "value": value}}
