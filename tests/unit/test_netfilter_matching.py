@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from kubeshield_tui.evidence.netfilter import ipset, iptables
 from kubeshield_tui.evidence.netfilter.elements import Elements
 from kubeshield_tui.evidence.netfilter.evaluate import Firewall
+from kubeshield_tui.evidence.netfilter.merge import merge
 from kubeshield_tui.evidence.netfilter.nft import parse_nft
 from kubeshield_tui.evidence.netfilter.packet import parse_packet
 from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Field, Joined, Match
 from tests.unit.firewall import ACCEPT, DROP, OUT, PROHIBITED, SSH, Rules, field, mark, match
 
 NO_SPORT = SSH.replace(",sport=40000", "")
+NO_DPORT = SSH.replace(",dport=22", "")
+PORTS = ipset.parse("create ports bitmap:port range 0-65535\nadd ports 22\n")
 GONE = {"map": {"key": field("tcp dport"), "data": "@gone"}}
 
 
@@ -143,3 +147,91 @@ def test_a_key_that_is_not_known_may_be_one_that_a_packet_put_in_and_may_be_none
     assert rules.verdict(NO_SPORT, legs=("syn",)) == "accept | drop syn"
     by_port = {"vmap": {"key": field("tcp sport"), "data": {"set": [[5, {"drop": None}]]}}}
     assert Rules().base("input", [by_port]).verdict(NO_SPORT, legs=("syn",)) == "accept | drop syn"
+
+
+def odd(*pairs: Any) -> list[Any]:
+    """Elements of which one can't be read."""
+    return [*pairs, [{"odd": 1}, {"accept": None}]]
+
+
+def by_port(key: Any, *pairs: Any) -> dict[str, Any]:
+    return {"vmap": {"key": key, "data": {"set": list(pairs)}}}
+
+
+REFUSE = {"goto": {"target": "refuse"}}
+REFUSED = "reject icmp-admin-prohibited syn"
+
+
+def decided(statement: dict[str, Any], packet: str = NO_SPORT, **sets: list[Any]) -> str:
+    rules = Rules()
+    for name, elements in sets.items():
+        rules.set(name, "inet_service", elements, map="verdict")
+    return rules.base("input", [statement]).chain("refuse", [PROHIBITED]).verdict(packet, legs=("syn",))
+
+
+def test_what_a_map_that_could_not_be_read_whole_does_hold_is_known() -> None:
+    held = {"vmap": {"key": field("tcp dport"), "data": "@ports"}}
+    assert decided(held, ports=odd([22, DROP])) == "drop syn"
+    assert decided(held, ports=odd([23, DROP])) == "accept | drop syn | reject syn"
+    assert decided(by_port(field("tcp dport"), *odd([22, DROP]))) == "drop syn"
+
+
+def test_all_that_a_key_that_is_not_known_may_meet_and_the_rest() -> None:
+    sport = field("tcp sport")
+    assert decided(by_port(sport, [5, DROP], [6, DROP])) == "accept | drop syn"
+    assert decided(by_port(sport, [5, DROP], ["*", REFUSE])) == f"drop syn | {REFUSED}"
+    assert decided({"vmap": {"key": sport, "data": "@none"}}, none=[]) == "accept"
+    result = Rules().base("input", [by_port(sport, [5, DROP])]).judge(NO_SPORT, legs=("syn",))
+    assert {outcome.verdict: outcome.assumptions[0].text for outcome in result.outcomes} == {
+        "drop": "sport: drop", "accept": "sport: nothing of the map",
+    }  # fmt: skip
+
+
+def test_a_draw_whose_numbers_all_lead_to_one_verdict_is_no_question() -> None:
+    drawn = {"numgen": {"mode": "random", "mod": 2, "offset": 0}}
+    result = Rules().base("input", [by_port(drawn, [0, DROP], [1, DROP])]).judge(SSH, legs=("syn",))
+    assert [(outcome.verdict, outcome.assumptions) for outcome in result.outcomes] == [("drop", ())]
+    drawn["numgen"] = {"mode": "inc", "mod": 1, "offset": 5}
+    assert said(mark(drawn), match("meta mark", 5)) == "drop syn"
+    assert decided(by_port({"numgen": {"mode": "random", "mod": 0, "offset": 0}}, [0, DROP])) == "drop syn"
+
+
+@pytest.mark.parametrize(("count", "said"), [(4096, f"drop syn | {REFUSED}"), (4097, f"accept | drop syn | {REFUSED}")])
+def test_numbers_of_a_draw_are_looked_up_one_by_one_up_to_a_limit(count: int, said: str) -> None:
+    drawn = {"numgen": {"mode": "random", "mod": count, "offset": 0}}
+    pairs = [[{"range": [0, 2000]}, DROP], [{"range": [2001, 4096]}, REFUSE], [{"range": [5000, 5001]}, ACCEPT]]
+    assert decided(by_port(drawn, *pairs)) == said
+
+
+def test_what_could_not_be_read_of_a_map_is_said_by_the_map_s_name() -> None:
+    for data, name in (("@ports", "ports"), ({"set": odd()}, "a map")):
+        rules = Rules().set("ports", "inet_service", odd(), map="verdict")
+        rules.base("input", [{"vmap": {"key": field("tcp dport"), "data": data}}])
+        (assumed, *_) = rules.judge(SSH, legs=("syn",)).outcomes[0].assumptions
+        assert (assumed.kind, assumed.text) == (Doubt.SET, f"not all elements of {name} are known: continue")
+
+
+@pytest.mark.parametrize(("value", "said"), [(1, "accept"), (2, "drop syn")])
+def test_what_a_rule_set_is_what_the_next_one_finds(value: int, said: str) -> None:
+    setting = {"mangle": {"key": field("meta pkttype"), "value": value}}
+    assert Rules().base("input", [setting], [match("meta pkttype", 2), DROP]).verdict(SSH, legs=("syn",)) == said
+
+
+@pytest.mark.parametrize(
+    ("option", "packet", "said"),
+    [
+        ("-p tcp -m multiport --ports 22,80", SSH, "drop"), ("-p tcp -m multiport --ports 40000", SSH, "drop"),
+        ("-p tcp -m multiport --ports 23,80", SSH, "accept"), ("-p tcp -m multiport --ports 22", NO_SPORT, "drop"),
+        ("-p tcp -m multiport --ports 23", NO_SPORT, "accept drop"),
+        ("-p tcp -m multiport --ports 23", NO_DPORT, "accept drop"), ("-m set --match-set ports dst", SSH, "drop"),
+        ("-m set --match-set ports src", SSH, "accept"), ("-m set --match-set ports dst", NO_DPORT, "accept drop"),
+        ("-m set ! --match-set ports src", SSH, "drop"), ("-m set ! --match-set ports dst", NO_DPORT, "accept drop"),
+        ("-m conntrack --ctstate INVALID,DNAT", SSH, "accept"), ("-m conntrack --ctstate NEW,DNAT", SSH, "drop"),
+        ("-m conntrack ! --ctstate DNAT", SSH, "drop"), ("-m conntrack ! --ctstate NEW,DNAT", SSH, "accept"),
+    ],
+)  # fmt: skip
+def test_one_of_several_groups_of_conditions_is_enough(option: str, packet: str, said: str) -> None:
+    text = f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {option} -j DROP\nCOMMIT\n"
+    firewall = Firewall(merge(None, [iptables.parse(text, "ip", PORTS)], PORTS))
+    outcomes = firewall.judge(parse_packet(packet), ("syn",)).outcomes
+    assert " ".join(sorted(outcome.verdict for outcome in outcomes)) == said

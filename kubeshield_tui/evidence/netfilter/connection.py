@@ -39,9 +39,7 @@ class Question:
         alone = packet.ct_state not in {"", "new"} or (flags is not None and set(flags) != {"syn"})
         request = ECHO.get(self.protocol, (packet.icmp_type,))[0]
         alone = alone or packet.icmp_type not in {None, request}
-        asked = LEGS[: max((LEGS.index(leg) for leg in legs if leg in LEGS), default=0) + 1]
-        if alone:
-            asked = LEGS[:1]
+        asked = LEGS[:1] if alone else LEGS[: LEGS.index(legs[-1]) + 1]
         self.legs: Sequence[str] = asked if self.protocol == TCP else asked[:2]
         """All legs up to the last that was asked for; only TCP has a third."""
 
@@ -86,7 +84,7 @@ class Question:
         if flow.protocol == TCP:
             flow.flags = FLAGS[leg]
             if packet.tcp_flags is not None and leg == "syn":
-                flow.flags = sum({TCP_FLAGS.get(flag, 0) for flag in packet.tcp_flags})
+                flow.flags = sum({TCP_FLAGS[flag] for flag in packet.tcp_flags})
         elif flow.protocol in ECHO:
             request, reply = ECHO[flow.protocol]
             asked = request if packet.icmp_type is None else packet.icmp_type
@@ -95,7 +93,7 @@ class Question:
 
     def _set_state(self, flow: Flow) -> None:
         """Give a packet the conntrack state that it is said to have."""
-        state = CT_STATES.get(self.packet.ct_state, 0)
+        state = CT_STATES[self.packet.ct_state]
         if state == UNTRACKED:
             flow.state = UNTRACKED
         flow.told_state = state

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from kubeshield_tui.model.record import Record
@@ -88,21 +89,15 @@ class Elements(Generic[T]):
 
     def some(self, count: int) -> list[Key]:
         """Return at most so many of the elements, to show them."""
-        keys: list[Key] = []
-        keys += list(self.exact)[:count]
-        keys += [Interval(low=low, high=high) for low, high in zip(self._lows, self._highs, strict=True)][:count]
-        keys += [box for boxes in self._boxes.values() for box, _ in boxes][:count]
-        return keys[:count]
+        intervals = (Interval(low=low, high=self._highs[at]) for at, low in enumerate(self._lows))
+        boxes = (box for several in self._boxes.values() for box, _ in several)
+        return list(islice(chain(self.exact, intervals, boxes), count))
 
     def find(self, value: Value) -> T | None:
         """Return the data of a value, None where no element holds it."""
         found = self.exact.get(value)
-        if found is not None:
-            return found
-        if self._lows and not isinstance(value, tuple):
-            found = self._within(value)
-        elif self._boxes and isinstance(value, tuple):
-            found = next((data for box, data in self._near(value[0]) if _inside(box, value)), None)
+        if found is None:
+            found = self._around(value) if isinstance(value, tuple) else self._within(value)
         return self.otherwise if found is None else found
 
     def possible(self, parts: tuple[Scalar | None, ...]) -> Iterator[T]:
@@ -128,9 +123,9 @@ class Elements(Generic[T]):
         except TypeError:
             return None
 
-    def _near(self, first: Scalar) -> Iterator[tuple[tuple[Range, ...], T]]:
-        yield from self._boxes.get(first, ())
-        yield from self._boxes.get(None, ())
+    def _around(self, value: tuple[Scalar, ...]) -> T | None:
+        near = chain(self._boxes.get(value[0], ()), self._boxes.get(None, ()))
+        return next((data for box, data in near if _inside(box, value)), None)
 
 
 def _meet(high: Scalar, low: Scalar) -> bool:

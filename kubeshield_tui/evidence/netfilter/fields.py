@@ -93,7 +93,6 @@ _HEADERS: Mapping[str, tuple[str, int]] = {
     "sctp": ("", SCTP),
     "dccp": ("", DCCP),
     "udplite": ("", UDPLITE),
-    "tcp option": ("", TCP),
 }
 
 
@@ -128,6 +127,9 @@ def _icmp(family: str, protocol: int, attribute: str) -> Read:
 
 
 def _packet_type(flow: Flow) -> Held:
+    """To whom the frame was addressed that brought the packet; one that begins here counts as this host's own."""
+    if flow.iif == "":
+        return 0
     daddr = flow.daddr
     if isinstance(daddr, Unsure) or daddr is None:
         return Unsure(kind=Doubt.LINK, text="meta pkttype")
@@ -232,8 +234,8 @@ def _fib(name: str, flow: Flow, routing: Routing) -> Held:
         return Unsure(kind=Doubt.ROUTING, text=name)
     if result == "type":
         kind = routing.address_type(flow.family, number, device) if isinstance(number, int) else None
-        kind = kind or _assumed_type(flow, "saddr" in flags, device)
-        return Unsure(kind=Doubt.ROUTING, text=name) if kind is None else ADDRESS_TYPES.get(kind, 1)
+        told = ADDRESS_TYPES.get(kind or _assumed_type(flow, "saddr" in flags, device) or "")
+        return Unsure(kind=Doubt.ROUTING, text=name) if told is None else told
     if result not in {"oif", "oifname"} or not isinstance(number, int):
         return Unsure(kind=Doubt.ROUTING, text=name)
     if flow.iif == "lo" and flow.hook in {"prerouting", "input", "ingress"}:

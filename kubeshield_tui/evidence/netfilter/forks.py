@@ -117,18 +117,19 @@ def simplest(trails: Sequence[Sequence[Fork]]) -> tuple[int, list[Fork]]:
     """
     cubes = {frozenset((fork.key, fork.taken) for fork in trail): number for number, trail in enumerate(trails)}
     sizes = {fork.key: len(fork.options) for trail in trails for fork in trail}
+    order = {key: at for at, key in enumerate(sizes)}
     merged = True
-    while merged and len(cubes) > 1:
+    while merged:
         merged = False
         buckets: dict[tuple[Hashable, frozenset[tuple[Hashable, int]]], set[int]] = {}
         first: dict[tuple[Hashable, frozenset[tuple[Hashable, int]]], int] = {}
         for cube, number in cubes.items():
-            for key, taken in cube:
+            for key, taken in sorted(cube, key=lambda way: order[way[0]]):
                 bucket = (key, cube - {(key, taken)})
                 buckets.setdefault(bucket, set()).add(taken)
                 first[bucket] = min(number, first.get(bucket, number))
         for (key, rest), taken_ways in buckets.items():
-            if not len(taken_ways) == sizes[key] > 1 or rest in cubes:
+            if not len(taken_ways) == sizes[key] > 1:
                 continue
             ways = [rest | {(key, way)} for way in taken_ways]
             if all(way in cubes for way in ways):

@@ -165,7 +165,7 @@ class Journey:
                 return final
             if is_bound(connection, hook):
                 return None
-        bind_to_itself(flow, connection, hook)
+        bind_to_itself(connection, hook)
         return None
 
     # --- conntrack

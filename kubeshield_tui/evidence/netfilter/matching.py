@@ -26,6 +26,7 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Generated,
     Joined,
     Mapped,
+    Match,
     NamedSet,
     SetName,
     SomeBits,
@@ -45,11 +46,11 @@ class Partly(Unsure, frozen=True):
     parts: tuple[Scalar | None, ...] = ()
 
 
-class Drawn(Unsure, frozen=True):
+class Drawn(Unsure, frozen=True, kw_only=True):
     """A number of a draw: any from `low` on, `count` of them."""
 
-    low: int = 0
-    count: int = 1
+    low: int
+    count: int
 
 
 class Place(Protocol):
@@ -106,14 +107,12 @@ def _composed(expression: Expression, at: Place) -> Held:
         case Joined():
             return _joined([value(part, at) for part in expression.parts])
         case Generated():
-            if expression.modulus == 1:
+            if expression.modulus <= 1:
                 return expression.offset
-            return Drawn(
-                kind=Doubt.RANDOM, text=expression.text, low=expression.offset, count=max(expression.modulus, 1)
-            )
+            return Drawn(kind=Doubt.RANDOM, text=expression.text, low=expression.offset, count=expression.modulus)
         case Mapped():
             found = look_up(expression.key, expression.data, at)
-            return found if found is None or isinstance(found, Unsure) else value(found, at)
+            return None if found is None else value(found, at)
         case _:
             return expression  # type: ignore[return-value]
 
@@ -175,7 +174,7 @@ def holds(condition: Condition, at: Place) -> bool | Unsure:
         if isinstance(side, Unsure):
             return side
     if condition.operator == UNEQUAL_EACH:
-        return _all_differ(left, other)
+        return _all_differ(left, other)  # type: ignore[arg-type]
     return _compare(left, condition.operator, other)
 
 
@@ -185,26 +184,22 @@ def _some_set(left: SomeBits, operation: str, right: int) -> bool | Unsure:
     return left if right & ~left.mask else operation == NO_BIT
 
 
-def _all_differ(left: object, right: object) -> bool | Unsure:
+def _all_differ(left: tuple[Scalar, ...], right: tuple[Scalar, ...]) -> bool | Unsure:
     """Compare part by part: nft 1.0.6 loads two neighbouring `!=` as one of both together, and lists them as two."""
-    pairs = zip(left, right, strict=True) if isinstance(left, tuple) and isinstance(right, tuple) else ()
-    differ = {one != other for one, other in pairs}
+    differ = set(map(operator.ne, left, right))
     if len(differ) == 1:
         return differ == {True}
     return Unsure(kind=Doubt.MODULE, text="two neighbouring != that nft may have loaded as one")
 
 
 def _any_holds(condition: AnyOf, at: Place) -> bool | Unsure:
-    doubt: Unsure | None = None
-    for group in condition.groups:
-        held = [holds(each, at) for each in group]
-        if False in held:
-            continue
-        unsure = next((each for each in held if isinstance(each, Unsure)), None)
-        if unsure is None:
-            return True
-        doubt = doubt or unsure
-    return doubt or False
+    said = [_all_hold(group, at) for group in condition.groups]
+    return True if True in said else next((each for each in said if each is not False), False)
+
+
+def _all_hold(group: Iterable[Match], at: Place) -> bool | Unsure:
+    said = [holds(each, at) for each in group]
+    return False if False in said else next((each for each in said if each is not True), True)
 
 
 def _compare(left: object, operation: str, right: object) -> bool:
@@ -235,7 +230,7 @@ def _member(where: Elements[bool] | SetName, left: Value | Unsure, at: Place) ->
         return True
     if elements.complete and (name, ANY) not in at.changed:
         return False
-    return Unsure(kind=Doubt.SET, text=f"not all elements of {name or 'a set'} are known")
+    return Unsure(kind=Doubt.SET, text="not all elements of a set are known")
 
 
 def _elements(where: Elements[T] | SetName, at: Place) -> Elements[T] | Unsure:

@@ -129,12 +129,12 @@ def is_bound(connection: Connection, hook: str) -> bool:
     return (connection.to_source if hook in SOURCE_HOOKS else connection.to_destination) is not None
 
 
-def bind_to_itself(flow: Flow, connection: Connection, hook: str) -> None:
-    """Settle a side that no rule translated."""
+def bind_to_itself(connection: Connection, hook: str) -> None:
+    """Settle a side that no rule translated; what rules rewrote themselves is not translated back."""
     if hook in SOURCE_HOOKS:
-        connection.to_source = flow.source
+        connection.to_source = connection.source
     else:
-        connection.to_destination = flow.destination
+        connection.to_destination = connection.destination
 
 
 def apply_binding(flow: Flow, connection: Connection, hook: str) -> None:

@@ -9,6 +9,7 @@ from kubeshield_tui.evidence.netfilter import nft_values
 from kubeshield_tui.evidence.netfilter.elements import Interval
 from kubeshield_tui.evidence.netfilter.nft_text import rule_text
 from kubeshield_tui.evidence.netfilter.ruleset import (
+    EQUAL,
     UNEQUAL,
     UNEQUAL_EACH,
     Assign,
@@ -70,7 +71,8 @@ def _match(body: Any) -> Statement:
     if isinstance(right, dict) and "set" in right:
         return Match(left=left, operator=operator, right=nft_values.elements(right["set"], kind))
     if isinstance(right, bool) and isinstance(left, Field) and left.name.startswith("fib "):
-        return Match(left=left, operator="!=" if right else "==", right=Constant(value=""))
+        is_there = right if operator == EQUAL else not right
+        return Match(left=left, operator=UNEQUAL if is_there else EQUAL, right=Constant(value="", text="missing"))
     if operator not in OPERATORS:
         return Unsure(kind=Doubt.MODULE, text=rule_text([{"match": body}]))
     return Match(left=left, operator=operator, right=nft_values.operand(right, kind))

@@ -35,6 +35,8 @@ from kubeshield_tui.evidence.netfilter.words import (
 from kubeshield_tui.model.text import printable
 
 ADDRESS_TYPES = frozenset({"ipv4_addr", "ipv6_addr", "ip_addr"})
+NO_INTERFACE = "0"
+"""How nft lists the index that no interface has: `oif 0`, `fib saddr . iif oif 0`."""
 RAW_PORTS = {("th", 0, 16): "th sport", ("th", 16, 16): "th dport"}
 
 
@@ -114,7 +116,8 @@ def scalar(told: Any, kind: str) -> Scalar | None:
     if kind in ADDRESS_TYPES:
         return address(told) if isinstance(told, str) else told if isinstance(told, int) else None
     if kind in TEXTS:
-        return printable(told).replace("\\*", "*")
+        name = printable(told).replace("\\*", "*")
+        return "" if kind == "iface_index" and name == NO_INTERFACE else name
     if isinstance(told, bool):
         return int(told)
     if isinstance(told, int):
@@ -207,7 +210,7 @@ def operand(told: Any, kind: Type) -> Expression:
     read = key(told, kind)
     if read is None:
         return Unsure(kind=Doubt.MODULE, text=expression_text(told))
-    text = expression_text(told) if kind == "ip_addr" or isinstance(kind, tuple) else ""
+    text = expression_text(told) if kind in {"ip_addr", "iface_index"} or isinstance(kind, tuple) else ""
     return Constant(value=read, text=text)  # type: ignore[arg-type]
 
 

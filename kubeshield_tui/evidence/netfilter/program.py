@@ -16,7 +16,6 @@ from kubeshield_tui.evidence.netfilter.ruleset import (
     Chain,
     Constant,
     Doubt,
-    Expression,
     Field,
     Joined,
     Mapped,
@@ -130,30 +129,11 @@ def _needs_conntrack(statement: Statement) -> bool:
             return True
         case Opaque() | Unsure():
             return statement.kind is Doubt.MODULE or statement.text.startswith("ct ")  # what is not understood may
-        case Assign():
-            return statement.field.startswith("ct ") or _reads_conntrack(statement.value)
-        case Match():
-            return _reads_conntrack(statement.left)
-        case AnyOf():
-            return any(_reads_conntrack(each.left) for group in statement.groups for each in group)
-        case VerdictMap():
-            return _reads_conntrack(statement.key)
-        case _:
-            return False
-
-
-def _reads_conntrack(what: Expression) -> bool:
-    match what:
-        case Field():
-            return what.name.startswith("ct ")
-        case Bits():
-            return _reads_conntrack(what.left) or _reads_conntrack(what.right)
-        case Joined():
-            return any(map(_reads_conntrack, what.parts))
-        case Mapped():
-            return _reads_conntrack(what.key)
-        case _:
-            return False
+        case Assign() if statement.field.startswith("ct "):
+            return True
+    reading = _Reading()
+    reading.take(statement)
+    return any(name.startswith("ct ") for name in reading.fields)
 
 
 class _Index:
@@ -239,7 +219,7 @@ class _Reading:
             case AnyOf():
                 for condition in (each for group in thing.groups for each in group):
                     self.take(condition)
-            case Mapped() | VerdictMap():
+            case Mapped() | VerdictMap() | Update():
                 self.take(thing.key)
                 self.take(thing.data)
             case Translate():
@@ -247,5 +227,3 @@ class _Reading:
                 self.take(thing.port)
             case Assign():
                 self.take(thing.value)
-            case Update():
-                self.take(thing.key)

@@ -366,5 +366,7 @@ class Walk:
         return Verdict(kind="accept")
 
 
-ADDRESSES = frozenset({"ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"})
-"""Fields that decide where a packet goes, whether or not a rule reads them."""
+ADDRESSES = frozenset({"ip daddr", "ip6 daddr", "ip saddr", "ip6 saddr"}) | {
+    f"{name} {end}" for name in ("th", "tcp", "udp", "sctp", "dccp", "udplite") for end in ("sport", "dport")
+}
+"""Fields that decide where a packet goes and who waits for it, whether or not a rule reads them by that name."""
