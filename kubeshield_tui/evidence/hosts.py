@@ -210,6 +210,19 @@ def _device_to(routing: Routing, family: str, text: str) -> str:
     return ""
 
 
+def next_hop(gathered: Gathered, text: str) -> str | None:
+    """Return the gateway on a host's way to an address: empty for one on link, or its own; None where that is open."""
+    number, family = address(text), "ip6" if ":" in text else "ip"
+    routing = gathered.firewall(family).routing
+    if number is None or not routing.knows(family):
+        return None
+    decision = routing.decide(Ask(family=family, destination=number))
+    if not isinstance(decision, Decision) or len(decision.hops) != 1 or decision.kind not in {"unicast", "local"}:
+        return None
+    gateway = decision.hops[0].gateway
+    return "" if gateway is None else address_text(gateway, family)
+
+
 def _bridged(gathered: Gathered, visit: Visit) -> tuple[Predicted, str] | None:
     """Tell of a visit that a bridge of the host hands on: whether IP's rules are asked is a setting."""
     if visit.begins_here:

@@ -142,6 +142,10 @@ class Ways:
         """Return the cluster and node that a vantage stands on; None where it is none, or not known."""
         return self._node_of.get(vantage)
 
+    def endpoint(self, key: EndpointId) -> Endpoint | None:
+        """Return a row; None for one that is not there."""
+        return self._store.endpoints.get(key)
+
     def found_at(self, endpoint: EndpointId) -> float:
         """Return when a row came, seconds since the epoch; 0 for one that is not there."""
         return self._store.found_at.get(endpoint, 0.0)
@@ -189,8 +193,8 @@ class Ways:
         onward, is_known = self._onward(first, visit, endpoint)
         seen, ends = [(visit.source, each) for each in onward], []
         for _ in range(HOSTS_LIMIT):  # a node port leads on from one node to another
-            met = [self._at_target(each, endpoint) for each in onward]
-            passed = [stop is not None and any(_is_same(stop, each) for each in stops) for stop in met]
+            met = [self.at_target(each, endpoint) for each in onward]
+            passed = [stop is not None and any(is_same(stop, each) for each in stops) for stop in met]
             found = [stop for stop, again in zip(met, passed, strict=True) if stop is not None and not again]
             ends += [each for each, again in zip(onward, passed, strict=True) if again]
             kept = tuple(found[: HOSTS_LIMIT - len(stops)])
@@ -336,7 +340,7 @@ class Ways:
                 if found is not None and found.family == visit.family:
                     yield found
 
-    def _at_target(self, visit: Visit, endpoint: Endpoint) -> Stop | None:
+    def at_target(self, visit: Visit, endpoint: Endpoint) -> Stop | None:
         """Return the host that has the visitor's target, or its pod; None where it is not known."""
         node = self._nodes_by_address.get(visit.target)
         pod = self._pod(endpoint, visit.target)
@@ -356,7 +360,8 @@ def is_on_host(vantage: Vantage) -> bool:
     return vantage.spec.kind in {VantageKind.SSH, VantageKind.NODE} and not vantage.spec.direct
 
 
-def _is_same(stop: Stop, passed: Stop) -> bool:
+def is_same(stop: Stop, passed: Stop) -> bool:
+    """Whether two stops are at one host."""
     if stop.host == passed.host:
         return True
     return stop.gathered is not None and stop.gathered is passed.gathered

@@ -20,6 +20,7 @@ from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.vantage import Vantage, VantageKind
 from kubeshield_tui.model.verdict import Layer
 from kubeshield_tui.session.firewalls import Level, Stop, Walk, Ways
+from kubeshield_tui.session.way_back import with_way_back
 
 LATE_SECONDS = 30.0
 """How long after a reading its host's rules are taken for those that hold for what came meanwhile."""
@@ -50,7 +51,7 @@ class HostLayers:
         met = walk.levels
         levels = [level for level in met if level.stops]
         found_at = self.ways.found_at(endpoint.id)
-        layers = [_as_old_as(self._layer(level, now), found_at) for level in levels]
+        layers = [_as_old_as(self._layer(level, endpoint, now), found_at) for level in levels]
         if exact:
             layers = [
                 replace(layer, near_miss=self._near_miss(level.stops[0])) if len(level.stops) == 1 else layer
@@ -61,19 +62,24 @@ class HostLayers:
         rejecters = frozenset[str]()
         if denying is not None and all(stop.gathered is not None for stop in denying.stops):
             rejecters = frozenset(own for stop in denying.stops for own in self.ways.addresses_of(stop))
-        listener, text = self._listener(levels, now)
+        listener, text = self._listener(levels, endpoint, now)
         return Hosts((*layers, *missing), rejecters, listener, text, walk)
 
     def without(self, key: CellKey, layer: Layer, refs: frozenset[str], now: float) -> Layer | None:
         """Say what one of a cell's layers would be without some rules; None where the way is another now."""
+        endpoint = self.ways.endpoint(key.endpoint)
+        if endpoint is None:
+            return None
         for level in self.ways.walk(key).levels:
             if level.stops and level.stops[0].layer == layer.layer:
-                made = self._layer(level, now, refs)
+                made = self._layer(level, endpoint, now, refs)
                 if made.place == layer.place:
                     return made
         return None
 
-    def _judged(self, stop: Stop, now: float, left_out: frozenset[str] = frozenset()) -> HostLayer | None:
+    def _judged(
+        self, stop: Stop, endpoint: Endpoint, now: float, left_out: frozenset[str] = frozenset()
+    ) -> HostLayer | None:
         if stop.gathered is None:
             return None
         bare = without_engine(stop.gathered)
@@ -81,7 +87,7 @@ class HostLayers:
         while lesser := _without_one(bare, stop, judged, left_out):  # behind one rule the next may decide
             bare = lesser
             judged = firewall_layer(bare, stop.visit, now)
-        return judged
+        return with_way_back(self.ways, stop, judged, endpoint)
 
     def _near_miss(self, stop: Stop) -> str:
         """The first rule that would have decided, had one condition held."""
@@ -89,8 +95,8 @@ class HostLayers:
         missed = next((miss for outcome in outcomes for miss in outcome.misses), None)
         return "" if missed is None else f"{decider_text(missed.decider)}: {missed.condition}"
 
-    def _layer(self, level: Level, now: float, left_out: frozenset[str] = frozenset()) -> Layer:
-        made = [_layer_of(stop, self._judged(stop, now, left_out)) for stop in level.stops]
+    def _layer(self, level: Level, endpoint: Endpoint, now: float, left_out: frozenset[str] = frozenset()) -> Layer:
+        made = [_layer_of(stop, self._judged(stop, endpoint, now, left_out)) for stop in level.stops]
         verdicts = {layer.verdict for layer in made} | ({Predicted.ALLOW} if level.spared else set())
         if level.others:
             verdicts.add(Predicted.UNKNOWN)
@@ -113,7 +119,7 @@ class HostLayers:
             assumptions=tuple(dict.fromkeys(text for layer in made for text in layer.assumptions)),
         )
 
-    def _listener(self, levels: Sequence[Level], now: float) -> tuple[bool | None, str]:
+    def _listener(self, levels: Sequence[Level], endpoint: Endpoint, now: float) -> tuple[bool | None, str]:
         """Whether a process of the last host takes the visitor, where it is the host itself that he is for."""
         stop = levels[-1].stops[0] if levels and len(levels[-1].stops) == 1 and not levels[-1].spared else None
         if stop is None or stop.gathered is None or stop.gathered.listeners is None:
@@ -121,7 +127,7 @@ class HostLayers:
         visit = stop.visit
         if visit.target not in self.ways.addresses_of(stop):
             return None, ""
-        judged = self._judged(stop, now)
+        judged = self._judged(stop, endpoint, now)
         if judged is not None and judged.nat[0]:
             return None, ""  # it is handed on to somebody else
         found = listening(stop.gathered.listeners, visit.family, visit.protocol, visit.target, visit.port)

@@ -28,6 +28,7 @@ from kubeshield_tui.model.vantage import parse_vantage
 from kubeshield_tui.session.expand import resolve_nodes
 from kubeshield_tui.session.firewalls import Stop
 from kubeshield_tui.session.session import Session
+from kubeshield_tui.session.way_back import with_way_back
 from kubeshield_tui.settings.schema import Settings
 from tests.cluster import kit
 
@@ -114,7 +115,9 @@ async def running(folder: Path, *lines: str, vantages: tuple[str, ...], **more: 
 
 def verdict(session: Session, key: CellKey) -> tuple[list[HostLayer], str]:
     """What each host on a cell's way says, and what the visitor must meet by that: open, refused, drop, a reason."""
-    layers = [layer for stop in session.firewalls.way(key) if (layer := stop.judged(time())) is not None]
+    ways, endpoint = session.firewalls.ways(), session.store.endpoints[key.endpoint]
+    judged = ((stop, stop.judged(time())) for stop in ways.of(key))
+    layers = [with_way_back(ways, stop, layer, endpoint) for stop, layer in judged if layer is not None]
     if not layers:
         return layers, "no host"
     if any(layer.verdict is Predicted.UNKNOWN for layer in layers):
