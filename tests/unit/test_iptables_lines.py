@@ -69,7 +69,6 @@ def test_a_long_line_is_read_and_one_with_quotes_only_as_long_as_iptables_writes
         ("-m new --by -5 -j DROP", "-m new --by -5 -j DROP"),
         ("-i - -j DROP", "-i - -j DROP"),
         ("-s !", "! -s"),
-        ("-i eth0 ! -f", "-i eth0 ! -f"),
         ("-m", ""),
         ("-c 1 -j DROP", "-c 1 -j DROP"),
         ("-c x 2 -j DROP", "-c x 2 -j DROP"),
@@ -93,6 +92,15 @@ def test_values_stay_with_their_option() -> None:
         ("--by", False, ("-5",)),
         ("--to", False, ("-",)),
         ("--other", True, ("1", "2")),
+    ]
+
+
+def test_a_negation_is_of_what_follows_it() -> None:
+    line = taken("-i eth0 ! -f")
+    assert line is not None
+    assert [(each.name, each.negated, each.values) for each in line.general] == [
+        ("-i", False, ("eth0",)),
+        ("-f", True, ()),
     ]
 
 

@@ -67,6 +67,21 @@ def test_values_one_after_the_other_and_lines_of_settings_are_one_host() -> None
     assert not holds_nothing(host)
 
 
+def test_addresses_that_were_listed_family_by_family_are_of_one_device() -> None:
+    four = {"family": "inet", "local": "192.0.2.7", "prefixlen": 24}
+    six = {"family": "inet6", "local": "2001:db8::7", "prefixlen": 64}
+    host = parse_host("\n".join(json.dumps([device(*told)]) for told in ([four], [six], [four, six])))
+    assert host.interfaces is not None
+    (eth0,) = host.interfaces
+    assert [own.family for own in eth0.addresses] == ["ip", "ip6"]
+    routing = Routing(host)
+    assert (routing.own_address("ip", "eth0"), routing.own_address("ip6", "eth0")) == (
+        address("192.0.2.7"),
+        address("2001:db8::7"),
+    )
+    assert routing.addresses("ip", "eth0") == (address("192.0.2.7"),)
+
+
 @pytest.mark.parametrize("text", ["", "root@n1:~#", "[", "5", "{}", "[[1]]", '"x"'])
 def test_what_is_no_host_holds_nothing(text: str) -> None:
     assert holds_nothing(parse_host(text))

@@ -23,6 +23,7 @@ ADDRESSES = [
         {"family": "inet6", "local": "2001:db8:1::1", "prefixlen": 64, "scope": "global"},
         {"family": "inet6", "local": "2001:db8:f::1", "prefixlen": 64, "scope": "global"}]},
     {"ifname": "eth1", "addr_info": []},
+    {"ifname": "eth3", "addr_info": [{"family": "inet", "local": "192.0.2.3", "prefixlen": 24, "scope": "global"}]},
 ]  # fmt: skip
 ROUTES = [
     {"dst": "198.51.100.0/24", "dev": "eth0"},
@@ -139,6 +140,8 @@ def test_without_routes_only_what_is_own_has_a_known_way(addresses_alone: Routin
         ("eth0", "100.64.0.1", "198.51.100.1"),
         ("eth0", None, "198.51.100.1"),
         ("eth1", "100.64.0.1", "198.51.100.1"),
+        ("eth3", "100.64.0.1", "192.0.2.3"),
+        ("eth3", None, "192.0.2.3"),
         ("eth7", "100.64.0.1", None),
         ("lo", "127.0.0.2", "198.51.100.1"),
         ("eth0", "2001:db8:1::99", "2001:db8:1::1"),

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from kubeshield_tui.evidence.netfilter.routing import (
     DEFAULT_RULES,
     Address,
@@ -77,7 +79,7 @@ class _Reading:
     """Collects what was read so far."""
 
     def __init__(self) -> None:
-        self.interfaces: list[Interface] = []
+        self.interfaces: dict[str, Interface] = {}
         self.has_interfaces = False
         self.rules: dict[str, tuple[PolicyRule, ...]] = {}
         self.routes: list[Route] = []
@@ -88,7 +90,7 @@ class _Reading:
 
     def host(self) -> Host:
         return Host(
-            interfaces=tuple(self.interfaces) if self.has_interfaces else None,
+            interfaces=tuple(self.interfaces.values()) if self.has_interfaces else None,
             rules=self.rules,
             routes=tuple(self.routes) if self.has_routes else None,
             settings=self.settings,
@@ -143,7 +145,10 @@ class _Reading:
     def _interface(self, item: Mapping[str, Any]) -> None:
         if item.get("ifname"):
             made, is_whole = _interface(item)
-            self.interfaces.append(made)
+            known = self.interfaces.get(made.name)
+            if known is not None:  # listed again, for the other family
+                made = replace(made, addresses=tuple(dict.fromkeys((*known.addresses, *made.addresses))))
+            self.interfaces[made.name] = made
             if not is_whole:
                 self._odd(item)
         elif item:  # `ip` prints {} for what it leaves out

@@ -35,6 +35,7 @@ class Journey:
     def __init__(self, walk: Walk, ways: Ways) -> None:
         self.walk = walk
         self.ways = ways
+        self._translates = walk.program.translates(ways.packet.family)
         self.connection: Connection | None = None
         """What conntrack remembers between packets."""
         self.accepted: list[Final] = []
@@ -94,7 +95,7 @@ class Journey:
         flow.hook = hook
         program = self.walk.program
         tracks = hook in TRACKED_HOOKS
-        translates = hook in NAT and program.translates(flow.family)
+        translates = hook in NAT and self._translates
         for base in program.chains(flow.family, hook, nat=False):
             if tracks and base.chain.priority > CONNTRACK:
                 self._track(flow)

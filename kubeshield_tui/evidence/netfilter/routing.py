@@ -251,7 +251,7 @@ class Routing:
         if family == "ip6" and fit and toward is not None:
             return min(fit, key=lambda each: (each.number ^ toward).bit_length()).number
         near = [each for each in fit if toward is not None and _covers(each, toward)]
-        if near or fit:
+        if fit:
             return (near or fit)[0].number
         others = [each for interface in interfaces for each in _usable(interface, family)]
         return others[0].number if others and family == "ip" else None
