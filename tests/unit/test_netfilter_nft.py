@@ -124,6 +124,22 @@ def test_a_map_that_leads_to_addresses(data: Any, answer: str) -> None:
     assert rules.verdict(THROUGH, legs=("syn",)) == answer
 
 
+def test_a_map_from_a_port_to_a_prefix_keeps_the_bits_behind_it() -> None:
+    target = {"map": {"key": field("tcp dport"), "data": {"set": [[80, prefix("10.9.8.0", 24)]]}}}
+    translation = {"dnat": {"addr": target, "flags": "netmap"}}
+    rules = Rules().base("prerouting", [translation], kind="nat", priority=-100)
+    assert rules.base("forward", [match("ip daddr", "10.9.8.9"), DROP]).verdict(THROUGH, legs=("syn",)) == YES
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answer"),
+    [({"queue": None}, OPEN), ({"return": None}, NO), ({"newverdict": None}, f"{OPEN} | reject syn"), (DROP, YES)],
+)
+def test_verdicts_of_a_map(verdict: dict[str, Any], answer: str) -> None:
+    by_port = {"vmap": {"key": field("tcp dport"), "data": {"set": [[22, verdict]]}}}
+    assert Rules().base("input", [by_port]).verdict(SSH, legs=("syn",)) == answer
+
+
 # --- statements
 
 
