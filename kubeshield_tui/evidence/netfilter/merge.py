@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from kubeshield_tui.evidence.netfilter.iptables import LEGACY, NO_SETS, Dump, Sets
-from kubeshield_tui.evidence.netfilter.ruleset import Chain, Doubt, Ruleset, Table, Unsure
+from kubeshield_tui.evidence.netfilter.ruleset import Chain, Doubt, Rule, Ruleset, Table, Unsure
 
 
 def merge(nft: Ruleset | None, dumps: Sequence[Dump], sets: Sets = NO_SETS) -> Ruleset:
@@ -64,11 +64,13 @@ def _chain(chain: Chain, other: Chain | None, table: Table, notes: list[str]) ->
             "those of iptables' own modules stay unknown"
         )
         return chain
-    rules = (
-        replace(line, handle=rule.handle, counter=rule.counter or line.counter) if has_xt(rule.source) else rule
-        for rule, line in zip(chain.rules, told, strict=True)
-    )
-    return replace(chain, rules=tuple(rules))
+    return replace(chain, rules=tuple(map(_paired, chain.rules, told)))
+
+
+def _paired(rule: Rule, line: Rule) -> Rule:
+    if not has_xt(rule.source):
+        return rule
+    return replace(line, handle=rule.handle, counter=rule.counter or line.counter)
 
 
 def has_xt(source: object) -> bool:

@@ -71,7 +71,7 @@ def _objects(text: str) -> tuple[list[Any], str]:
         try:
             told, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            line = text.count("\n", 0, at) + 1
+            line = text[:at].count("\n") + 1
             rest = printable(text[at : at + 60].strip()) or "the end of the text"
             return objects, f"the ruleset is cut off or broken at line {line}: {rest}"
         objects.append(told)
@@ -153,7 +153,7 @@ class _Reading:
 
 
 def _chain(name: str, told: Mapping[str, Any], rules: list[Rule], *, dormant: bool) -> Chain:
-    priority = told.get("prio", 0)
+    priority = told.get("prio")
     devices = told.get("dev") or ()
     return Chain(
         name=name,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubeshield_tui.evidence.netfilter import nft_values
-from kubeshield_tui.evidence.netfilter.elements import Interval
+from kubeshield_tui.evidence.netfilter.elements import Scalar
 from kubeshield_tui.evidence.netfilter.nft_text import rule_text
 from kubeshield_tui.evidence.netfilter.ruleset import (
     EQUAL,
@@ -79,24 +79,25 @@ def _match(body: Any) -> Statement:
 
 
 def _joins(statements: list[Statement], made: Statement) -> bool:
-    """Join a `!=` to that of the neighbouring header field before it in the rule, as nft 1.0.6 does when it loads them.
+    """Join a `!=` to that of the neighbouring header field right before it, as nft 1.0.6 does when it loads them.
 
     The kernel then has one comparison of both fields, which holds where either differs. Listed they are two again.
     """
-    if not (isinstance(made, Match) and made.operator == UNEQUAL and isinstance(made.right, Constant)):
-        return False
-    name = made.left.name if isinstance(made.left, Field) else ""
-    for at in range(len(statements) - 1, -1, -1):
-        before = statements[at]
-        if not isinstance(before, Match):
-            return False
-        if before.operator == UNEQUAL and isinstance(before.right, Constant) and isinstance(before.left, Field):
-            values = (before.right.value, made.right.value)
-            if (before.left.name, name) in NEIGHBOURS and not any(isinstance(each, Interval) for each in values):
-                both = Joined(parts=(before.left, made.left))
-                statements[at] = Match(left=both, operator=UNEQUAL_EACH, right=Constant(value=values))  # type: ignore[arg-type]
-                return True
+    both = [_denied(each) for each in (*statements[-1:], made)]
+    match both:
+        case [(before, one), (behind, other)] if (before, behind) in NEIGHBOURS:
+            left = Joined(parts=(Field(name=before), Field(name=behind)))
+            statements[-1] = Match(left=left, operator=UNEQUAL_EACH, right=Constant(value=(one, other)))
+            return True
     return False
+
+
+def _denied(statement: Statement) -> tuple[str, Scalar] | None:
+    """Return the field and the value of a `field != value`, None of anything else."""
+    match statement:
+        case Match(left=Field(name=name), operator="!=", right=Constant(value=int() | str() as value)):
+            return name, value
+    return None
 
 
 def _jump(kind: str) -> Callable[[Any], Statements]:
@@ -137,7 +138,9 @@ def _reject(body: Any, *, hidden: bool) -> Reject:
 def _names_family(statements: list[Statement]) -> bool:
     """Whether a condition tells the family, so that nft had nothing to leave out."""
     return any(
-        isinstance(each, Match) and isinstance(each.left, Field) and each.left.name.startswith(("ip ", "ip6 "))
+        isinstance(each, Match)
+        and isinstance(each.left, Field)
+        and each.left.name.startswith(("ip ", "ip6 ", "meta nfproto"))
         for each in statements
     )
 
@@ -163,7 +166,9 @@ def _nat(kind: str) -> Callable[[Any], Statements]:
 
 def _mangle(body: Any) -> Statements:
     field = nft_values.expression(body["key"])
-    if not isinstance(field, Field) or field.name in UNREAD:
+    if not isinstance(field, Field):
+        return (Opaque(kind=Doubt.MODULE, text=rule_text([{"mangle": body}])),)
+    if field.name in UNREAD:
         return ()
     return (Assign(field=field.name, value=nft_values.operand(body["value"], type_of(field))),)
 
@@ -187,8 +192,8 @@ def _update(name: str) -> Callable[[Any], Statements]:
         for each in body.get("stmt", ()):
             inner = next(iter(each))
             if inner in RATES:
-                over = bool(each[inner].get("inv")) if isinstance(each[inner], dict) else False
-                made.append(Unsure(kind=Doubt.RATE, text=rule_text([{name: body}]), likely=not over))
+                likely = not each[inner].get("inv")
+                made.append(Unsure(kind=Doubt.RATE, text=rule_text([{name: body}]), likely=likely))
         return tuple(made)
 
     return reader
@@ -206,9 +211,7 @@ def _xt(body: Any) -> Statements:
     if name == "REJECT":
         return (Reject(answer=""),)
     if name in XT_NAT:
-        address = None if name == "MASQUERADE" else unknown
-        port = None if name == "MASQUERADE" else unknown
-        return (Translate(kind=XT_NAT[name], address=address, port=port),)
+        return (Translate(kind=XT_NAT[name], address=unknown, port=unknown),)
     if name in {"MARK", "CONNMARK"}:
         return (Assign(field="meta mark", value=unknown), Assign(field="ct mark", value=unknown))
     return (Opaque(kind=Doubt.MODULE, text=text),)

@@ -66,13 +66,8 @@ def _concatenation(parts: Sequence[Any], kind: Type) -> Key | None:
     kinds = kind if isinstance(kind, tuple) else ()
     if len(parts) != len(kinds):
         return None  # nft leaves parts out where it does not know how to print them
-    made: list[Range] = []
-    for part, own in zip(parts, kinds, strict=True):
-        read = value_range(part, own)
-        if read is None:
-            return None
-        made.append(read)
-    return tuple(made)
+    read = tuple(map(value_range, parts, kinds))
+    return None if None in read else read  # type: ignore[return-value]
 
 
 def value_range(told: Any, kind: str) -> Range | None:
@@ -104,7 +99,7 @@ def _united(parts: Sequence[Any], kind: str) -> int | None:
     """Return several flags as one number."""
     bits = 0
     for part in parts:
-        read = value_range(part, kind) if isinstance(part, dict | list) else scalar(part, kind)
+        read = value_range(part, kind)
         if not isinstance(read, int):
             return None
         bits |= read
@@ -256,7 +251,7 @@ def _fib(told: Any) -> Expression:
 
 def _named(prefix: str) -> Any:
     def reader(told: Any) -> Expression:
-        words = [str(part) for part in told.values() if isinstance(part, str | int)] if isinstance(told, dict) else []
+        words = [str(part) for part in told.values() if isinstance(part, str | int)]
         return Field(name=printable(" ".join([prefix, *words])))
 
     return reader
@@ -305,7 +300,7 @@ def _data_type(pairs: Sequence[Any]) -> Type:
     if isinstance(first, dict) and "concat" in first:
         return tuple("ip_addr" if isinstance(part, str) else "inet_service" for part in first["concat"])
     while isinstance(first, dict | list):
-        first = next(iter(first.values())) if isinstance(first, dict) else first[0]
+        first = next(iter(first.values() if isinstance(first, dict) else first))
     return "ip_addr" if isinstance(first, str) and address(first) is not None else "integer"
 
 
