@@ -6,6 +6,7 @@ Judging one answer may change what others amount to (a control that answers prov
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 from msgspec.structs import replace
@@ -75,7 +76,7 @@ class Judge:
         self._authentications = Authentications(self._ledger, vantages)
         self._rows: dict[EndpointId, dict[VantageId, Cell]] = {}
         self._columns: dict[VantageId, _Column] = {}
-        self._unproven: dict[VantageId, set[EndpointId]] = {}
+        self._unproven: dict[VantageId, set[EndpointId]] = defaultdict(set)
 
     def tell(self, observation: Observation) -> tuple[CellKey, ...]:
         """Take an answer in; returns the cells to judge anew, its own first."""
@@ -114,7 +115,7 @@ class Judge:
     def forget(self, endpoint: EndpointId) -> None:
         """Drop an endpoint that is gone."""
         for vantage in self._rows.pop(endpoint, ()):
-            self._unproven.get(vantage, set()).discard(endpoint)
+            self._unproven[vantage].discard(endpoint)
         self._ledger.forget(endpoint)
         self._authentications.forget(endpoint)
 
@@ -185,7 +186,7 @@ class Judge:
 
     def _note_unproven(self, key: CellKey, cell: Cell) -> None:
         cell.is_unproven = not cell.is_unproven
-        unproven = self._unproven.setdefault(key.vantage, set())
+        unproven = self._unproven[key.vantage]
         (unproven.add if cell.is_unproven else unproven.discard)(key.endpoint)
 
 
