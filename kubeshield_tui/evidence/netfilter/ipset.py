@@ -71,7 +71,7 @@ def parse(text: str) -> Sets:
     _join(sets)
     known = {name: each for name, each in sets.items() if each.parts and each.kind != "list:set"}
     return Sets(
-        named={name: NamedSet(name=name, elements=_elements(each)) for name, each in known.items()},
+        named={name: NamedSet(name=name, elements=_elements(each), dynamic=each.timed) for name, each in known.items()},
         keys={name: each.key for name, each in known.items()},
     )
 
@@ -97,7 +97,8 @@ def _key(into: _Set, text: str) -> Key:
     if len(pieces) != len(into.parts):
         raise Unreadable(text)
     parts: list[Range] = []
-    for part, piece in zip(into.parts, pieces, strict=True):
+    for at, part in enumerate(into.parts):
+        piece = pieces[at]
         match part:
             case "ip" | "net":
                 parts.append(_place(piece, into.family))
@@ -118,7 +119,7 @@ def _key(into: _Set, text: str) -> Key:
 def _place(text: str, family: str) -> Range:
     if "-" in text:
         return values.address_span(text, family)
-    if "/" in text and family == "ip" and text.endswith("/0"):
+    if family == "ip" and text.endswith("/0"):
         return Interval(low=0, high=values.ALL_BITS)
     key = values.network(text, family)
     assert not isinstance(key, tuple)
@@ -137,6 +138,7 @@ def _join(sets: dict[str, _Set]) -> None:
             each.kind = "joined"
             each.complete = each.complete and all(member.complete for member in members)
             each.doubted = any(member.doubted for member in members)
+            each.timed = each.timed or any(member.timed for member in members)
             each.pairs = [pair for member in members for pair in member.pairs]
 
 
@@ -152,15 +154,11 @@ def _elements(each: _Set) -> Elements[object]:
 def _without(each: _Set) -> list[Key]:
     """The members as intervals that do not overlap; the longest prefix decides, as in hash:net with nomatch."""
     if not each.excluded:
-        return (
-            _merged([_bounds(key) for key, _ in each.pairs])
-            if any(isinstance(key, Interval) for key, _ in each.pairs)
-            else [key for key, _ in each.pairs]
-        )
+        return [key for key, _ in each.pairs]
     marked = [(*_bounds(key), True) for key, _ in each.pairs] + [(*_bounds(key), False) for key in each.excluded]
     marked.sort(reverse=True)
     edges = sorted({edge for low, high, _ in marked for edge in (low, high + 1)})
-    held: list[tuple[int, int]] = []
+    held: list[Key] = []
     over: list[tuple[int, bool, int]] = []
     """Those that cover the place: size, whether members, end; the smallest first."""
     for low, after in pairwise(edges):
@@ -170,21 +168,11 @@ def _without(each: _Set) -> list[Key]:
         while over and over[0][2] < low:
             heappop(over)
         if over and over[0][1]:
-            held.append((low, after - 1))
-    return _merged(held)
+            held.append(Interval(low=low, high=after - 1))
+    return held
 
 
 def _bounds(key: Key) -> tuple[int, int]:
     if isinstance(key, Interval):
         return int(key.low), int(key.high)
     return int(key), int(key)  # type: ignore[arg-type]
-
-
-def _merged(spans: list[tuple[int, int]]) -> list[Key]:
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(spans):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
-        else:
-            merged.append((low, high))
-    return [low if low == high else Interval(low=low, high=high) for low, high in merged]
