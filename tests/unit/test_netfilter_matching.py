@@ -14,7 +14,7 @@ from kubeshield_tui.evidence.netfilter.merge import merge
 from kubeshield_tui.evidence.netfilter.nft import parse_nft
 from kubeshield_tui.evidence.netfilter.packet import parse_packet
 from kubeshield_tui.evidence.netfilter.ruleset import Doubt, Field, Joined, Match
-from tests.unit.firewall import ACCEPT, DROP, OUT, PROHIBITED, SSH, Rules, field, mark, match
+from tests.unit.firewall import ACCEPT, DROP, OUT, PROHIBITED, SSH, THROUGH, Rules, field, mark, match
 
 NO_SPORT = SSH.replace(",sport=40000", "")
 NO_DPORT = SSH.replace(",dport=22", "")
@@ -235,3 +235,10 @@ def test_one_of_several_groups_of_conditions_is_enough(option: str, packet: str,
     firewall = Firewall(merge(None, [iptables.parse(text, "ip", PORTS)], PORTS))
     outcomes = firewall.judge(parse_packet(packet), ("syn",)).outcomes
     assert " ".join(sorted(outcome.verdict for outcome in outcomes)) == said
+
+
+def test_where_a_new_address_alone_is_told_the_port_stays() -> None:
+    text = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j DNAT --to-destination 203.0.113.7\nCOMMIT\n"
+    text += "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -d 203.0.113.7 -p tcp --dport 80 -j DROP\nCOMMIT\n"
+    (outcome,) = Firewall(merge(None, [iptables.parse(text, "ip")])).judge(parse_packet(THROUGH), ("syn",)).outcomes
+    assert outcome.verdict == "drop"

@@ -53,11 +53,11 @@ class Unsure(Record, frozen=True):
     """What a match most likely says: a limit's own side is below the limit."""
 
 
-class SomeBits(Unsure, frozen=True):
+class SomeBits(Unsure, frozen=True, kw_only=True):
     """A number of which only the bits of `mask` are known; `bits` are those of them that are set."""
 
-    mask: int = 0
-    bits: int = 0
+    mask: int
+    bits: int
 
 
 class Field(Record, frozen=True):
@@ -250,7 +250,7 @@ class NamedSet(Record, frozen=True):
     name: str
     elements: Elements[Any]
     """True for the members of a set, `Verdict` or `Expression` for what a map holds."""
-    dynamic: bool = False
+    dynamic: bool
     """Packets or timeouts change it: the content is of the moment it was read."""
 
 
