@@ -115,8 +115,8 @@ def main() -> int:
     _warm_up(arguments.tests)
     left_in_all = 0
     for path in arguments.modules or whole["modules"]:
-        same = ast.parse(Path(path).read_text("utf-8"))
-        if noticed(path.removesuffix(".py").replace("/", "."), same, path, arguments.tests):
+        unchanged = ast.parse(Path(path).read_text("utf-8"))
+        if noticed(path.removesuffix(".py").replace("/", "."), unchanged, path, arguments.tests):
             parser.error(f"the tests fail with {path} as it is: mend that first")
         count, same, left = look(path, arguments.tests, arguments.only)
         left_in_all += left
