@@ -15,7 +15,7 @@ from kubeshield_tui.evidence.netfilter.datapaths import on_way
 from kubeshield_tui.evidence.netfilter.gathered import STALE_SECONDS, Gathered
 from kubeshield_tui.evidence.netfilter.packet import Packet
 from kubeshield_tui.evidence.netfilter.result import LEGS, Decider, Outcome, Result
-from kubeshield_tui.evidence.netfilter.routing import Ask, Decision, Routing
+from kubeshield_tui.evidence.netfilter.routing import Ask, Decision, Hop, Routing
 from kubeshield_tui.evidence.netfilter.words import address, address_text
 from kubeshield_tui.model.prediction import Predicted
 from kubeshield_tui.model.record import Record
@@ -197,30 +197,32 @@ def _packet(gathered: Gathered, visit: Visit) -> tuple[Packet, tuple[str, ...], 
     return packet, devices, tuple(assumptions)
 
 
-def _device_to(routing: Routing, family: str, text: str) -> str:
-    """Return the one device that leads to an address; empty where that is not certain."""
+def _hop_to(routing: Routing, family: str, text: str) -> Hop | None:
+    """Return the one hop that leads to an address, `lo` for an own one; None where that is not certain."""
     number = address(text)
     if number is None or not routing.knows(family):
-        return ""
+        return None
     decision = routing.decide(Ask(family=family, destination=number))
-    if isinstance(decision, Decision) and decision.kind == "local":
-        return "lo"
-    if isinstance(decision, Decision) and decision.kind == "unicast" and len(decision.hops) == 1:
-        return decision.hops[0].device
-    return ""
+    if not isinstance(decision, Decision):
+        return None
+    if decision.kind == "local":
+        return Hop(device="lo")
+    return decision.hops[0] if decision.kind == "unicast" and len(decision.hops) == 1 else None
+
+
+def _device_to(routing: Routing, family: str, text: str) -> str:
+    """Return the one device that leads to an address; empty where that is not certain."""
+    hop = _hop_to(routing, family, text)
+    return "" if hop is None else hop.device
 
 
 def next_hop(gathered: Gathered, text: str) -> str | None:
     """Return the gateway on a host's way to an address: empty for one on link, or its own; None where that is open."""
-    number, family = address(text), "ip6" if ":" in text else "ip"
-    routing = gathered.firewall(family).routing
-    if number is None or not routing.knows(family):
+    family = "ip6" if ":" in text else "ip"
+    hop = _hop_to(gathered.firewall(family).routing, family, text)
+    if hop is None:
         return None
-    decision = routing.decide(Ask(family=family, destination=number))
-    if not isinstance(decision, Decision) or len(decision.hops) != 1 or decision.kind not in {"unicast", "local"}:
-        return None
-    gateway = decision.hops[0].gateway
-    return "" if gateway is None else address_text(gateway, family)
+    return "" if hop.gateway is None else address_text(hop.gateway, family)
 
 
 def _bridged(gathered: Gathered, visit: Visit) -> tuple[Predicted, str] | None:
@@ -245,17 +247,9 @@ def _bridged(gathered: Gathered, visit: Visit) -> tuple[Predicted, str] | None:
 
 
 def _bridge_of(routing: Routing, visit: Visit) -> str:
-    devices = set()
-    for text in (visit.source, visit.target):
-        number = address(text)
-        if number is None or not routing.knows(visit.family):
-            return ""
-        decision = routing.decide(Ask(family=visit.family, destination=number))
-        if not isinstance(decision, Decision) or decision.kind != "unicast" or len(decision.hops) != 1:
-            return ""
-        if decision.hops[0].gateway is not None:
-            return ""
-        devices.add(decision.hops[0].device)
+    """Return the device that both ends are on link of; empty where there is none."""
+    hops = [_hop_to(routing, visit.family, text) for text in (visit.source, visit.target)]
+    devices = {hop.device if hop is not None and hop.gateway is None else "" for hop in hops}
     return devices.pop() if len(devices) == 1 else ""
 
 
