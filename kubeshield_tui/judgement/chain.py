@@ -39,8 +39,8 @@ CLOUD = frozenset({LayerName.CLOUD_SOURCE.value, LayerName.CLOUD_TARGET.value})
 AUTHENTICATION = LayerName.AUTHENTICATION.value
 UNIDENTIFIED = "observed, not identified"
 """What blocks where a block is proven and no known layer explains it."""
-_PASSED = frozenset({Verdict.EXPOSED, Verdict.REACHABLE})
-_UNMEASURED = frozenset({Verdict.LOST, Verdict.UNTESTED})
+PASSED = frozenset({Verdict.EXPOSED, Verdict.REACHABLE})
+UNMEASURED = frozenset({Verdict.LOST, Verdict.UNTESTED})
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ class Chain:
         """Return the chain with authentication as its last layer."""
         whole = self._wholes.get(id(authentication))
         if whole is None:
-            whole = self._wholes[id(authentication)] = whole_of((*self.layers, authentication))
+            layers = (*self.layers, authentication)
+            whole = self._wholes[id(authentication)] = Whole(layers, next_decider(layers))
         return whole
 
 
@@ -123,11 +124,6 @@ class Whole(NamedTuple):
 
     layers: tuple[Layer, ...]
     next_decider: str
-
-
-def whole_of(layers: tuple[Layer, ...]) -> Whole:
-    """Say what follows from layers."""
-    return Whole(layers, next_decider(layers))
 
 
 EMPTY = Chain()
@@ -201,9 +197,9 @@ def depth_of(layers: Sequence[Layer], verdict: Verdict) -> Depth:
     In an open cell the answer refutes every network layer. A proven block that no known network layer explains is one
     domain of its own, observed and not identified; where authentication is counted already it only raises the most.
     """
-    if verdict in _UNMEASURED:
+    if verdict in UNMEASURED:
         return Depth(None, None)
-    passed = verdict in _PASSED
+    passed = verdict in PASSED
     said = _by_domain(layer for layer in layers if layer.layer == AUTHENTICATION) if passed else _by_domain(layers)
     denying = list(said.values()).count(Predicted.DENY)
     unknown = list(said.values()).count(Predicted.UNKNOWN)
@@ -215,11 +211,11 @@ def depth_of(layers: Sequence[Layer], verdict: Verdict) -> Depth:
 
 def holding(layers: Sequence[Layer], verdict: Verdict) -> tuple[str, ...]:
     """Name the failure domains that hold, as many as `depth_of` counts at least, in the order of the way."""
-    if verdict in _UNMEASURED:
+    if verdict in UNMEASURED:
         return ()
     if verdict is Verdict.BLOCKED and not _explained(layers):
         return (UNIDENTIFIED,)
-    passed = verdict in _PASSED
+    passed = verdict in PASSED
     said = _by_domain(layer for layer in layers if layer.layer == AUTHENTICATION or not passed)
     return tuple(domain for domain, each in said.items() if each is Predicted.DENY)
 
@@ -291,9 +287,9 @@ def _imagined(rest: tuple[Layer, ...], verdict: Verdict, explained: bool, suspec
     else:
         prediction = predict(rest)
     opens: bool | None
-    if verdict in _PASSED or verdict is Verdict.DEAD:
+    if verdict in PASSED or verdict is Verdict.DEAD:
         opens = False  # nothing new gets through: it does already, or nothing listens there
-    elif verdict in _UNMEASURED:
+    elif verdict in UNMEASURED:
         opens = None
     elif not explained:
         opens = None if suspected else False
@@ -313,7 +309,7 @@ def _explained(layers: Iterable[Layer]) -> bool:
 
 
 def _imagined_depth(rest: Sequence[Layer], verdict: Verdict, *, explained: bool) -> Depth:
-    if verdict in _PASSED or verdict in _UNMEASURED or not explained:
+    if verdict in PASSED or verdict in UNMEASURED or not explained:
         return depth_of(rest, verdict)
     said = list(_by_domain(rest).values())
     denying = said.count(Predicted.DENY)

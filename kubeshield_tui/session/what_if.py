@@ -9,10 +9,10 @@ from enum import StrEnum
 from time import perf_counter
 from typing import NamedTuple
 
-from kubeshield_tui.judgement.chain import Imagined
+from kubeshield_tui.judgement.chain import PASSED, UNMEASURED, Imagined
 from kubeshield_tui.model.expectation import Must
 from kubeshield_tui.model.ids import CellKey, EndpointId, VantageId
-from kubeshield_tui.model.verdict import Judgement, Layer, Verdict
+from kubeshield_tui.model.verdict import Judgement, Layer
 from kubeshield_tui.session.chains import Chains
 from kubeshield_tui.session.store import Cell, Store
 
@@ -22,8 +22,6 @@ AT_ONCE = 64
 """Cells between two looks at the clock."""
 REMEMBERED = 100_000
 """Kinds of cells that are held on to."""
-_PASSED = frozenset({Verdict.EXPOSED, Verdict.REACHABLE})
-_UNMEASURED = frozenset({Verdict.LOST, Verdict.UNTESTED})
 
 
 class Effect(StrEnum):
@@ -35,8 +33,6 @@ class Effect(StrEnum):
     UNKNOWN = "not known"
     SHALLOWER = "would hold less"
     NOTHING = "as it is"
-
-    __hash__ = str.__hash__  # counted for every cell: an Enum's own takes a call
 
 
 OPENING = frozenset({Effect.EXPOSES, Effect.OPENS})
@@ -171,9 +167,9 @@ def effect_of(judgement: Judgement, imagined: Imagined) -> Effect:
     who comes.
     """
     verdict, before, after = judgement.verdict, judgement.depth, imagined.depth.least
-    if verdict in _UNMEASURED or before is None or after is None:
+    if verdict in UNMEASURED or before is None or after is None:
         return Effect.NOTHING
-    if imagined.opens or (verdict in _PASSED and after == 0 < before):
+    if imagined.opens or (verdict in PASSED and after == 0 < before):
         return Effect.OPENS
     if imagined.opens is None:
         return Effect.UNKNOWN
