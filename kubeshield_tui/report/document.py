@@ -69,6 +69,8 @@ class ReportLayer(msgspec.Struct, frozen=True):
     """What it fails together with: layers of one domain count once."""
     enforced: bool | None
     """False: known not to be in force; null: nothing tells."""
+    defends: bool
+    """False: it refuses only as long as nothing is behind it, and does not count."""
     refs: tuple[str, ...]
     """What bears on its answer: `policy:CLUSTER/KIND/NAMESPACE/NAME`, `host:NAME`, `rule:HOST/...`."""
 
@@ -260,7 +262,7 @@ def _cell(key: CellKey, cell: Cell) -> ReportCell:
         depth_max=judgement.depth_max,
         verdict=judgement.verdict,
         layers=tuple(
-            ReportLayer(each.layer, each.verdict, each.decider, each.domain, each.enforced, each.refs)
+            ReportLayer(each.layer, each.verdict, each.decider, each.domain, each.enforced, each.defends, each.refs)
             for each in judgement.layers
         ),
         listener=judgement.listener,
