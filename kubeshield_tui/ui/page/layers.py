@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kubeshield_tui.evidence.engine_rules import without_engine
+from kubeshield_tui.evidence.hosts import firewall_layer
 from kubeshield_tui.evidence.netpol.policy import Direction
 from kubeshield_tui.judgement.chain import POLICIES, LayerName
 from kubeshield_tui.model.prediction import Predicted
@@ -26,7 +27,7 @@ STANDS: dict[str, str] = {
     LayerName.INGRESS_POLICY: "what policies let reach the target",
 }
 WITH_ENGINE = "without the rules that a policy engine put there, which are the policies' layer; with them:"
-ON_THE_WAY_THERE = "with the way back; what its rules say on the way there:"
+RULES_ALONE = "what its rules alone say:"
 NO_WALL = "it refuses only while nothing is behind it: the first pod that is ready opens it"
 DIRECTIONS = {Direction.EGRESS: LayerName.EGRESS_POLICY.value, Direction.INGRESS: LayerName.INGRESS_POLICY.value}
 
@@ -63,17 +64,20 @@ def _hosts(view: CellView, layer: Layer, stops: Sequence[Stop]) -> Iterator[Line
     """The hosts that one layer is made of: one, or several where one of several backends answers."""
     judged = stops[0].judged(view.now)
     if len(stops) == 1 and judged is not None and judged.verdict is not layer.verdict:
-        gathered = stops[0].gathered
-        is_engines = gathered is not None and without_engine(gathered) is not gathered
-        label = "by itself" if is_engines else "in the end"
+        is_engines = _without_engine(stops[0], view.now) is not judged.verdict
+        label, why = ("by itself", WITH_ENGINE) if is_engines else ("in the end", RULES_ALONE)
         yield from pair(label, f"{said(layer.verdict)}: {layer.decider}", TOKENS[layer.verdict], view.width)
-        yield from pair("", WITH_ENGINE if is_engines else ON_THE_WAY_THERE, "quiet", view.width)
+        yield from pair("", why, "quiet", view.width)
     if not layer.defends:
         yield from pair("no wall", NO_WALL, "unproven", view.width)
     for stop in stops:
         if len(stops) > 1:
             yield from pair("host", stop.host, "strong")
         yield from stop_lines(view, stop)
+
+
+def _without_engine(stop: Stop, now: float) -> Predicted | None:
+    return firewall_layer(without_engine(stop.gathered), stop.visit, now).verdict if stop.gathered is not None else None
 
 
 def _heading(view: CellView, layer: Layer) -> Iterator[Line]:
