@@ -43,7 +43,8 @@ def test_an_answer_that_goes_another_way_is_told_beside_what_the_rules_say() -> 
     read(store, "node:n2", "n2", iptables=saved(DNAT, table="nat"), **at_address(N2))
     read(store, "node:n1", "n1")
     text = page(store, CellKey(ENTRY.id, CLIENT.id))
-    assert "in the end DENY: n2 hands it on to n1 and keeps its source: the answer goes past n2" in " ".join(text.split())
+    said = "in the end DENY: n2 hands it on to n1 and keeps its source: the answer goes past n2"
+    assert said in " ".join(text.split())
     assert RULES_ALONE in text
     assert WITH_ENGINE not in text
 
